@@ -1,0 +1,1 @@
+"""The balls world: a simulator and renderer of CoPhy-like scenes, and the two public file formats."""

@@ -1,0 +1,486 @@
+"""The command line: parse, call, print. Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from balltrain.errors import BalltrainError, UsageError
+
+app = typer.Typer(
+    name="balltrain",
+    help="Sweep the hyperparameters of small vision and physics models on Ray, and lose nothing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Build a task's data, or export it in its public format.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+EXIT_SOME_FAILED = 3
+EXIT_INTERRUPTED = 130
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+Source = Annotated[Path | None, typer.Option(help="Real data in the task's public format.")]
+Size = Annotated[int | None, typer.Option(help="Take the first N items, or generate N.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where decoded data is kept [default: the user's cache folder].")]
+Storage = Annotated[str, typer.Option(help="The folder that holds the sweeps' folders.")]
+Wandb = Annotated[str, typer.Option(help="auto (online with a key, else offline), online, offline or off.")]
+Seed = Annotated[int, typer.Option(help="Of the data, its splits, and every trial's initialisation.", min=0)]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter. Repeatable.")]
+NumGpus = Annotated[int | None, typer.Option(help="GPUs to use [default: all there are].")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where it was interrupted or killed.")]
+
+
+@app.command()
+def tasks(json_: Json = False) -> None:
+    """List the tasks and the sweeps that come with them."""
+    from balltrain.tasks import known_tasks, task_ref
+    from balltrain.tuning.sweep import shipped_sweeps
+
+    found: list[dict[str, Any]] = []
+    for name in known_tasks():
+        task = task_ref(name).load()
+        found.append(
+            {
+                "name": name,
+                "description": (type(task).__doc__ or "").strip().splitlines()[0],
+                "objective": task.objective,
+                "mode": task.mode,
+                "metrics": list(task.metric_names),
+                "hyperparameters": task.Hyperparameters().model_dump(mode="json"),
+            }
+        )
+    if json_:
+        _print_json({"tasks": found, "sweeps": shipped_sweeps()})
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("task", "objective", "metrics", "what"):
+        table.add_column(title, overflow="fold")
+    for entry in found:
+        objective = f"{entry['objective']} ({entry['mode']})"
+        table.add_row(entry["name"], objective, ", ".join(entry["metrics"]), entry["description"])
+    _stdout().print(table)
+    _stdout().print(f"\nsweeps: {', '.join(shipped_sweeps())}; your own: balltrain sweep my_task.py", highlight=False)
+
+
+@data_app.command("build")
+def data_build(
+    task: str,
+    source: Source = None,
+    size: Size = None,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
+    json_: Json = False,
+) -> None:
+    """Decode or generate a task's data into the cache; training does it too, where it is missing."""
+    from balltrain.data.cache import load_data
+    from balltrain.tasks import task_ref
+
+    ref = task_ref(task)
+    start = time.monotonic()
+    dataset = load_data(ref, ref.load(), _request(source, size, seed), data_dir)
+    summary = {
+        "task": ref.name,
+        "folder": str(dataset.folder),
+        "items": len(dataset),
+        "splits": {name: len(dataset.splits[name]) for name in ("train", "val", "test")},
+        "fingerprint": dataset.fingerprint,
+        "seconds": round(time.monotonic() - start, 3),
+    }
+    if json_:
+        _print_json(summary)
+        return
+    splits = ", ".join(f"{count} {name}" for name, count in summary["splits"].items())  # type: ignore[attr-defined]
+    print(f"{len(dataset)} items ({splits}) in {summary['seconds']:.1f} s: {dataset.folder}")
+
+
+@data_app.command("export")
+def data_export(task: str, folder: Path, size: Size = None, seed: Seed = 0, data_dir: DataDir = None) -> None:
+    """Write the built-in data in the task's public format."""
+    from balltrain.data.cache import load_data
+    from balltrain.tasks import task_ref
+
+    ref = task_ref(task)
+    request = _request(None, size, seed)
+    dataset = load_data(ref, ref.load(), request, data_dir)
+    for line in ref.load().export(request, folder, dataset.arrays):
+        print(line)
+
+
+@app.command()
+def train(
+    task: str,
+    epochs: Annotated[int | None, typer.Option(help="[default: the task's best known]")] = None,
+    set_: Set = None,
+    workers: Annotated[int, typer.Option(help="Data-parallel workers.")] = 1,
+    num_gpus: NumGpus = None,
+    seed: Seed = 0,
+    source: Source = None,
+    size: Size = None,
+    data_dir: DataDir = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/TASK-TIME].")] = None,
+    resume: Resume = False,
+    wandb: Wandb = "auto",
+    json_: Json = False,
+) -> None:
+    """Train one model, with the best known hyperparameters unless told otherwise."""
+    from balltrain.reporting.epochs import epoch_lines
+    from balltrain.tasks import task_ref
+    from balltrain.tracking.wandb import resolve_mode
+    from balltrain.tuning.runner import Resources, check_name, run_sweep
+    from balltrain.tuning.single import train_once
+    from balltrain.tuning.sweep import Sweep, make_plan
+
+    if workers < 1:
+        raise UsageError(f"--workers is {workers}, but must be at least 1")
+    if resume and out is None:
+        raise UsageError("--resume needs the run's folder: --out runs/NAME")
+    folder = out or Path("runs") / f"{Path(task).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    budget: dict[str, Any] = {"trials": 1, "epochs": epochs, "searcher": "random", "scheduler": "none", "seed": seed}
+    sweep = Sweep(task, {}, hyperparameters=_settings(set_), **budget)
+    plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
+    check_name(folder, resume)
+    mode = resolve_mode(wandb)
+    common: dict[str, Any] = {
+        "data_dir": data_dir,
+        "wandb_mode": mode,
+        "resume": resume,
+        "on_start": None if json_ else epoch_lines,
+        "on_phase": _phase(json_),
+    }
+    if workers == 1:
+        result = train_once(plan, folder, num_gpus=num_gpus, **common)
+    else:
+        result = run_sweep(plan, folder, Resources(num_gpus=num_gpus, workers_per_trial=workers), **common)
+    _end(result, json_)
+
+
+@app.command()
+def sweep(
+    task_or_file: Annotated[str, typer.Argument(help="A sweep's name (balltrain tasks), or a Python file with one.")],
+    trials: Annotated[int | None, typer.Option(help="[default: the sweep's]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="The most that a trial trains [default: the sweep's].")] = None,
+    set_: Set = None,
+    num_gpus: NumGpus = None,
+    gpus_per_trial: Annotated[float | None, typer.Option(help="A part of one, or several [default: 1].")] = None,
+    workers_per_trial: Annotated[int | None, typer.Option(help="Data-parallel workers [default: 1].")] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(help="[default: 1, or a GPU's share]")] = None,
+    searcher: Annotated[str | None, typer.Option(help="hyperopt, sobol or random.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="asha or none.")] = None,
+    grace: Annotated[int | None, typer.Option(help="Epochs before ASHA may stop a trial.")] = None,
+    reduction_factor: Annotated[float | None, typer.Option(help="ASHA keeps one in so many at a rung.")] = None,
+    name: Annotated[str | None, typer.Option(help="[default: TASK-TIME]")] = None,
+    storage: Storage = "runs",
+    seed: Annotated[int | None, typer.Option(help="Of everything random [default: the sweep's].", min=0)] = None,
+    source: Source = None,
+    size: Size = None,
+    data_dir: DataDir = None,
+    address: Annotated[str | None, typer.Option(help="host:port of a running Ray, or auto.")] = None,
+    wandb: Wandb = "auto",
+    resume: Resume = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, run nothing.")] = False,
+    json_: Json = False,
+) -> None:
+    """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
+    from balltrain.tracking.wandb import resolve_mode
+    from balltrain.tuning.runner import Resources, check_name, run_sweep
+    from balltrain.tuning.sweep import find_sweep, make_plan, override
+
+    found, ref = find_sweep(task_or_file)
+    found = override(
+        found,
+        trials=trials,
+        epochs=epochs,
+        searcher=searcher,
+        scheduler=scheduler,
+        grace=grace,
+        reduction_factor=reduction_factor,
+        seed=seed,
+        hyperparameters={**found.hyperparameters, **_settings(set_)},
+    )
+    if resume and name is None:
+        raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
+    name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = _local(storage) / name
+    plan = make_plan(found, ref, name=name, request=_request(source, size, found.seed))
+    if dry_run:
+        _show_plan(plan, folder, json_)
+        return
+    check_name(folder, resume)
+    mode = resolve_mode(wandb)
+    result = run_sweep(
+        plan,
+        folder,
+        Resources(num_gpus, gpus_per_trial, workers_per_trial, cpus_per_trial, address),
+        data_dir=data_dir,
+        wandb_mode=mode,
+        resume=resume,
+        on_start=None if json_ else _live_view,
+        on_phase=_phase(json_),
+    )
+    _end(result, json_)
+
+
+@app.command()
+def results(
+    name: Annotated[str | None, typer.Argument(help="A sweep's name; without one the sweeps are listed.")] = None,
+    storage: Storage = "runs",
+    top: Annotated[int, typer.Option(help="Trials to show.", min=1)] = 10,
+    json_: Json = False,
+) -> None:
+    """Show a sweep's best trials, or list the sweeps; also while they run."""
+    from balltrain.reporting import results as r
+
+    folder = _local(storage)
+    if name is None:
+        sweeps = r.list_sweeps(folder)
+        _print_json({"sweeps": sweeps}) if json_ else r.print_sweeps(sweeps, _stdout())
+        return
+    found = r.load_results(folder, name)
+    _print_json(r.results_json(found, top)) if json_ else r.print_results(found, _stdout(), top)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Path,
+    split: Annotated[str | None, typer.Option(help="val or test [default: val; all of another --source]")] = None,
+    source: Source = None,
+    size: Size = None,
+    data_dir: DataDir = None,
+    json_: Json = False,
+) -> None:
+    """Figures of a checkpoint on a split of the data it was trained on, or on other data."""
+    from balltrain.data.cache import load_data
+    from balltrain.tasks.base import DataRequest
+    from balltrain.training.checkpoint import load_checkpoint
+    from balltrain.training.loop import evaluate as evaluate_model
+    from balltrain.tuning.trial import pick_device
+
+    if split not in (None, "val", "test"):
+        raise UsageError(f"unknown --split {split!r}: choose val or test")
+    device = pick_device(1)
+    loaded = load_checkpoint(checkpoint, device)
+    request = loaded.request
+    if source is not None or size is not None:
+        other = DataRequest(str(source) if source else request.source, size, request.seed)
+        # nothing of another source was trained on: all of it counts
+        split = split or ("all" if other.source != request.source else "val")
+        request = _checked_request(other)
+    split = split or "val"
+    dataset = load_data(loaded.ref, loaded.task, request, data_dir)
+    metrics = evaluate_model(loaded.task, loaded.hp, loaded.model, dataset, split, device)
+    summary = {"task": loaded.task.name, "split": split, "items": len(dataset.splits[split]), "metrics": metrics}
+    if json_:
+        _print_json(summary)
+        return
+    print(f"{loaded.task.name}, {summary['items']} items of {split}")
+    for key, value in metrics.items():
+        print(f"  {key:<16} {value:.6g}")
+
+
+@app.command()
+def predict(
+    checkpoint: Path,
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...")],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures and predictions.json.")],
+    json_: Json = False,
+) -> None:
+    """Predict from files: pictures to look at, and predictions.json."""
+    from balltrain.training.checkpoint import load_checkpoint
+    from balltrain.tuning.trial import pick_device
+
+    device = pick_device(1)
+    loaded = load_checkpoint(checkpoint, device)
+    for path in inputs:
+        if not path.is_file():
+            raise BalltrainError(f"{path}: there is no such file")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        found = loaded.task.draw_predictions(loaded.model, loaded.hp, device, inputs, out)
+        (out / "predictions.json").write_text(json.dumps(found, indent=1))
+    except OSError as error:
+        raise BalltrainError(f"cannot write to {out}: {error.strerror or error}") from error
+    summary = {"task": loaded.task.name, "out": str(out), "predictions": found, "json": str(out / "predictions.json")}
+    if json_:
+        _print_json(summary)
+        return
+    print(f"{len(found)} predictions in {out}, with pictures; as JSON: {summary['json']}")
+
+
+@app.command()
+def report(
+    name: str,
+    storage: Storage = "runs",
+    out: Annotated[Path | None, typer.Option(help="[default: STORAGE/NAME/report.html]")] = None,
+) -> None:
+    """Draw a sweep's results as one HTML file."""
+    from balltrain.reporting.report import write_report
+    from balltrain.reporting.results import load_results
+
+    found = load_results(_local(storage), name)
+    print(write_report(found, out or found.folder / "report.html"))
+
+
+@app.command()
+def doctor(storage: Storage = "runs", data_dir: DataDir = None, json_: Json = False) -> None:
+    """Check this machine: Python, torch, CUDA, Ray, W&B, disk. Exits 1 where something fails."""
+    import dataclasses
+
+    from balltrain.data.cache import default_data_dir
+    from balltrain.doctor import examine, print_checks
+
+    checks = examine(_local(storage), data_dir or default_data_dir())
+    if json_:
+        _print_json({"checks": [dataclasses.asdict(check) for check in checks]})
+    else:
+        print_checks(checks, _stdout())
+    if any(check.status == "fail" for check in checks):
+        raise typer.Exit(1)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The `balltrain` command: every error is one line, and an exit code says which kind."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        code = app(arguments, standalone_mode=False, prog_name="balltrain")
+    except BalltrainError as error:
+        _fail(str(error), error.exit_code, debug)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", EXIT_INTERRUPTED, debug)
+    except Exception as error:
+        # typer's own complaints know how to say what is wrong, and are all about what was typed
+        if hasattr(error, "format_message"):
+            _fail(error.format_message().replace("\n", " "), 2, debug)
+        _fail(f"{type(error).__name__}: {error} (a bug: --debug shows where)".replace("\n", " "), 1, debug)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int, debug: bool) -> None:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _end(result: Any, json_: bool) -> None:
+    """What is said when a sweep or a training ended, and its exit code."""
+    from balltrain.reporting import results as r
+
+    found = r.load_results(result.folder.parent, result.folder.name)
+    summary = {**r.summary_json(found), "seconds": round(result.seconds, 3), "interrupted": result.interrupted}
+    if json_:
+        _print_json(summary)
+    else:
+        r.print_results(found, _stdout())
+        print(f"report      balltrain report {result.folder.name} --storage {result.folder.parent}")
+    if result.interrupted:
+        print(f"interrupted: to go on, {_resume_command()}", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if summary["failed"]:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _resume_command() -> str:
+    import shlex
+
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    return f"balltrain {shlex.join([*arguments, '--resume'])}"
+
+
+def _live_view(controller: Any, placement: Any) -> Any:
+    from balltrain.reporting.live import live_view
+
+    return live_view(controller, placement)
+
+
+def _phase(quiet: bool) -> Any:
+    """Says on the terminal what takes its time before the first trial."""
+
+    def show(phase: str) -> None:
+        if not quiet and sys.stderr.isatty():
+            print(f"\r\033[K{phase and phase + ' …'}", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _show_plan(plan: Any, folder: Path, json_: bool) -> None:
+    """The resolved sweep, and the first configurations that its searcher proposes."""
+    from balltrain.tuning.searchers import build_searcher
+
+    searcher = build_searcher(plan.searcher, plan.space, plan.task.mode, plan.seed)
+    numbers = range(min(3, plan.trials))
+    examples = [plan.configure(plan.space.decode(searcher.suggest(number))) for number in numbers]
+    summary = {**plan.to_json(), "storage": str(folder), "examples": examples}
+    if json_:
+        _print_json(summary)
+        return
+    from rich.pretty import Pretty
+
+    _stdout().print(Pretty(summary, max_string=200))
+
+
+def _settings(pairs: list[str] | None) -> dict[str, Any]:
+    """KEY=VALUE texts; a value is JSON where it can be, else a string."""
+    settings = {}
+    for pair in pairs or []:
+        key, separator, text = pair.partition("=")
+        if not separator or not key:
+            raise UsageError(f"--set {pair!r} is not KEY=VALUE")
+        try:
+            settings[key] = json.loads(text)
+        except ValueError:
+            settings[key] = {"None": None, "True": True, "False": False}.get(text, text)
+    return settings
+
+
+def _request(source: Path | None, size: int | None, seed: int) -> Any:
+    from balltrain.tasks.base import DataRequest
+
+    return _checked_request(DataRequest(str(source.resolve()) if source else None, size, seed))
+
+
+def _checked_request(request: Any) -> Any:
+    if request.size is not None and request.size < 1:
+        raise UsageError(f"--size is {request.size}, but must be at least 1")
+    if request.source is not None and not Path(request.source).exists():
+        raise BalltrainError(f"--source {request.source}: there is no such file or folder")
+    return request
+
+
+def _checked_name(name: str) -> str:
+    if not name or name in (".", "..") or "/" in name or name.startswith("-"):
+        raise UsageError(f"--name {name!r} cannot be a folder's name")
+    return name
+
+
+def _local(storage: str) -> Path:
+    if "://" in storage and not storage.startswith("file://"):
+        raise BalltrainError(f"--storage {storage}: only folders can be written to: mount it, or sync the folder")
+    return Path(storage.removeprefix("file://")).expanduser()
+
+
+def _stdout() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, allow_nan=False, default=str))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Batches of a split as tensors on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from balltrain.data.cache import Dataset
+
+RELEASE_BYTES = 64 << 20  # mapped pages are given back after so many bytes, so that a trial stays small
+GPU_SHARE = 0.5  # of the free memory of a GPU, which a split may fill to be kept there
+
+
+class Batches:
+    """The rows of one split in batches, the same on every run with the same seed.
+
+    With several workers, every worker makes the same global batches, and takes each `world`-th row of them:
+    what is learned does not depend on their number. `global_sizes` holds the number of rows of each batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        batch_size: int,
+        device: torch.device,
+        *,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        self.dataset = dataset
+        self.rows = dataset.splits[split]
+        self.batch_size = batch_size
+        self.device = device
+        self.rank, self.world = rank, world
+        self._bytes_gathered = 0
+        self._resident = self._load_resident()
+
+    def __len__(self) -> int:
+        """Batches of a validation epoch: every row counts, in a last, smaller batch too."""
+        return -(-len(self.rows) // self.batch_size)
+
+    def num_training_batches(self) -> int:
+        """A last batch too small for batch norm (fewer than two rows a worker) is left out of training."""
+        remainder = len(self.rows) % self.batch_size
+        too_small = 0 < remainder < 2 * self.world and len(self.rows) > self.batch_size
+        return len(self) - too_small
+
+    def in_order(self) -> Iterator[tuple[dict[str, Tensor], int]]:
+        return self._batches(np.arange(len(self.rows)), len(self))
+
+    def shuffled(self, seed: int, epoch: int) -> Iterator[tuple[dict[str, Tensor], int]]:
+        """Another order each epoch, a function of seed and epoch alone: a resumed trial sees the same."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.rows))
+        return self._batches(order, self.num_training_batches())
+
+    def _batches(self, order: np.ndarray, num_batches: int) -> Iterator[tuple[dict[str, Tensor], int]]:
+        for start in range(0, num_batches * self.batch_size, self.batch_size):
+            whole = order[start : start + self.batch_size]
+            yield self._gather(whole[self.rank :: self.world]), len(whole)
+
+    def _gather(self, positions: np.ndarray) -> dict[str, Tensor]:
+        if self._resident is not None:
+            index = torch.from_numpy(positions).to(self.device)
+            return {name: tensor[index] for name, tensor in self._resident.items()}
+        rows = self.rows[positions]
+        batch = {name: torch.from_numpy(array[rows]) for name, array in self.dataset.arrays.items()}
+        self._bytes_gathered += sum(tensor.nbytes for tensor in batch.values())
+        if self._bytes_gathered > RELEASE_BYTES:
+            self.dataset.release_pages()
+            self._bytes_gathered = 0
+        if self.device.type == "cpu":
+            return batch
+        return {name: t.pin_memory().to(self.device, non_blocking=True) for name, t in batch.items()}
+
+    def _load_resident(self) -> dict[str, Tensor] | None:
+        """The whole split on the GPU, where it fits: copying it there batch by batch would idle the GPU."""
+        if self.device.type != "cuda":
+            return None
+        arrays = self.dataset.arrays
+        needed = sum(array.nbytes // max(1, len(array)) * len(self.rows) for array in arrays.values())
+        if needed > GPU_SHARE * torch.cuda.mem_get_info(self.device)[0]:
+            return None
+        return {name: torch.from_numpy(array[self.rows]).to(self.device) for name, array in arrays.items()}

@@ -1,0 +1,190 @@
+"""Datasets decoded once a node: arrays on disk in a cache folder, mapped by every trial.
+
+    <data_dir>/<task>/<key>/<array>.npy …  manifest.json
+
+A folder is built under a lock beside its final place and renamed, and its manifest is written last: a folder
+that has its final name is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from balltrain.data.splits import SPLITS, draw_splits
+from balltrain.errors import BalltrainError
+from balltrain.tasks import TaskRef
+from balltrain.tasks.base import DataRequest, Task
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Arrays of a task's data, mapped read-only, with the rows of each split.
+
+    `fingerprint` is the SHA-256 of the arrays' bytes: equal fingerprints are equal data.
+    """
+
+    folder: Path
+    request: DataRequest
+    facts: dict[str, Any]
+    fingerprint: str
+    arrays: dict[str, np.ndarray]
+    splits: dict[str, np.ndarray]  # "train", "val", "test", "all" to (n,) int64 row numbers
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def release_pages(self) -> None:
+        """Give mapped pages back: they stay in the system's page cache, but stop counting as this process's."""
+        for array in self.arrays.values():
+            mapped = getattr(array, "_mmap", None)
+            if mapped is not None:
+                mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def default_data_dir() -> Path:
+    return user_cache_path("balltrain")
+
+
+def data_key(ref: TaskRef, task: Task, request: DataRequest) -> str:
+    """Name of the cache folder for a request: the task and its code's version, the source's files, size, seed."""
+    identity = {
+        "format": FORMAT,
+        "task": task.name,
+        "code": ref.code_id,
+        "version": task.data_version,
+        "source": list(_source_files(request.source)),
+        "size": request.size,
+        "seed": request.seed,
+    }
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+
+
+def load_data(
+    ref: TaskRef, task: Task, request: DataRequest, data_dir: Path | str | None = None, key: str | None = None
+) -> Dataset:
+    """The task's data from the cache, built first where it is not there yet.
+
+    A trial passes the `key` that the sweep computed, so that it need not list the source's files again.
+    Raises BalltrainError where the source is wrong or the cache folder has no room or cannot be written.
+    """
+    parent = Path(data_dir or default_data_dir()) / task.name
+    folder = parent / (key or data_key(ref, task, request))
+    if not (folder / MANIFEST).exists():
+        _build(task, request, folder)
+    return open_dataset(folder)
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """Map a folder of the cache. Raises BalltrainError where it was damaged."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in manifest["arrays"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise BalltrainError(f"the data in {folder} is damaged ({error}): delete that folder") from error
+    rows = arrays.pop("split")
+    arrays.pop("group", None)  # served to draw the splits; no batch needs it
+    splits = {name: np.flatnonzero(rows == number) for number, name in enumerate(SPLITS)}
+    splits["all"] = np.arange(len(rows))
+    request = DataRequest(**manifest["request"])
+    return Dataset(folder, request, manifest["facts"], manifest["fingerprint"], arrays, splits)
+
+
+class ArrayFolder:
+    """The `Arrays` that `Task.prepare` fills: each one a `.npy` file."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def create(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        path = self.folder / f"{name}.npy"
+        num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        with open(path, "wb") as file:
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": tuple(shape)}
+            )
+            # a mapped file that the disk has no room for ends the process; this raises ENOSPC instead
+            if num_bytes:
+                os.posix_fallocate(file.fileno(), file.tell(), num_bytes)
+        self.arrays[name] = np.load(path, mmap_mode="r+")
+        return self.arrays[name]
+
+    def __setitem__(self, name: str, array: np.ndarray) -> None:
+        array = np.ascontiguousarray(array)
+        self.create(name, array.shape, array.dtype)[...] = array
+
+
+def _build(task: Task, request: DataRequest, folder: Path) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not (folder / MANIFEST).exists():
+                _build_locked(task, request, folder)
+    except OSError as error:
+        raise BalltrainError(
+            f"cannot write the data to {folder.parent}: {error.strerror or error}; "
+            "free some space or choose another folder with --data-dir"
+        ) from error
+
+
+def _build_locked(task: Task, request: DataRequest, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.building-") as temporary:
+        building = Path(temporary) / "data"
+        building.mkdir()
+        writer = ArrayFolder(building)
+        facts = task.prepare(request, writer)
+        lengths = {name: len(array) for name, array in writer.arrays.items()}
+        if not lengths or len(set(lengths.values())) != 1:
+            raise BalltrainError(f"task {task.name} prepared arrays of different lengths: {lengths}")
+        if "split" not in writer.arrays:
+            count = next(iter(lengths.values()))
+            writer["split"] = draw_splits(count, request.seed, writer.arrays.get("group"))
+        manifest = {
+            "format": FORMAT,
+            "request": request.to_dict(),
+            "facts": facts,
+            "arrays": sorted(writer.arrays),
+            "fingerprint": _fingerprint(writer.arrays),
+        }
+        for array in writer.arrays.values():
+            array.flush()  # type: ignore[attr-defined]
+        (building / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        building.rename(folder)
+
+
+def _fingerprint(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _source_files(source: str | None) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of each file, which tell in milliseconds whether a source has changed."""
+    if source is None:
+        return
+    root = Path(source).resolve()
+    paths = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
+    for path in paths:
+        if path.exists():
+            stat = path.stat()
+            yield str(path), stat.st_size, stat.st_mtime_ns

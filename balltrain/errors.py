@@ -1,0 +1,13 @@
+"""The errors a user can cause. The command line shows them as one `error: …` line."""
+
+
+class BalltrainError(Exception):
+    """Something is wrong in a way the user can mend. The message says what and how; exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(BalltrainError):
+    """What was typed is wrong: an unknown name, a value outside its range. Exit code 2."""
+
+    exit_code = 2

@@ -1,0 +1,148 @@
+"""Finding a task: built-in, installed as a plug-in, or in a user's own file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from balltrain.errors import BalltrainError, UsageError
+
+if TYPE_CHECKING:
+    from balltrain.tasks.base import Task
+
+# `module:attribute`, imported when asked for: torch takes a second, `balltrain --help` has half of one
+BUILT_IN = {"detect": "balltrain.tasks.detect.task:task"}
+PLUGIN_GROUP = "balltrain.tasks"
+
+
+@dataclass(frozen=True)
+class TaskRef:
+    """Names a task such that any process on any node can load it.
+
+    The text of a user's file travels along, because the file itself exists on the user's machine alone.
+    """
+
+    name: str
+    file: str | None = None
+    source: str | None = None
+
+    @property
+    def code_id(self) -> str:
+        """Changes with the text of a user's file; the built-in tasks have `data_version` instead."""
+        return hashlib.sha256(self.source.encode()).hexdigest()[:16] if self.source else ""
+
+    def load(self) -> Task:
+        """The task itself. Raises UsageError where there is none of that name, BalltrainError where it breaks."""
+        if self.source is not None:
+            return only_task(run_file(Path(self.file or "<task>"), self.source), self.file or "")
+        return _import(self.name, known_tasks())
+
+
+def known_tasks() -> dict[str, str]:
+    """Name to `module:attribute` of the built-in tasks and of the plug-ins that are installed."""
+    return BUILT_IN | {point.name: point.value for point in entry_points(group=PLUGIN_GROUP)}
+
+
+def task_ref(name_or_file: str) -> TaskRef:
+    """The reference for what a user typed: a task's name, or the path of a Python file with a task.
+
+    Raises UsageError where it is neither, BalltrainError where the file cannot be read or run.
+    """
+    tasks = known_tasks()
+    if name_or_file in tasks:
+        return TaskRef(name_or_file)
+    path = Path(name_or_file)
+    if path.suffix != ".py":
+        raise UsageError(f"unknown task {name_or_file!r}: choose one of {', '.join(tasks)}, or a Python file")
+    source = read_source(path)
+    return TaskRef(only_task(run_file(path, source), name_or_file).name, str(path.resolve()), source)
+
+
+def read_source(path: Path) -> str:
+    """The text of a user's Python file. Raises UsageError where there is none."""
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UsageError(f"cannot read {path}: {reason}") from None
+
+
+_modules: dict[tuple[Path, str], types.ModuleType] = {}
+
+
+def run_file(path: Path, source: str) -> types.ModuleType:
+    """The module that the text of a user's file makes, run once in a process for each version of the text.
+
+    Raises BalltrainError naming the line where the file breaks.
+    """
+    path = path.resolve()
+    if (path, source) in _modules:
+        return _modules[path, source]
+    name = f"balltrain_user_{path.stem}_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # dataclasses and pydantic look their own module up
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except BalltrainError:
+        raise
+    except Exception as error:
+        line = _line_in(path, error)
+        raise BalltrainError(f"{path.name}{line} fails: {type(error).__name__}: {error}") from error
+    _modules[path, source] = module
+    return module
+
+
+def only_task(module: types.ModuleType, file: str) -> Task:
+    """The one task of a user's file: a `Task` in a variable, or the one subclass that the file defines."""
+    from balltrain.tasks.base import Task
+
+    found = {id(value): value for value in vars(module).values() if isinstance(value, Task)}
+    if not found:
+        classes = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__
+        ]
+        found = {id(cls): cls() for cls in classes}
+    if len(found) != 1:
+        raise UsageError(f"{file} has {len(found)} tasks: define exactly one subclass of balltrain.Task")
+    return _checked(next(iter(found.values())), file)
+
+
+def _checked(task: Task, where: str) -> Task:
+    if not isinstance(getattr(task, "name", None), str) or not task.name.isidentifier():
+        raise UsageError(f'the task in {where} needs a name, an identifier: set `name = "…"` in its class')
+    if task.name in BUILT_IN:
+        raise UsageError(f"the task in {where} is called {task.name}, as a built-in one: rename it")
+    return task
+
+
+def _import(name: str, tasks: Mapping[str, str]) -> Task:
+    if name not in tasks:
+        raise UsageError(f"unknown task {name!r}: choose one of {', '.join(tasks)}")
+    module, _, attribute = tasks[name].partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), attribute or "task")
+    except (ImportError, AttributeError) as error:
+        raise BalltrainError(f"task {name} ({tasks[name]}) cannot be imported: {error}") from error
+    return found
+
+
+def _line_in(path: Path, error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f", line {error.lineno},"
+    lines = []
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename == str(path):
+            lines.append(frame.tb_lineno)
+        frame = frame.tb_next
+    return f", line {lines[-1]}," if lines else ""

@@ -1,0 +1,156 @@
+"""What a task is: one object that says what is learned. Everything else in balltrain is the same for all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+
+from balltrain.errors import BalltrainError, UsageError
+
+Batch = Mapping[str, Tensor]
+
+
+class Hyperparameters(BaseModel):
+    """Typed, frozen, with the best known values as defaults. A task's own class adds to these.
+
+    `lr` is the peak of a schedule that moves. `weight_decay` is L2 in Adam and SGD, decoupled in AdamW
+    (Loshchilov and Hutter, arXiv 1711.05101). `patience` ends the training after so many epochs without a
+    better objective.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(64, ge=1)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
+    schedule: Literal["constant", "step", "cosine", "onecycle"] = "constant"
+    step_size: int = Field(40, ge=1, description="epochs between two steps of the step schedule")
+    gamma: float = Field(0.3, gt=0, le=1, description="factor of a step")
+    warmup: float = Field(0.25, ge=0, lt=1, description="part of a one-cycle that rises, or of a cosine")
+    clip_norm: float | None = Field(None, gt=0, description="gradients are scaled down to this norm")
+    patience: int | None = Field(None, ge=1)
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """Which data a user asked for: that of `source`, or built-in; the first `size` items; with this seed."""
+
+    source: str | None = None
+    size: int | None = None
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Arrays(Protocol):
+    """Where `Task.prepare` puts its arrays, one item a row. They live on disk, not in memory."""
+
+    def __setitem__(self, name: str, array: np.ndarray) -> None:
+        """Write a whole array."""
+
+    def create(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array on disk to fill in place. Raises BalltrainError where the disk has no room for it."""
+
+
+class Task:
+    """One thing that can be learned. Has no state: the methods are functions of their arguments.
+
+    A subclass sets `name` and `metric_names`, and defines `prepare`, `build_model`, `loss`, `predict` and `metrics`.
+    """
+
+    name: ClassVar[str]
+    Hyperparameters: ClassVar[type[Hyperparameters]] = Hyperparameters
+    objective: ClassVar[str] = "val_loss"  # what early stopping and a sweep look at: a column of a row
+    mode: ClassVar[Literal["min", "max"]] = "min"
+    metric_names: ClassVar[tuple[str, ...]] = ()  # what `metrics` returns beside `loss`: columns of the results
+    inputs: ClassVar[tuple[str, ...]] = ()  # large arrays that only the model reads, never `metrics`
+    data_version: ClassVar[int] = 1  # raise it when `prepare` changes what it writes
+    default_size: ClassVar[int | None] = None  # items the built-in generator makes when not told
+
+    def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
+        """Write the data's arrays, all of the same length, and return its facts (JSON).
+
+        An array `split` (0 train, 1 val, 2 test) fixes the splits; without one they are drawn 80/10/10 with
+        the request's seed, such that items with the same value in an array `group` stay together.
+        """
+        raise NotImplementedError
+
+    def build_model(self, hp: Any, facts: dict[str, Any]) -> nn.Module:
+        """The network, freshly initialised from torch's random state."""
+        raise NotImplementedError
+
+    def augment(self, batch: Batch, hp: Any) -> Batch:
+        """A training batch, changed at random on its device."""
+        return batch
+
+    def loss(self, model: nn.Module, batch: Batch, hp: Any) -> Tensor:
+        """Mean training loss of a batch, a scalar. Calls `model` itself once, so that gradients are shared."""
+        raise NotImplementedError
+
+    def predict(self, model: nn.Module, batch: Batch, hp: Any) -> dict[str, Tensor]:
+        """Outputs in eval mode, one row an item of the batch."""
+        raise NotImplementedError
+
+    def metrics(
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
+    ) -> dict[str, float]:
+        """Figures of a whole split, from the outputs and the arrays not in `inputs`, row by row.
+
+        `loss` is among them and becomes `val_loss`. `thorough` is true once, in `evaluate`: figures too slow
+        for every epoch are computed then.
+        """
+        raise NotImplementedError
+
+    def export(self, request: DataRequest, folder: Path, data: Mapping[str, np.ndarray]) -> list[str]:
+        """Write the data in the task's public format; returns lines that say what was written."""
+        raise BalltrainError(f"{self.name} has no public format to export to")
+
+    def draw_predictions(
+        self, model: nn.Module, hp: Any, device: torch.device, paths: list[Path], out: Path
+    ) -> list[dict[str, Any]]:
+        """`balltrain predict`: read the inputs, write pictures under `out`; one JSON object an input."""
+        raise BalltrainError(f"{self.name} cannot predict from files")
+
+
+def resolve(task: Task, values: Mapping[str, Any]) -> Any:
+    """The task's hyperparameters with `values` in place of its defaults.
+
+    Raises UsageError that quotes the value and the rule.
+    """
+    known = task.Hyperparameters.model_fields
+    for name in values:
+        if name not in known:
+            import difflib
+
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
+            raise UsageError(f"{task.name} has no hyperparameter {name!r}: {hint}")
+    try:
+        return task.Hyperparameters(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        rule = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        # only the top-level name is what the user typed; `loc` may lead into a union
+        given = values.get(str(first["loc"][0]), first["input"]) if first["loc"] else dict(values)
+        raise UsageError(
+            f"hyperparameter {name or 'combination'} = {json.dumps(given, default=str)}: {rule}"
+        ) from None
+
+
+def objective_of(task: Task, row: Mapping[str, Any]) -> float:
+    """The objective's value in a row of an epoch. Missing counts as NaN, which fails the trial."""
+    value = row[task.objective] if task.objective in row else row["metrics"].get(task.objective)
+    return float("nan") if value is None else float(value)

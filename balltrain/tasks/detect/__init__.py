@@ -1,0 +1,1 @@
+"""Ball detection: which of nine colours are in a 100x100 image, and where."""

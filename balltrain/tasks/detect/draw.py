@@ -1,0 +1,60 @@
+"""Detections drawn on enlarged images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from balltrain.balls.world import COLOR_RGB, COLORS, NUM_COLORS
+
+ZOOM = 6  # an image of 100 px is shown with 600
+FONT_PX = 15
+
+
+def draw_detections(
+    paths: Sequence[Path], images: np.ndarray, presence: np.ndarray, boxes_px: np.ndarray, out: Path
+) -> list[dict[str, Any]]:
+    """One PNG an image under `out`; returns what was found, as JSON.
+
+    `images`: (n, 100, 100, 3) uint8. `presence`: (n, 9) probabilities. `boxes_px`: (n, 9, 4) whole pixels.
+    """
+    results = []
+    for path, image, scores, boxes in zip(paths, images, presence, boxes_px, strict=True):
+        found = [
+            {
+                "color": COLORS[color],
+                "score": round(float(scores[color]), 4),
+                "box": [int(value) for value in boxes[color]],
+            }
+            for color in range(NUM_COLORS)
+            if scores[color] > 0.5
+        ]
+        picture = out / f"{path.stem}.png"
+        _draw(image, found).save(picture)
+        results.append({"input": str(path), "picture": str(picture), "balls": found})
+    return results
+
+
+def _draw(image: np.ndarray, balls: list[dict[str, Any]]) -> Image.Image:
+    size = image.shape[0] * ZOOM
+    picture = Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(FONT_PX)
+    for ball in balls:
+        x1, y1, x2, y2 = ball["box"]
+        outline = [x1 * ZOOM - 1, y1 * ZOOM - 1, (x2 + 1) * ZOOM, (y2 + 1) * ZOOM]
+        draw.rectangle(outline, outline="white", width=2)
+        text = f"{ball['color']} {ball['score']:.2f}"
+        width, height = draw.textlength(text, font), FONT_PX + 4
+        # above the box where there is room, and never over the picture's edge
+        left = min(max(0, outline[0]), size - width - 8)
+        top = outline[1] - height if outline[1] >= height else outline[3]
+        red, green, blue = (int(value) for value in COLOR_RGB[COLORS.index(ball["color"])])
+        draw.rectangle([left, top, left + width + 8, top + height], fill=(red, green, blue))
+        bright = 0.299 * red + 0.587 * green + 0.114 * blue > 120  # ITU-R BT.601 luma
+        draw.text((left + 4, top + 1), text, fill="black" if bright else "white", font=font)
+    return picture

@@ -1,0 +1,104 @@
+"""The `detect` task: which colours are in an image, and where their balls are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from balltrain.balls.world import BOX_SCALE
+from balltrain.tasks.base import Arrays, Batch, DataRequest, Task
+from balltrain.tasks.detect import data
+from balltrain.tasks.detect.metrics import color_accuracy, mean_average_precision, mean_iou
+from balltrain.tasks.detect.model import DetectHyperparameters, Detections, boxes_by_color, build_detector
+
+OBJECTIVE_BCE_SCALE = 0.1  # fixed, so that models trained with any bce_scale compare
+
+
+class Detect(Task):
+    """Ball detection: which of nine colours are in a 100x100 image, and where their balls are.
+
+    Objective on the validation split, the same for every model: 0.1 x BCE + MSE over the nine boxes.
+    """
+
+    name = "detect"
+    Hyperparameters = DetectHyperparameters
+    metric_names = ("bce", "mse", "color_accuracy", "iou")
+    inputs = ("images",)
+    default_size = 21_000
+
+    def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
+        return data.prepare(request, arrays, self.default_size)
+
+    def build_model(self, hp: DetectHyperparameters, facts: dict[str, Any]) -> nn.Module:
+        return build_detector(hp)
+
+    def loss(self, model: nn.Module, batch: Batch, hp: DetectHyperparameters) -> Tensor:
+        """bce_scale x BCE + MSE. Where the ball of a colour is absent its box has nothing to learn."""
+        detections: Detections = model(batch["images"])
+        presence = batch["presence"].float()  # (batch, 9)
+        boxes = scaled(batch["boxes"])  # (batch, 9, 4)
+        bce = F.binary_cross_entropy_with_logits(detections.logits, presence)
+        predicted = detections.boxes
+        if hp.boxes == "present" and hp.model == "reference":
+            boxes = boxes[presence.bool()].view(-1, 3, 4)  # in colour order
+        elif hp.model == "heatmap":
+            predicted = predicted * presence[:, :, None]
+        return hp.bce_scale * bce + F.mse_loss(predicted, boxes)
+
+    def predict(self, model: nn.Module, batch: Batch, hp: DetectHyperparameters) -> dict[str, Tensor]:
+        detections = Detections(*(tensor.float() for tensor in model(batch["images"])))
+        boxes = detections.boxes
+        if hp.model == "heatmap" or hp.boxes == "present":
+            boxes = boxes_by_color(detections)
+        return {"logits": detections.logits, "boxes": boxes}
+
+    def metrics(
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
+    ) -> dict[str, float]:
+        presence, boxes = targets["presence"].float(), targets["boxes"].float()
+        bce = F.binary_cross_entropy_with_logits(outputs["logits"], presence)
+        mse = F.mse_loss(outputs["boxes"], scaled(boxes))
+        pixels = to_pixels(outputs["boxes"])
+        figures = {
+            "loss": float(OBJECTIVE_BCE_SCALE * bce + mse),
+            "bce": float(bce),
+            "mse": float(mse),
+            "color_accuracy": color_accuracy(outputs["logits"], presence),
+            "iou": mean_iou(pixels, boxes, presence),
+        }
+        if thorough:
+            figures["map"] = mean_average_precision(outputs["logits"], pixels, boxes, presence)
+        return figures
+
+    def export(self, request: DataRequest, folder: Path, data_arrays: Mapping[str, np.ndarray]) -> list[str]:
+        return data.export(folder, data_arrays)
+
+    def draw_predictions(
+        self, model: nn.Module, hp: Any, device: torch.device, paths: list[Path], out: Path
+    ) -> list[dict[str, Any]]:
+        from balltrain.tasks.detect.draw import draw_detections
+
+        images = data.read_image_files(paths)
+        with torch.inference_mode():
+            outputs = self.predict(model, {"images": torch.from_numpy(images).to(device)}, hp)
+        presence = outputs["logits"].sigmoid().cpu().numpy()
+        return draw_detections(paths, images, presence, to_pixels(outputs["boxes"]).cpu().numpy(), out)
+
+
+def scaled(boxes_px: Tensor) -> Tensor:
+    """Pixels / BOX_SCALE: (…, 4)."""
+    return boxes_px.float() / torch.tensor(BOX_SCALE, dtype=torch.float32, device=boxes_px.device)
+
+
+def to_pixels(boxes: Tensor) -> Tensor:
+    """Boxes / BOX_SCALE to pixels. Labels are whole pixels, the first and last that a ball covers."""
+    return (boxes * torch.tensor(BOX_SCALE, dtype=torch.float32, device=boxes.device)).round()
+
+
+task = Detect()

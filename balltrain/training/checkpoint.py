@@ -1,0 +1,169 @@
+"""Checkpoint folders: `model.safetensors` (the best epoch's weights), `config.json`, `state.pt` (the last epoch).
+
+Every file is written beside its place, synced and renamed, so that a kill at any moment leaves the old or the
+new one whole. Nothing that is read back is a pickle: `state.pt` is loaded with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from balltrain.errors import BalltrainError
+from balltrain.tasks import TaskRef
+from balltrain.tasks.base import DataRequest, Task, resolve
+
+FORMAT = 1
+MODEL, CONFIG, STATE = "model.safetensors", "config.json", "state.pt"
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What `config.json` holds: all that is needed to build the model and run it again."""
+
+    ref: TaskRef
+    hyperparameters: dict[str, Any]
+    seed: int
+    request: DataRequest
+    facts: dict[str, Any]
+    data_fingerprint: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "task": self.ref.name,
+            "task_file": self.ref.file,
+            "hyperparameters": self.hyperparameters,
+            "seed": self.seed,
+            "data": {
+                "request": self.request.to_dict(),
+                "facts": self.facts,
+                "fingerprint": self.data_fingerprint,
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint, ready to use."""
+
+    task: Task
+    ref: TaskRef
+    hp: Any
+    model: nn.Module
+    config: dict[str, Any]
+
+    @property
+    def request(self) -> DataRequest:
+        return DataRequest(**self.config["data"]["request"])
+
+
+def save_config(folder: Path, config: CheckpointConfig) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(config.to_json(), indent=1)
+    _write_atomically(folder / CONFIG, lambda path: path.write_text(text) and None)
+
+
+def save_best(folder: Path, model: nn.Module, epoch: int, objective: float) -> None:
+    """The weights of the best epoch; the file itself says which epoch and value they belong to."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {"epoch": str(epoch), "objective": repr(objective)}
+    _write_atomically(folder / MODEL, lambda path: save_file(weights, path, metadata))
+
+
+def best_of(folder: Path) -> tuple[int, float] | None:
+    """Epoch and objective of the weights in a checkpoint; None where no epoch has been saved yet."""
+    if not (folder / MODEL).exists():
+        return None
+    with _readable(folder / MODEL), safe_open(folder / MODEL, "pt") as file:
+        metadata = file.metadata()
+        return int(metadata["epoch"]), float(metadata["objective"])
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """All that is needed to go on after the last epoch, in one file: it is never of two epochs."""
+    _write_atomically(folder / STATE, lambda path: torch.save(state, path))
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """What `save_state` wrote; None where no epoch has been saved. Raises BalltrainError where it is damaged."""
+    path = folder / STATE
+    if not path.exists():
+        return None
+    with _readable(path):
+        if not zipfile.is_zipfile(path):
+            raise ValueError("truncated, or not written by balltrain")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> Loaded:
+    """The task, hyperparameters and best model of a checkpoint folder, in eval mode.
+
+    Raises BalltrainError where a file is missing, truncated, a pickle, or made by another model.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else "not there"
+        raise BalltrainError(f"{folder} is {what}: a checkpoint is a folder with {MODEL} and {CONFIG}")
+    for name in (CONFIG, MODEL):
+        if not (folder / name).is_file():
+            raise BalltrainError(f"{folder} has no {name}: give the folder of a checkpoint, such as runs/NAME/best")
+    with _readable(folder / CONFIG):
+        config = json.loads((folder / CONFIG).read_text())
+        if config["format"] != FORMAT:
+            raise ValueError(f"format {config['format']}, this version of balltrain reads {FORMAT}")
+        name, file, values = config["task"], config["task_file"], config["hyperparameters"]
+        facts = config["data"]["facts"]
+    from balltrain.tasks import task_ref
+
+    ref = task_ref(file or name)
+    task = ref.load()
+    hp = resolve(task, values)
+    with _readable(folder / MODEL):
+        weights = load_file(folder / MODEL)
+    model = task.build_model(hp, facts)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise BalltrainError(f"{folder / MODEL} is not of the model that {CONFIG} describes: {reason}") from error
+    model.eval()
+    return Loaded(task, ref, hp, model.to(device, memory_format=torch.channels_last), config)  # type: ignore[call-overload]
+
+
+class _readable:  # noqa: N801 - used as a context manager only
+    """Turns whatever a damaged file raises into one line that names it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError)) or (
+            kind is not None and kind.__name__ == "UnpicklingError"
+        ):
+            reason = " ".join(str(error).split())[:200]
+            raise BalltrainError(f"{self.path} cannot be read (truncated, or not a checkpoint): {reason}") from error
+
+
+def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,217 @@
+"""The one epoch loop, for all tasks: trains, validates, saves, reports, once an epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from balltrain.data.batches import Batches
+from balltrain.data.cache import Dataset
+from balltrain.errors import BalltrainError
+from balltrain.tasks.base import Task, objective_of
+from balltrain.training import checkpoint
+from balltrain.training.schedules import build_optimizer, learning_rate
+from balltrain.training.workers import gather_rows, rank_and_world, replicate, sum_over_workers
+
+Row = dict[str, Any]  # epoch, seconds, lr, train_loss, val_loss, metrics: {name: value}, num_params
+EVALUATION_BATCH = 256  # a multiple of any usual number of workers; more gains nothing
+
+
+class NonFiniteObjective(BalltrainError):
+    """The loss or the objective became NaN or infinite, or is missing. The trial has failed; going on is vain."""
+
+
+@dataclass
+class Progress:
+    """Where a training stands; with the model and the optimiser, all that is carried from epoch to epoch."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_objective: float = math.nan
+    row: Row | None = None  # of the last epoch, to be reported again where a kill came before its report
+
+    def improves(self, objective: float, mode: str) -> bool:
+        if math.isnan(self.best_objective):
+            return True
+        return objective < self.best_objective if mode == "min" else objective > self.best_objective
+
+
+def fit(
+    task: Task,
+    hp: Any,
+    dataset: Dataset,
+    *,
+    seed: int,
+    folder: Path,
+    report: Callable[[Row], None],
+    device: torch.device,
+    reported_epochs: int = 0,
+    on_batch: Callable[[int, int, int], None] | None = None,
+) -> Progress:
+    """Train until `hp.epochs`, until `hp.patience` runs out, or until `report` raises.
+
+    Goes on after the last epoch saved in `folder`, with the numbers that an uninterrupted training gives:
+    every epoch draws from torch's random state seeded by (seed, epoch). Each row is reported after its epoch
+    is saved; rows up to `reported_epochs` have been reported before and are not again. `on_batch` is told
+    epoch, batch and number of batches. Raises NonFiniteObjective after reporting the row that shows it.
+    """
+    if len(dataset.splits["train"]) == 0 or len(dataset.splits["val"]) == 0:
+        raise BalltrainError(f"{len(dataset)} items are too few to split into train, val and test: at least 3 groups")
+    rank, world = rank_and_world()
+    torch.manual_seed(seed)
+    model = task.build_model(hp, dataset.facts).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = build_optimizer(hp, model)
+    progress = _restore(folder, model, optimizer)
+    if progress.row is not None and progress.epoch > reported_epochs:
+        report(progress.row)
+    replica = replicate(model, device)
+    train = Batches(dataset, "train", hp.batch_size, device, rank=rank, world=world)
+    val = _evaluation_batches(dataset, "val", device)
+    num_params = sum(parameter.numel() for parameter in model.parameters())
+
+    while progress.epoch < hp.epochs and not _out_of_patience(progress, hp):
+        epoch = progress.epoch + 1
+        start = time.perf_counter()
+        train_loss, lr = _train_epoch(task, hp, replica, optimizer, train, seed, epoch, on_batch)
+        metrics = _evaluate(task, hp, model, val, thorough=False)
+        val_loss = metrics.pop("loss", math.nan)
+        _check_names(task, metrics)
+        row: Row = {
+            "epoch": epoch,
+            "seconds": time.perf_counter() - start,
+            "lr": lr,
+            "train_loss": train_loss,
+            "val_loss": val_loss,
+            "metrics": metrics,
+            "num_params": num_params,
+        }
+        objective = objective_of(task, row)
+        if not (math.isfinite(objective) and math.isfinite(train_loss)):
+            report(row)
+            raise NonFiniteObjective(
+                f"epoch {epoch}: {task.objective} is {objective:g} and train_loss {train_loss:g}; "
+                "the learning rate may be too high"
+            )
+        if progress.improves(objective, task.mode):
+            progress.best_epoch, progress.best_objective = epoch, objective
+            if rank == 0:
+                checkpoint.save_best(folder, model, epoch, objective)
+        progress.epoch, progress.row = epoch, row
+        if rank == 0:
+            _save(folder, model, optimizer, progress)
+        report(row)
+    return progress
+
+
+def evaluate(
+    task: Task, hp: Any, model: nn.Module, dataset: Dataset, split: str, device: torch.device
+) -> dict[str, float]:
+    """The thorough figures of a split, `loss` among them. Raises BalltrainError where the split is empty."""
+    batches = _evaluation_batches(dataset, split, device)
+    if len(batches.rows) == 0:
+        raise BalltrainError(f"the {split} split of these {len(dataset)} items is empty")
+    return _evaluate(task, hp, model, batches, thorough=True)
+
+
+def _train_epoch(
+    task: Task,
+    hp: Any,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Batches,
+    seed: int,
+    epoch: int,
+    on_batch: Callable[[int, int, int], None] | None,
+) -> tuple[float, float]:
+    """Mean training loss of the epoch and the last learning rate."""
+    rank, world = rank_and_world()
+    # one draw of dropout and augmentation an epoch and worker, whatever came before: resuming is exact
+    torch.manual_seed(hash((seed, epoch, rank)) & 0x7FFFFFFF)
+    model.train()
+    num_batches = batches.num_training_batches()
+    # summed on the device: reading a loss back every batch would wait for the GPU
+    loss_sum, num_items = torch.zeros((), device=batches.device, dtype=torch.float64), 0
+    lr = hp.lr
+    for number, (batch, global_size) in enumerate(batches.shuffled(seed, epoch)):
+        lr = learning_rate(hp, (epoch - 1) * num_batches + number, num_batches)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        local_size = len(next(iter(batch.values())))
+        with _autocast(batches.device):
+            loss = task.loss(model, task.augment(batch, hp), hp)
+        # gradients are averaged over workers, whose shares of the last batch differ: weighted, it is the mean
+        (loss * (local_size * world / global_size)).backward()
+        if hp.clip_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), hp.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        loss_sum += loss.detach().double() * local_size
+        num_items += global_size
+        if on_batch is not None:
+            on_batch(epoch, number + 1, num_batches)
+    return float(sum_over_workers(loss_sum)) / max(1, num_items), lr
+
+
+@torch.inference_mode()
+def _evaluate(task: Task, hp: Any, model: nn.Module, batches: Batches, *, thorough: bool) -> dict[str, float]:
+    model.eval()
+    parts: list[dict[str, Tensor]] = []
+    for batch, _ in batches.in_order():
+        with _autocast(batches.device):
+            outputs = task.predict(model, batch, hp)
+        parts.append({name: tensor.float().cpu() for name, tensor in outputs.items()})
+    outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    outputs = gather_rows(outputs, len(batches.rows))
+    arrays = batches.dataset.arrays
+    targets = {
+        name: torch.from_numpy(array[batches.rows]) for name, array in arrays.items() if name not in task.inputs
+    }
+    metrics = task.metrics(outputs, targets, hp, thorough=thorough)
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _check_names(task: Task, metrics: dict[str, float]) -> None:
+    """The results' columns follow from `metric_names`: what is not in it would get lost."""
+    if set(metrics) != set(task.metric_names):
+        raise BalltrainError(
+            f"task {task.name} returned the metrics {sorted(metrics)}, but its metric_names are "
+            f"{sorted(task.metric_names)}, without loss: make them agree"
+        )
+
+
+def _evaluation_batches(dataset: Dataset, split: str, device: torch.device) -> Batches:
+    rank, world = rank_and_world()
+    size = -(-EVALUATION_BATCH // world) * world
+    return Batches(dataset, split, size, device, rank=rank, world=world)
+
+
+def _autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def _out_of_patience(progress: Progress, hp: Any) -> bool:
+    return hp.patience is not None and progress.epoch - progress.best_epoch >= hp.patience
+
+
+def _save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}
+    checkpoint.save_state(folder, state)
+
+
+def _restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    state = checkpoint.load_state(folder)
+    if state is None:
+        return Progress()
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Progress(**state["progress"])

@@ -1,0 +1,1 @@
+"""How many are trained: sweep, search, early stopping, placement, journal, resume."""

@@ -1,0 +1,47 @@
+"""Names of the columns in `trials.parquet` and `epochs.parquet`, and the words in their status columns."""
+
+# both tables
+SWEEP = "sweep"  # name of the sweep
+TRIAL_ID = "trial_id"  # the trial's number, zero-padded: the name of its checkpoint folder
+
+# trials.parquet: one row a trial
+TASK = "task"
+NUMBER = "number"  # from 0, in the order of proposal
+STATUS = "status"  # one of STATUSES
+OBJECTIVE = "objective"  # the best value over the trial's epochs
+BEST_EPOCH = "best_epoch"  # the epoch that had it, from 1
+EPOCHS = "epochs"  # epochs trained
+SECONDS = "seconds"  # spent in these epochs
+STARTED_AT = "started_at"  # UTC
+ENDED_AT = "ended_at"  # UTC
+ERROR = "error"  # first line of what went wrong
+CHECKPOINT = "checkpoint"  # its folder, where there is one
+NODE = "node"  # host of the last attempt
+SEED = "seed"  # of initialisation, shuffling, dropout and augmentation
+NUM_PARAMS = "num_params"  # of the model
+DATA_FINGERPRINT = "data_fingerprint"  # SHA-256 of the data trained on
+
+# epochs.parquet: one row an epoch
+EPOCH = "epoch"  # from 1
+LR = "lr"  # learning rate of the epoch's last batch
+TRAIN_LOSS = "train_loss"  # mean over the epoch, while the weights moved
+VAL_LOSS = "val_loss"  # after the epoch, on the validation split
+DECISION = "decision"  # one of DECISIONS
+
+CONFIG_PREFIX = "config."  # one column a hyperparameter; lists as JSON
+METRIC_PREFIX = "metric."  # one column a metric of the task; in trials.parquet at the best epoch
+
+RUNNING, COMPLETED, STOPPED, FAILED, INTERRUPTED = STATUSES = (
+    "running",  # or the sweep was killed while it was
+    "completed",  # all its epochs, or out of patience
+    "stopped",  # by the scheduler
+    "failed",
+    "interrupted",  # by Ctrl-C; goes on when the sweep is resumed
+)
+CONTINUE, STOP, COMPLETE, INTERRUPT, FAIL = DECISIONS = (
+    "continue",
+    "stop",  # the scheduler's rung was lost
+    "complete",  # the last epoch of the budget
+    "interrupt",
+    "fail",  # the objective was not finite
+)

@@ -1,0 +1,183 @@
+"""Runs a sweep's trials without knowing how they are run: what to start, what a report decides, what ends it.
+
+Knows no Ray and no clock but the one it is given, so that it is tested on simulated trials in milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from balltrain.errors import BalltrainError
+from balltrain.tuning import columns as c
+from balltrain.tuning import policy
+from balltrain.tuning.journal import Line, finite_or_none
+from balltrain.tuning.searchers import build_searcher
+from balltrain.tuning.state import SweepState, Trial
+from balltrain.tuning.sweep import Plan
+
+
+class Writer(Protocol):
+    def append(self, line: Line) -> None: ...
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run of a trial, to be started. `reported_epochs` are in the journal already."""
+
+    number: int
+    trial_id: str
+    attempt: int
+    config: dict[str, Any]
+    seed: int
+    reported_epochs: int
+
+
+class Controller:
+    """Proposes, records and decides. `state` may hold trials of an earlier run of the same sweep."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        state: SweepState,
+        journal: Writer,
+        concurrency: int,
+        clock: Callable[[], float] = time.time,
+    ):
+        self.plan, self.state, self.concurrency = plan, state, concurrency
+        self.live: set[int] = set()
+        self.interrupted = False
+        self.error: BaseException | None = None  # ends the sweep
+        self.on_row: Callable[[Trial, dict[str, Any]], None] = lambda trial, row: None  # for who watches
+        self._journal, self._clock = journal, clock
+        self._searcher = build_searcher(plan.searcher, plan.space, plan.task.mode, plan.seed)
+        self._stopping = plan.build_stopping()
+        self._waiting: deque[int] = deque()
+        self._failures_in_a_row = 0
+        self._replay()
+
+    @property
+    def done(self) -> bool:
+        return not self.live and (self._closing or not self._has_more())
+
+    def next_attempt(self) -> Attempt | None:
+        """The next attempt to start; None while there is none, or none may start yet."""
+        if self._closing or len(self.live) >= self.concurrency:
+            return None
+        if self._waiting:
+            trial = self.state.trials[self._waiting.popleft()]
+        elif len(self.state.trials) < self.plan.trials:
+            trial = self._propose()
+        else:
+            return None
+        self._write({"type": "start", "number": trial.number, "attempt": trial.attempts + 1})
+        self.live.add(trial.number)
+        return Attempt(
+            trial.number,
+            trial.trial_id,
+            trial.attempts,
+            trial.config,
+            trial.seed,
+            reported_epochs=trial.epochs,
+        )
+
+    def report(self, number: int, row: dict[str, Any]) -> str:
+        """Record a row of an epoch; its decision, after which the trial goes on only if it is `continue`."""
+        trial = self.state.trials[number]
+        if number not in self.live or row[c.EPOCH] <= trial.epochs:
+            return c.CONTINUE if number in self.live else c.STOP
+        decision = self._decide(trial, row)
+        clean = {key: finite_or_none(v) if isinstance(v, float) else v for key, v in row.items()}
+        clean["metrics"] = {key: finite_or_none(value) for key, value in row["metrics"].items()}
+        self._write({"type": "report", "number": number, "row": {**clean, c.DECISION: decision}})
+        self.on_row(trial, trial.rows[-1])
+        if decision != c.CONTINUE:
+            self._ended(trial, None if decision != c.FAIL else policy.NON_FINITE)
+        return decision
+
+    def complete(self, number: int) -> None:
+        """A trial ended by itself before its last epoch: it ran out of patience."""
+        if number in self.live:
+            self._write({"type": "end", "number": number, "status": c.COMPLETED})
+            self._ended(self.state.trials[number], None)
+
+    def fail(self, number: int, cause: str, error: str) -> None:
+        """An attempt ended with an error. Its trial is tried again, or has failed: `policy.py` says which."""
+        if number not in self.live:
+            return
+        trial = self.state.trials[number]
+        lost = cause == policy.NODE_LOST
+        counting = trial.attempts - trial.lost_attempts - lost
+        again = self.interrupted or policy.is_retried(cause, counting)
+        status = c.INTERRUPTED if again else c.FAILED
+        self._write({"type": "end", "number": number, "status": status, "cause": cause, "error": error, "lost": lost})
+        if not again:
+            self._ended(trial, cause)
+            return
+        self.live.discard(number)
+        self._waiting.append(number)
+
+    def rungs(self) -> dict[int, dict[str, float]]:
+        return self._stopping.rungs()
+
+    @property
+    def _closing(self) -> bool:
+        return self.interrupted or self.error is not None
+
+    def _has_more(self) -> bool:
+        return bool(self._waiting) or len(self.state.trials) < self.plan.trials
+
+    def _propose(self) -> Trial:
+        number = len(self.state.trials)
+        point = self._searcher.suggest(number)
+        config = self.plan.configure(self.plan.space.decode(point))
+        seed = int(np.random.SeedSequence([self.plan.seed, number]).generate_state(1)[0]) >> 1
+        self._write({"type": "trial", "number": number, "point": point, "config": config, "seed": seed})
+        return self.state.trials[number]
+
+    def _decide(self, trial: Trial, row: dict[str, Any]) -> str:
+        objective = row["objective"]
+        if not (math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])):
+            return c.FAIL
+        goes_on = self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
+        if row[c.EPOCH] >= self.plan.epochs:
+            return c.COMPLETE
+        if not goes_on:
+            return c.STOP
+        return c.INTERRUPT if self._closing else c.CONTINUE
+
+    def _ended(self, trial: Trial, cause: str | None) -> None:
+        self.live.discard(trial.number)
+        if trial.status == c.INTERRUPTED:
+            return
+        failed = trial.status == c.FAILED
+        self._searcher.tell(trial.number, None if failed else trial.objective)
+        self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
+        if self._failures_in_a_row >= policy.MAX_FAILURES_IN_A_ROW and self.error is None:
+            self.error = BalltrainError(
+                f"{self._failures_in_a_row} trials in a row failed, the last with: {trial.error}; "
+                "the sweep has stopped and can be resumed"
+            )
+
+    def _write(self, line: Line) -> None:
+        """To disk first, then into the state: the state never holds what a kill could take back."""
+        line = {**line, "time": self._clock()}
+        self._journal.append(line)
+        self.state.apply(line)
+
+    def _replay(self) -> None:
+        """Tell the searcher and the scheduler of the trials of an earlier run; queue those it did not finish."""
+        for trial in self.state.trials.values():
+            self._searcher.add(trial.number, trial.point or {})
+            for row in trial.rows:
+                if row["decision"] != c.FAIL:
+                    self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
+        for trial in self.state.ended_in_order:
+            self._searcher.tell(trial.number, None if trial.status == c.FAILED else trial.objective)
+        self._waiting.extend(trial.number for trial in self.state.with_status(c.RUNNING, c.INTERRUPTED))

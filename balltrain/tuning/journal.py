@@ -1,0 +1,99 @@
+"""The journal of a sweep: one fsynced JSON line for each report and each change of a trial's state.
+
+It is the truth: everything else about a sweep is a function of it (`state.py`). A last line without its end
+is what a kill leaves, and is dropped; any other damage is an error that names the line.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from balltrain.errors import BalltrainError
+
+VERSION = 1
+FILE = "journal.jsonl"
+
+Line = dict[str, Any]  # "type": sweep, trial, start, report, end or resume
+
+
+class Journal:
+    """Appends lines, under a lock that ends with the process. Raises BalltrainError where another holds it."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / FILE
+        self._lock = FileLock(folder / ".lock")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise BalltrainError(f"the sweep in {folder} is running in another process") from None
+        except OSError as error:
+            raise BalltrainError(f"cannot write to {folder}: {error.strerror or error}") from error
+        try:
+            _drop_torn_line(self.path)
+            self._file = open(self.path, "ab")  # noqa: SIM115 - closed by close()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def append(self, line: Line) -> None:
+        """On return the line is on disk."""
+        self._file.write(json.dumps(line, separators=(",", ":"), default=_plain).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+        self._lock.release()
+
+
+def read_journal(folder: Path) -> Iterator[Line]:
+    """The lines of a journal, also while another process appends. Raises BalltrainError where it is damaged."""
+    path = folder / FILE
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise BalltrainError(f"{folder} has no {FILE}: there is no sweep of that name") from None
+    except OSError as error:
+        raise BalltrainError(f"cannot read {path}: {error.strerror or error}") from error
+    lines = text.split(b"\n")
+    for number, raw in enumerate(lines[:-1], 1):  # what follows the last newline is torn, or nothing
+        try:
+            line = json.loads(raw)
+            kind = line["type"]
+        except (ValueError, KeyError, TypeError):
+            raise BalltrainError(f"{path}, line {number} is damaged: {raw[:60]!r}") from None
+        if number == 1 and kind != "sweep":
+            raise BalltrainError(f"{path}, line 1 is damaged: a journal begins with the sweep, not {kind!r}")
+        if kind == "sweep" and line["version"] > VERSION:
+            raise BalltrainError(f"{path} is of version {line['version']}: this balltrain reads up to {VERSION}")
+        yield line
+
+
+def _drop_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    with open(path, "rb+") as file:
+        text = file.read()
+        file.truncate(text.rfind(b"\n") + 1)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: hyperparameters that are models, numpy numbers, paths."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "item"):
+        return value.item()
+    return str(value)
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """JSON has no NaN; a reader of the tables sees an empty cell, and the row's decision says why."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,39 @@
+"""What happens when a trial goes wrong: the one place that decides it.
+
+| what went wrong | what happens |
+|---|---|
+| objective or loss not finite, or missing | `failed`, never retried; the searcher is told "error"; the row is kept |
+| out of GPU memory, a ValueError, a wrong input | `failed`, never retried: it would happen again |
+| another exception in the trial, its process killed | retried from its checkpoint, twice at most |
+| its node lost or preempted | retried from its checkpoint, without counting |
+| 5 failures in a row | the sweep stops with the last error, and can be resumed |
+"""
+
+from __future__ import annotations
+
+MAX_RETRIES = 2
+MAX_FAILURES_IN_A_ROW = 5
+
+# causes that a trial's process or Ray gives
+NON_FINITE = "non-finite"
+DETERMINISTIC = "deterministic"
+EXCEPTION = "exception"
+KILLED = "killed"
+NODE_LOST = "node-lost"
+
+
+def is_retried(cause: str, attempts_that_count: int) -> bool:
+    """`attempts_that_count` includes the one that just ended, and leaves out those that a node's loss ended."""
+    if cause == NODE_LOST:
+        return True
+    return cause in (EXCEPTION, KILLED) and attempts_that_count <= MAX_RETRIES
+
+
+def cause_of(error: BaseException) -> str:
+    """The cause that an exception in the trial's own process stands for."""
+    import torch
+
+    from balltrain.errors import BalltrainError
+
+    deterministic = (BalltrainError, ValueError, torch.OutOfMemoryError)
+    return DETERMINISTIC if isinstance(error, deterministic) else EXCEPTION

@@ -1,0 +1,343 @@
+"""Runs a plan: connects the controller to Ray Tune, keeps the journal and the tables, ends with the best trial."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from balltrain.data.cache import Dataset, load_data
+from balltrain.errors import BalltrainError, UsageError
+from balltrain.tuning.controller import Controller
+from balltrain.tuning.journal import FILE as JOURNAL_FILE
+from balltrain.tuning.journal import VERSION, Journal, read_journal
+from balltrain.tuning.placement import Placement, place
+from balltrain.tuning.state import SweepState
+from balltrain.tuning.sweep import Plan
+from balltrain.tuning.tables import write_tables
+from balltrain.tuning.trial import TrialContext, run_attempt
+
+COMPACT_EVERY_S = 20.0
+CONNECT_TIMEOUT_S = 5.0
+
+# Tune's own bookkeeping, which the journal replaces; set before ray is imported
+RAY_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",  # a trial that is stopped ends its W&B run first
+    "TUNE_MAX_PENDING_TRIALS_PG": "64",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the command line says of the cluster; None leaves the choice to `place`."""
+
+    num_gpus: int | None = None
+    gpus_per_trial: float | None = None
+    workers_per_trial: int | None = None
+    cpus_per_trial: float | None = None
+    address: str | None = None
+
+
+@dataclass
+class SweepResult:
+    """A sweep that ended, or was interrupted."""
+
+    plan: Plan
+    folder: Path
+    state: SweepState
+    seconds: float
+    interrupted: bool
+
+
+def run_sweep(
+    plan: Plan,
+    folder: Path,
+    resources: Resources,
+    *,
+    data_dir: Path | None,
+    wandb_mode: str,
+    resume: bool,
+    on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
+    on_phase: Callable[[str], None] = lambda phase: None,
+) -> SweepResult:
+    """Run a plan to its end, or until Ctrl-C. `folder` is <storage>/<name>.
+
+    `on_start` makes the live view, `on_phase` is told what is being prepared. Raises BalltrainError where the
+    sweep cannot run: its name exists (unless `resume`), the cluster is too small or out of reach, the data
+    cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
+    """
+    check_name(folder, resume)
+    start = time.monotonic()
+    on_phase("preparing the data")
+    dataset = load_data(plan.ref, plan.task, plan.request, data_dir)
+    on_phase("starting Ray")
+    with _ray(resources) as cluster:
+        placement = place(
+            cluster,
+            num_gpus=resources.num_gpus,
+            gpus_per_trial=resources.gpus_per_trial,
+            workers_per_trial=resources.workers_per_trial,
+            cpus_per_trial=resources.cpus_per_trial,
+        )
+        on_phase("")
+        with sweep_files(plan, folder, dataset, placement.to_json(), resume) as (journal, state):
+            controller = Controller(plan, state, journal, placement.concurrency)
+            context = TrialContext(
+                sweep=plan.name,
+                ref=plan.ref,
+                request=plan.request,
+                data_key=dataset.folder.name,
+                data_dir=str(dataset.folder.parent.parent),
+                folder=str(folder),
+                wandb_mode=wandb_mode,
+                workers=placement.workers,
+                cpus_per_worker=placement.cpus_per_worker,
+                gpus_per_worker=placement.gpus_per_worker,
+            )
+            view = on_start(controller, placement) if on_start else contextlib.nullcontext()
+            with view, interruptible(controller), _compacting(plan, state, folder):
+                if not controller.done:
+                    _run_on_ray(controller, context, placement, folder)
+    finish_sweep(controller, folder)
+    return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
+
+
+def check_name(folder: Path, resume: bool) -> None:
+    """Raises BalltrainError where a new sweep's name is taken, or a sweep to be resumed is not there."""
+    exists = (folder / JOURNAL_FILE).exists()
+    if exists and not resume:
+        raise BalltrainError(
+            f"{folder} holds a sweep already: add --resume to go on with it, or choose another --name"
+        )
+    if resume and not exists:
+        raise BalltrainError(f"{folder} holds no sweep to resume: leave out --resume to start it")
+
+
+@contextlib.contextmanager
+def sweep_files(
+    plan: Plan, folder: Path, dataset: Dataset, placement: dict[str, Any], resume: bool
+) -> Iterator[tuple[Journal, SweepState]]:
+    """The journal, open, with its first line written or replayed; the tables are written at the end."""
+    journal = Journal(folder)
+    try:
+        sweep = {
+            **plan.to_json(),
+            "data_fingerprint": dataset.fingerprint,
+            "placement": placement,
+            **_provenance(),
+        }
+        state = SweepState()
+        if resume:
+            state = SweepState.replay(read_journal(folder))
+        if state.sweep:
+            _check_same(state.sweep, sweep)
+        line = {
+            "type": "resume" if state.sweep else "sweep",
+            "version": VERSION,
+            "sweep": sweep,
+            "time": time.time(),
+        }
+        journal.append(line)
+        state.apply(line)
+        (folder / "sweep.json").write_text(json.dumps(sweep, indent=1))
+        yield journal, state
+        write_tables(state, plan.task, folder)
+    except OSError as error:
+        raise BalltrainError(f"cannot write to {folder}: {error.strerror or error}; what is there is kept") from error
+    finally:
+        journal.close()
+
+
+def _check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raises BalltrainError where a resumed sweep would mix trials that do not compare."""
+    new = json.loads(json.dumps(new))  # as it was read back
+    for key, what in (
+        ("task", "another task"),
+        ("space", "another space"),
+        ("hyperparameters", "other fixed hyperparameters"),
+        ("epochs", "another number of epochs"),
+        ("searcher", "another searcher"),
+        ("scheduler", "another scheduler"),
+        ("seed", "another seed"),
+        ("data_fingerprint", "other data"),
+    ):
+        if old[key] != new[key]:
+            raise BalltrainError(
+                f"cannot resume {old['name']} with {what}: it has {_brief(old[key])}, now it is {_brief(new[key])}"
+            )
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 120 else text[:117] + "…"
+
+
+def _provenance() -> dict[str, Any]:
+    """Versions, commit and machine, for who has to reproduce the sweep."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": sys.version.split()[0]}
+    for package in ("balltrain", "torch", "ray", "hyperopt", "numpy", "pandas", "pyarrow", "wandb"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True, check=False
+    )
+    commit = git.stdout.strip() or None
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"versions": versions, "git_commit": commit, "host": socket.gethostname(), "created_at": created}
+
+
+@contextlib.contextmanager
+def _ray(resources: Resources) -> Iterator[dict[str, float]]:
+    """A Ray to run on, and its resources: that at `address`, else one of this machine's that ends with the sweep."""
+    os.environ.update({key: os.environ.get(key, value) for key, value in RAY_ENVIRONMENT.items()})
+    import ray
+
+    address = resources.address or os.environ.get("RAY_ADDRESS")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    # Ray asks the process group of its own for Ctrl-C; ours comes through the sweep's handler
+    try:
+        if address and address != "local":
+            _check_reachable(address)
+            ray.init(address=address, **quiet)
+        else:
+            # a stopped data-parallel trial gives its placement group back only where the State API runs
+            several = (resources.workers_per_trial or 1) > 1 or (resources.gpus_per_trial or 0) > 1
+            ray.init(address="local", include_dashboard=several, dashboard_host="127.0.0.1", **quiet)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        where = f"at {address}" if address else "on this machine"
+        reason = " ".join(str(error).split())[:200]
+        raise BalltrainError(f"cannot reach or start Ray {where}: {reason}") from error
+    try:
+        yield {name: ray.cluster_resources().get(name, 0.0) for name in ("CPU", "GPU")}
+    finally:
+        ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself waits a minute for a host that does not answer."""
+    if address == "auto":
+        return
+    if address.startswith("ray://"):
+        raise UsageError(f"--address {address}: start the sweep on the cluster, or give its GCS address host:6379")
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"--address {address!r} is not host:port, such as 10.0.0.1:6379, nor auto")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise BalltrainError(
+            f"no Ray answers at {address} ({error.strerror or error}): start one with `ray start --head`, "
+            "or leave --address out"
+        ) from error
+
+
+def _run_on_ray(controller: Controller, context: TrialContext, placement: Placement, folder: Path) -> None:
+    from ray import tune
+
+    from balltrain.tuning.ray_tune import ControllerScheduler, ControllerSearcher
+
+    scratch = folder / ".ray"
+    trainable = tune.with_resources(partial(run_attempt, context=context), placement.trial_resources)
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=ControllerSearcher(controller),
+            scheduler=ControllerScheduler(controller),
+            num_samples=-1,
+            reuse_actors=placement.workers == 1,  # what starts workers cannot be stopped and used again
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch.resolve()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0),
+        ),
+    )
+    try:
+        tuner.fit()
+    except Exception as error:
+        if controller.error is None:
+            controller.error = error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def interruptible(controller: Controller) -> Iterator[None]:
+    """First Ctrl-C: trials end after their epoch. Second: now. Nothing is lost either way."""
+
+    def handle(signum: int, frame: Any) -> None:
+        if controller.interrupted:
+            # the journal is on disk; Ray's processes end with their driver
+            os._exit(130)
+        controller.interrupted = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _compacting(plan: Plan, state: SweepState, folder: Path) -> Iterator[None]:
+    """Keep the tables fresh while the sweep runs, from the journal: the state belongs to another thread."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(COMPACT_EVERY_S):
+            with contextlib.suppress(OSError, BalltrainError):
+                write_tables(SweepState.replay(read_journal(folder)), plan.task, folder)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def finish_sweep(controller: Controller, folder: Path) -> None:
+    """Keep the best checkpoint; raises what ended the sweep early."""
+    _keep_best(controller.state, folder)
+    if controller.error is not None:
+        raise controller.error
+
+
+def _keep_best(state: SweepState, folder: Path) -> None:
+    """`best/` is a copy of the best trial's checkpoint, without the state that only its own resume needs."""
+    if state.best is None:
+        return
+    source, new, best = folder / "checkpoints" / state.best.trial_id, folder / ".best.new", folder / "best"
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(source, new, ignore=shutil.ignore_patterns(".*"))
+    shutil.rmtree(best, ignore_errors=True)
+    new.rename(best)

@@ -1,0 +1,96 @@
+"""`balltrain train`: a sweep of one trial, in this process where it has one worker. It leaves the same files."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from balltrain.data.cache import load_data
+from balltrain.errors import BalltrainError
+from balltrain.tuning import columns as c
+from balltrain.tuning import policy
+from balltrain.tuning.controller import Controller
+from balltrain.tuning.placement import Placement, place
+from balltrain.tuning.runner import SweepResult, check_name, finish_sweep, interruptible, sweep_files
+from balltrain.tuning.sweep import Plan
+from balltrain.tuning.trial import TrialContext, describe, train
+
+
+class _TrialEnded(Exception):
+    """Raised through the epoch loop by the report that ends it."""
+
+
+def train_once(
+    plan: Plan,
+    folder: Path,
+    *,
+    num_gpus: int | None,
+    data_dir: Path | None,
+    wandb_mode: str,
+    resume: bool,
+    on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
+    on_phase: Callable[[str], None] = lambda phase: None,
+) -> SweepResult:
+    """Run the one trial of a plan here, without Ray. Raises BalltrainError where it cannot run, or fails."""
+    check_name(folder, resume)
+    start = time.monotonic()
+    placement = _place_here(num_gpus)
+    on_phase("preparing the data")
+    dataset = load_data(plan.ref, plan.task, plan.request, data_dir)
+    on_phase("")
+    with sweep_files(plan, folder, dataset, placement.to_json(), resume) as (journal, state):
+        controller = Controller(plan, state, journal, concurrency=1)
+        context = TrialContext(
+            sweep=plan.name,
+            ref=plan.ref,
+            request=plan.request,
+            data_key=dataset.folder.name,
+            data_dir=str(dataset.folder.parent.parent),
+            folder=str(folder),
+            wandb_mode=wandb_mode,
+            workers=1,
+            cpus_per_worker=placement.cpus_per_worker,
+            gpus_per_worker=placement.gpus_per_worker,
+        )
+        view = on_start(controller, placement) if on_start else contextlib.nullcontext()
+        with view, interruptible(controller):
+            _run(controller, context)
+    finish_sweep(controller, folder)
+    return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
+
+
+def _run(controller: Controller, context: TrialContext) -> None:
+    attempt = controller.next_attempt()
+    if attempt is None:  # resumed, and complete
+        return
+
+    def report(row: dict[str, Any]) -> None:
+        if controller.report(attempt.number, row) != c.CONTINUE:
+            raise _TrialEnded
+
+    with contextlib.suppress(_TrialEnded):
+        try:
+            train(attempt, context, report)
+        except _TrialEnded:
+            raise
+        except Exception as error:
+            # tried again by the user, not by us: what they see is the error itself
+            controller.fail(attempt.number, policy.DETERMINISTIC, describe(error))
+            if isinstance(error, BalltrainError):
+                raise
+            raise BalltrainError(f"the training failed: {describe(error)}") from error
+        controller.complete(attempt.number)
+
+
+def _place_here(num_gpus: int | None) -> Placement:
+    import os
+
+    import torch
+
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = {"CPU": float(cpus), "GPU": float(torch.cuda.device_count())}
+    wanted = min(1, int(there["GPU"])) if num_gpus is None else num_gpus
+    return place(there, num_gpus=wanted, gpus_per_trial=None, workers_per_trial=1, cpus_per_trial=float(cpus))

@@ -1,0 +1,126 @@
+"""The state of a sweep, a function of its journal's lines: who ran, what they reported, what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from balltrain.errors import BalltrainError
+from balltrain.tuning import columns as c
+from balltrain.tuning.journal import Line
+from balltrain.tuning.space import Point
+
+STATUS_AFTER = {c.STOP: c.STOPPED, c.COMPLETE: c.COMPLETED, c.INTERRUPT: c.INTERRUPTED, c.FAIL: c.FAILED}
+
+
+@dataclass
+class Trial:
+    """One configuration and what is known of it. `rows` has one row an epoch, in order, from epoch 1."""
+
+    number: int
+    config: dict[str, Any]
+    point: Point | None
+    seed: int
+    status: str = c.RUNNING
+    attempts: int = 0
+    lost_attempts: int = 0  # ended by a node's loss, which says nothing of the trial
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    started_at: float | None = None  # seconds since 1970
+    ended_at: float | None = None
+    error: str | None = None
+    node: str | None = None
+    best: dict[str, Any] | None = None  # the row with the best objective
+
+    @property
+    def trial_id(self) -> str:
+        return f"{self.number:05d}"
+
+    @property
+    def objective(self) -> float | None:
+        return self.best["objective"] if self.best else None
+
+    @property
+    def epochs(self) -> int:
+        return self.rows[-1]["epoch"] if self.rows else 0
+
+
+class SweepState:
+    """Made by `apply` line by line: while the sweep runs, and again when it is resumed or read."""
+
+    def __init__(self) -> None:
+        self.sweep: dict[str, Any] = {}  # the contents of sweep.json
+        self.trials: dict[int, Trial] = {}
+        self.ended_in_order: list[Trial] = []  # as the searcher was told
+
+    @classmethod
+    def replay(cls, lines: Iterable[Line]) -> SweepState:
+        """Raises BalltrainError naming the line that makes no sense after those before it."""
+        state = cls()
+        for number, line in enumerate(lines, 1):
+            try:
+                state.apply(line)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise BalltrainError(f"line {number} of the journal is damaged: {error!r}") from error
+        return state
+
+    @property
+    def mode(self) -> str:
+        return self.sweep["mode"]
+
+    def apply(self, line: Line) -> None:
+        match line["type"]:
+            case "sweep" | "resume":
+                self.sweep = line["sweep"]
+            case "trial":
+                number = line["number"]
+                self.trials[number] = Trial(number, line["config"], line["point"], line["seed"])
+            case "start":
+                trial = self.trials[line["number"]]
+                trial.attempts += 1
+                trial.status, trial.ended_at, trial.error = c.RUNNING, None, None
+                trial.started_at = trial.started_at or line["time"]
+            case "report":
+                self._report(self.trials[line["number"]], line["row"], line["time"])
+            case "end":
+                trial = self.trials[line["number"]]
+                trial.lost_attempts += bool(line.get("lost"))
+                self._end(trial, line["status"], line["time"], line.get("error"))
+            case kind:
+                raise KeyError(f"unknown type {kind!r}")
+
+    def improves(self, objective: float | None, than: float | None) -> bool:
+        if objective is None or than is None:
+            return objective is not None
+        return objective < than if self.mode == "min" else objective > than
+
+    def with_status(self, *statuses: str) -> list[Trial]:
+        return [trial for trial in self.trials.values() if trial.status in statuses]
+
+    def ranked(self) -> list[Trial]:
+        """Trials that did not fail and have an objective, the best first."""
+        sign = 1 if self.mode == "min" else -1
+        valid = [t for t in self.trials.values() if t.objective is not None and t.status != c.FAILED]
+        return sorted(valid, key=lambda trial: sign * trial.objective)  # type: ignore[operator]
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best objective of those that did not fail."""
+        return next(iter(self.ranked()), None)
+
+    def _end(self, trial: Trial, status: str, time: float, error: str | None) -> None:
+        trial.status, trial.ended_at, trial.error = status, time, error
+        if status != c.INTERRUPTED:
+            self.ended_in_order.append(trial)
+
+    def _report(self, trial: Trial, row: dict[str, Any], time: float) -> None:
+        if row["epoch"] <= trial.epochs:
+            return
+        trial.rows.append(row)
+        trial.node = row.get("node", trial.node)
+        if row["decision"] != c.FAIL and self.improves(row["objective"], trial.objective):
+            trial.best = row
+        # the decision is in the row's own line: no kill can come between the two
+        if row["decision"] in STATUS_AFTER:
+            error = f"epoch {row['epoch']}: the objective or the loss is not finite"
+            self._end(trial, STATUS_AFTER[row["decision"]], time, error if row["decision"] == c.FAIL else None)

@@ -1,0 +1,176 @@
+"""A sweep: a task, a search space and a budget. What a sweep file defines, and what a run of it resolves to."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from balltrain.errors import UsageError
+from balltrain.tasks import TaskRef, only_task, read_source, run_file, task_ref
+from balltrain.tasks.base import DataRequest, Task, resolve
+from balltrain.tuning.searchers import SEARCHERS
+from balltrain.tuning.space import Space
+from balltrain.tuning.stopping import Stopping
+
+INSTALLED_SWEEPS = Path(__file__).parents[1] / "sweeps"  # in a wheel
+CHECKOUT_SWEEPS = Path(__file__).parents[2] / "sweeps"  # in a clone
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What to search, and with how much. Every value but the space can be changed on the command line.
+
+    `space` uses Ray Tune's search space API, with names of the task's hyperparameters as keys;
+    `hyperparameters` are those that differ from the task's defaults in every trial. `epochs` is the most that
+    a trial trains. ASHA stops trials at epochs `grace`, `grace * reduction_factor`, …; `grace` is a tenth of
+    the epochs unless given.
+    """
+
+    task: str | Task
+    space: Mapping[str, Any]
+    trials: int = 100
+    epochs: int | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    searcher: str = "hyperopt"
+    scheduler: str = "asha"
+    grace: int | None = None
+    reduction_factor: float = 3
+    seed: int = 0
+
+    def main(self, file: str) -> None:
+        """Run this file's sweep with the options of `balltrain sweep`: the last line of a sweep file."""
+        import sys
+
+        from balltrain.cli import main
+
+        main(["sweep", file, *sys.argv[1:]])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep with everything resolved and checked: made by `make_plan`."""
+
+    name: str
+    ref: TaskRef
+    task: Task
+    space: Space
+    trials: int
+    epochs: int
+    hyperparameters: dict[str, Any]
+    searcher: str
+    scheduler: str
+    grace: int
+    reduction_factor: float
+    seed: int
+    request: DataRequest
+
+    def configure(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """All hyperparameters of a trial, as JSON. Raises UsageError where they break the task's rules."""
+        hp = resolve(self.task, {**self.hyperparameters, **values, "epochs": self.epochs})
+        return hp.model_dump(mode="json")
+
+    def build_stopping(self) -> Stopping:
+        return Stopping(self.scheduler, self.task.mode, self.epochs, self.grace, self.reduction_factor)
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of `sweep.json` that follows from the sweep alone."""
+        return {
+            "name": self.name,
+            "task": self.task.name,
+            "task_file": self.ref.file,
+            "objective": self.task.objective,
+            "mode": self.task.mode,
+            "space": self.space.to_json(),
+            "hyperparameters": dict(self.hyperparameters),
+            "searcher": self.searcher,
+            "scheduler": {
+                "name": self.scheduler,
+                "grace": self.grace,
+                "reduction_factor": self.reduction_factor,
+            },
+            "trials": self.trials,
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "data": self.request.to_dict(),
+        }
+
+
+def find_sweep(task_or_file: str) -> tuple[Sweep, TaskRef]:
+    """The sweep for what a user typed: a Python file, or the name of one in `sweeps/`.
+
+    Raises UsageError where there is none, or the file holds no sweep.
+    """
+    path = Path(task_or_file)
+    if path.suffix != ".py":
+        path = _shipped(task_or_file)
+    source = read_source(path)
+    module = run_file(path, source)
+    sweeps = [value for value in vars(module).values() if isinstance(value, Sweep)]
+    if len(sweeps) != 1:
+        raise UsageError(f"{path} has {len(sweeps)} sweeps: define exactly one, `sweep = balltrain.Sweep(…)`")
+    (sweep,) = sweeps
+    if isinstance(sweep.task, str):
+        return sweep, task_ref(sweep.task)
+    return sweep, TaskRef(only_task(module, str(path)).name, str(path.resolve()), source)
+
+
+def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) -> Plan:
+    """Check everything that needs neither data nor Ray. Raises UsageError that quotes the value and the rule."""
+    task = ref.load()
+    if sweep.trials < 1:
+        raise UsageError(f"the number of trials is {sweep.trials}, but must be at least 1")
+    if sweep.searcher not in SEARCHERS:
+        raise UsageError(f"unknown searcher {sweep.searcher!r}: choose one of {', '.join(SEARCHERS)}")
+    space = Space(sweep.space)
+    for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
+        raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
+    fixed = dict(sweep.hyperparameters)
+    epochs = sweep.epochs or resolve(task, fixed).epochs
+    if sweep.epochs is not None and sweep.epochs < 1:
+        raise UsageError(f"the number of epochs is {sweep.epochs}, but must be at least 1")
+    plan = Plan(
+        name=name,
+        ref=ref,
+        task=task,
+        space=space,
+        trials=sweep.trials,
+        epochs=epochs,
+        hyperparameters=fixed,
+        searcher=sweep.searcher,
+        scheduler=sweep.scheduler,
+        grace=sweep.grace if sweep.grace is not None else max(1, math.ceil(epochs / 10)),
+        reduction_factor=sweep.reduction_factor,
+        seed=sweep.seed,
+        request=request,
+    )
+    plan.build_stopping()
+    for point in space.corners():
+        try:
+            plan.configure(space.decode(point))
+        except UsageError as error:
+            raise UsageError(f"the space of the sweep allows what {task.name} refuses: {error}") from None
+    return plan
+
+
+def override(sweep: Sweep, **options: Any) -> Sweep:
+    """The sweep with the options that were given (not None) in place of its own."""
+    return dataclasses.replace(sweep, **{name: value for name, value in options.items() if value is not None})
+
+
+def shipped_sweeps() -> list[str]:
+    """Names of the sweep files that come with balltrain."""
+    return sorted(path.stem for path in _folder().glob("*.py"))
+
+
+def _shipped(name: str) -> Path:
+    if name not in shipped_sweeps():
+        raise UsageError(f"no sweep of {name!r}: choose one of {', '.join(shipped_sweeps())}, or a Python file")
+    return _folder() / f"{name}.py"
+
+
+def _folder() -> Path:
+    return INSTALLED_SWEEPS if INSTALLED_SWEEPS.is_dir() else CHECKOUT_SWEEPS

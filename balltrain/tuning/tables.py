@@ -1,0 +1,147 @@
+"""The journal compacted to Parquet: `trials.parquet` and `epochs.parquet`, with the columns of `columns.py`.
+
+The types follow from the task alone, never from the values at hand: any mix of trials has the same schema.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from balltrain.tasks.base import Task
+from balltrain.tuning import columns as c
+from balltrain.tuning.state import SweepState, Trial
+
+TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+SCALARS = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+
+
+def write_tables(state: SweepState, task: Task, folder: Path) -> None:
+    """Both tables, each replaced whole: a reader sees the old or the new one."""
+    _write(pa.Table.from_pylist(trial_rows(state, task, folder), trials_schema(task)), folder / TRIALS)
+    _write(pa.Table.from_pylist(epoch_rows(state, task), epochs_schema(task)), folder / EPOCHS)
+
+
+def trials_schema(task: Task) -> pa.Schema:
+    fields: list[tuple[str, pa.DataType]] = [
+        (c.SWEEP, pa.string()),
+        (c.TASK, pa.string()),
+        (c.TRIAL_ID, pa.string()),
+        (c.NUMBER, pa.int64()),
+        (c.STATUS, pa.string()),
+        (c.OBJECTIVE, pa.float64()),
+        (c.BEST_EPOCH, pa.int64()),
+        (c.EPOCHS, pa.int64()),
+        (c.SECONDS, pa.float64()),
+        (c.STARTED_AT, TIMESTAMP),
+        (c.ENDED_AT, TIMESTAMP),
+        (c.ERROR, pa.string()),
+        (c.CHECKPOINT, pa.string()),
+        (c.NODE, pa.string()),
+        (c.SEED, pa.int64()),
+        (c.NUM_PARAMS, pa.int64()),
+        (c.DATA_FINGERPRINT, pa.string()),
+    ]
+    for name, info in task.Hyperparameters.model_fields.items():
+        fields.append((c.CONFIG_PREFIX + name, _column_type(info.annotation)))
+    fields += [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names]
+    return pa.schema(fields)
+
+
+def epochs_schema(task: Task) -> pa.Schema:
+    fields = [
+        (c.SWEEP, pa.string()),
+        (c.TRIAL_ID, pa.string()),
+        (c.EPOCH, pa.int64()),
+        (c.SECONDS, pa.float64()),
+        (c.LR, pa.float64()),
+        (c.TRAIN_LOSS, pa.float64()),
+        (c.VAL_LOSS, pa.float64()),
+        (c.DECISION, pa.string()),
+    ]
+    return pa.schema(fields + [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names])
+
+
+def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, Any]]:
+    name, fingerprint = state.sweep["name"], state.sweep["data_fingerprint"]
+    types_of = {field.name: field.type for field in trials_schema(task)}
+    rows = []
+    for trial in state.trials.values():
+        row = {
+            c.SWEEP: name,
+            c.TASK: task.name,
+            c.TRIAL_ID: trial.trial_id,
+            c.NUMBER: trial.number,
+            c.STATUS: trial.status,
+            c.OBJECTIVE: trial.objective,
+            c.BEST_EPOCH: trial.best["epoch"] if trial.best else None,
+            c.EPOCHS: trial.epochs,
+            c.SECONDS: sum(row["seconds"] for row in trial.rows),
+            c.STARTED_AT: _microseconds(trial.started_at),
+            c.ENDED_AT: _microseconds(trial.ended_at),
+            c.ERROR: trial.error,
+            c.CHECKPOINT: str(folder / "checkpoints" / trial.trial_id) if trial.best else None,
+            c.NODE: trial.node,
+            c.SEED: trial.seed,
+            c.NUM_PARAMS: _num_params(trial),
+            c.DATA_FINGERPRINT: fingerprint,
+        }
+        for key, value in trial.config.items():
+            column = c.CONFIG_PREFIX + key
+            if column in types_of:
+                row[column] = json.dumps(value) if _is_json(value, types_of[column]) else value
+        rows.append(row | _metrics(trial.best))
+    return rows
+
+
+def epoch_rows(state: SweepState, task: Task) -> list[dict[str, Any]]:
+    name = state.sweep["name"]
+    plain = (c.EPOCH, c.SECONDS, c.LR, c.TRAIN_LOSS, c.VAL_LOSS, c.DECISION)
+    return [
+        {c.SWEEP: name, c.TRIAL_ID: trial.trial_id, **{key: row[key] for key in plain}, **_metrics(row)}
+        for trial in state.trials.values()
+        for row in trial.rows
+    ]
+
+
+def _metrics(row: dict[str, Any] | None) -> dict[str, float]:
+    return {c.METRIC_PREFIX + name: value for name, value in (row["metrics"] if row else {}).items()}
+
+
+def _num_params(trial: Trial) -> int | None:
+    return trial.rows[0].get("num_params") if trial.rows else None
+
+
+def _column_type(annotation: Any) -> pa.DataType:
+    """The type of a hyperparameter's column; lists and choices of several types become JSON text."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        inner = [argument for argument in typing.get_args(annotation) if argument is not type(None)]
+        annotation = inner[0] if len(inner) == 1 else object
+    if typing.get_origin(annotation) is typing.Literal:
+        kinds = {type(value) for value in typing.get_args(annotation)}
+        annotation = kinds.pop() if len(kinds) == 1 else object
+    return SCALARS.get(annotation, pa.string())
+
+
+def _is_json(value: Any, column_type: pa.DataType) -> bool:
+    return value is not None and pa.types.is_string(column_type) and not isinstance(value, str)
+
+
+def _microseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1e6)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,174 @@
+"""One attempt at a trial, in its own process: maps the data, trains, saves, reports.
+
+The trial's process is a Ray Tune actor that runs one attempt after the other. With one worker the training runs
+in it, by a TorchTrainer in local mode; with several it starts a TorchTrainer that runs them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from balltrain.tasks import TaskRef
+from balltrain.tasks.base import DataRequest
+from balltrain.tuning import policy
+from balltrain.tuning.controller import Attempt
+
+# what is sent to the sweep's process: JSON texts, because Tune flattens dicts and NaN must survive
+ROW, END = "row", "end"
+# Train asks its workers for rows at this interval, and makes them wait for its default of 2 s an epoch
+WORKERS_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What all trials of a sweep share; sent to every trial process once."""
+
+    sweep: str
+    ref: TaskRef
+    request: DataRequest
+    data_key: str
+    data_dir: str | None
+    folder: str  # <storage>/<name>
+    wandb_mode: str  # online, offline or off
+    workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+
+
+def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
+    """Ray Tune's trainable function. Reports its own errors, so that the process can run the next trial."""
+    from ray import tune
+
+    attempt: Attempt = config["attempt"]
+    try:
+        if context.workers == 1:
+            _run_in_this_process(attempt, context)
+        else:
+            _run_on_workers(attempt, context)
+    except Exception as error:
+        end = {"cause": policy.cause_of(error), "error": describe(error)}
+        tune.report({END: json.dumps(end)})
+    else:
+        tune.report({END: json.dumps({})})
+
+
+def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, Any]], None], rank: int = 0) -> None:
+    """Train a trial and hand its rows to `report`, the objective and the node among each row's values."""
+    import torch
+
+    from balltrain.data.cache import load_data
+    from balltrain.tasks.base import objective_of, resolve
+    from balltrain.tracking.wandb import WandbRun
+    from balltrain.training.checkpoint import CheckpointConfig, save_config
+    from balltrain.training.loop import fit
+
+    task = context.ref.load()
+    hp = resolve(task, attempt.config)
+    dataset = load_data(context.ref, task, context.request, context.data_dir, context.data_key)
+    torch.set_num_threads(max(1, round(context.cpus_per_worker)))
+    folder = Path(context.folder) / "checkpoints" / attempt.trial_id
+    if rank == 0:
+        config = CheckpointConfig(
+            context.ref, attempt.config, attempt.seed, context.request, dataset.facts, dataset.fingerprint
+        )
+        save_config(folder, config)
+    wandb_mode = context.wandb_mode if rank == 0 else "off"
+    with WandbRun(wandb_mode, Path(context.folder), context.sweep, task, attempt.trial_id, attempt.config) as run:
+
+        def report_row(row: dict[str, Any]) -> None:
+            row = {**row, "objective": objective_of(task, row), "node": socket.gethostname()}
+            run.log(row)
+            report(row)
+
+        fit(
+            task,
+            hp,
+            dataset,
+            seed=attempt.seed,
+            folder=folder,
+            report=report_row,
+            device=pick_device(context.gpus_per_worker),
+            reported_epochs=attempt.reported_epochs,
+        )
+
+
+def pick_device(gpus: float) -> Any:
+    """The GPU that Ray, or CUDA_VISIBLE_DEVICES, gave this process."""
+    import torch
+
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if gpus and torch.cuda.is_available()
+        else torch.device("cpu")
+    )
+
+
+def describe(error: BaseException) -> str:
+    """One line: the kind of an error, unless it speaks for itself, and its message."""
+    from balltrain.errors import BalltrainError
+
+    message = " ".join(str(error).split())[:500]
+    return message if isinstance(error, BalltrainError) else f"{type(error).__name__}: {message}"
+
+
+def _run_in_this_process(attempt: Attempt, context: TrialContext) -> None:
+    from ray import tune
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    def loop(_: dict[str, Any]) -> None:
+        train(attempt, context, lambda row: tune.report({ROW: json.dumps(row)}))
+
+    TorchTrainer(
+        loop,
+        train_loop_config={},
+        scaling_config=ScalingConfig(num_workers=0),
+        run_config=_run_config(RunConfig, attempt, context),
+    ).fit()
+
+
+def _run_on_workers(attempt: Attempt, context: TrialContext) -> None:
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    for name, value in WORKERS_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    resources = {"CPU": context.cpus_per_worker, "GPU": context.gpus_per_worker}
+    result = TorchTrainer(
+        _worker_loop,
+        train_loop_config={"attempt": attempt, "context": context},
+        scaling_config=ScalingConfig(
+            num_workers=context.workers,
+            use_gpu=context.gpus_per_worker > 0,
+            resources_per_worker={name: amount for name, amount in resources.items() if amount},
+            placement_strategy="PACK",
+        ),
+        run_config=_run_config(RunConfig, attempt, context, callbacks=[TuneReportCallback()]),
+    ).fit()
+    if result.error is not None:
+        raise result.error
+
+
+def _worker_loop(config: dict[str, Any]) -> None:
+    """Every worker trains; rank 0 reports, figures that are the same on every worker."""
+    import ray.train
+
+    rank = ray.train.get_context().get_world_rank()
+
+    def report(row: dict[str, Any]) -> None:
+        ray.train.report({ROW: json.dumps(row)} if rank == 0 else {})
+
+    train(config["attempt"], config["context"], report, rank)
+
+
+def _run_config(run_config_type: Any, attempt: Attempt, context: TrialContext, **more: Any) -> Any:
+    # a name without a time stamp: the same attempt is the same run, wherever it is started again
+    name = f"{attempt.trial_id}-{attempt.attempt}"
+    return run_config_type(name=name, storage_path=str(Path(context.folder) / ".ray" / "train"), **more)

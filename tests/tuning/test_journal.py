@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import pytest
+
+from balltrain.errors import BalltrainError
+from balltrain.tuning.journal import FILE, VERSION, Journal, read_journal
+
+HEADER = {"type": "sweep", "version": VERSION, "sweep": {"name": "s"}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    journal = Journal(tmp_path)
+    journal.append(HEADER)
+    journal.append({"type": "start", "number": 0})
+    journal.close()
+    return tmp_path
+
+
+def test_lines_are_read_back(folder):
+    assert list(read_journal(folder)) == [HEADER, {"type": "start", "number": 0}]
+
+
+def test_a_torn_last_line_is_dropped_and_written_over(folder):
+    with open(folder / FILE, "ab") as file:
+        file.write(b'{"type":"rep')
+    assert len(list(read_journal(folder))) == 2
+    journal = Journal(folder)
+    journal.append({"type": "end", "number": 0})
+    journal.close()
+    assert [line["type"] for line in read_journal(folder)] == ["sweep", "start", "end"]
+
+
+@pytest.mark.parametrize("damage", [b"garbage\n", b"[]\n", b'{"no": "type"}\n', b"\n"])
+def test_any_other_damage_names_its_line(folder, damage):
+    text = (folder / FILE).read_bytes()
+    (folder / FILE).write_bytes(text + damage + text)
+    with pytest.raises(BalltrainError, match="line 3 is damaged"):
+        list(read_journal(folder))
+
+
+def test_a_journal_without_its_beginning_is_damaged(folder):
+    (folder / FILE).write_bytes((folder / FILE).read_bytes().split(b"\n", 1)[1])
+    with pytest.raises(BalltrainError, match="line 1 is damaged"):
+        list(read_journal(folder))
+
+
+def test_a_newer_version_is_refused(folder):
+    text = (folder / FILE).read_text().replace(f'"version":{VERSION}', '"version":99')
+    (folder / FILE).write_text(text)
+    with pytest.raises(BalltrainError, match="version 99"):
+        list(read_journal(folder))
+
+
+def test_a_second_process_is_locked_out(folder):
+    journal = Journal(folder)
+    code = f"from pathlib import Path; from balltrain.tuning.journal import Journal; Journal(Path({str(folder)!r}))"
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "is running in another process" in second.stderr
+    journal.close()
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_journal_is_no_sweep(tmp_path):
+    with pytest.raises(BalltrainError, match="no sweep of that name"):
+        list(read_journal(tmp_path))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BalltrainError, match="cannot write to"):
+        Journal(tmp_path / "file" / "sweep")

@@ -1,0 +1,55 @@
+import pytest
+
+from balltrain.errors import UsageError
+from balltrain.tuning.stopping import Stopping
+
+
+def test_a_trial_among_the_worse_two_thirds_is_stopped_at_its_rung():
+    stopping = Stopping("asha", "min", epochs=9, grace=1, reduction_factor=3)
+    assert stopping.goes_on("a", 1, 1.0)
+    assert stopping.goes_on("b", 1, 0.5)
+    assert not stopping.goes_on("c", 1, 2.0)
+    assert stopping.goes_on("a", 2, 5.0)  # no rung at 2
+    assert stopping.rungs() == {9: {}, 3: {}, 1: {"a": 1.0, "b": 0.5, "c": 2.0}}
+
+
+def test_maximum():
+    stopping = Stopping("asha", "max", epochs=9, grace=1, reduction_factor=3)
+    assert stopping.goes_on("a", 1, 0.5)
+    assert stopping.goes_on("b", 1, 0.9)
+    assert not stopping.goes_on("c", 1, 0.1)
+
+
+def test_no_trial_is_stopped_before_the_grace_period_or_by_none():
+    stopping = Stopping("asha", "min", epochs=9, grace=3, reduction_factor=3)
+    never = Stopping("none", "min", epochs=9, grace=1, reduction_factor=3)
+    for n in range(5):
+        assert stopping.goes_on(str(n), 1, float(n))
+        assert stopping.goes_on(str(n), 2, float(n))
+        assert all(never.goes_on(str(n), epoch, float(n)) for epoch in range(1, 10))
+    assert never.rungs() == {}
+
+
+def test_replaying_rows_in_another_order_makes_the_same_rungs():
+    rows = [(str(trial), epoch, (trial * 7 % 5) / epoch) for epoch in (1, 2, 3) for trial in range(5)]
+    rungs = []
+    for order in (rows, rows[::-1], rows + rows):
+        stopping = Stopping("asha", "min", epochs=9, grace=1, reduction_factor=3)
+        for row in sorted(order, key=lambda row: row[1]):
+            stopping.goes_on(*row)
+        rungs.append(stopping.rungs())
+    assert rungs[0] == rungs[1] == rungs[2]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "pbt"}, "unknown scheduler 'pbt': choose one of asha, none"),
+        ({"reduction_factor": 1}, "reduction factor is 1, but must be at least 2"),
+        ({"grace": 10}, "grace period is 10 epochs, but must be from 1 to the 9"),
+        ({"grace": 0}, "grace period is 0 epochs"),
+    ],
+)
+def test_values_that_make_no_rungs_are_refused(values, message):
+    with pytest.raises(UsageError, match=message):
+        Stopping(**{"name": "asha", "mode": "min", "epochs": 9, "grace": 1, "reduction_factor": 3, **values})
