@@ -86,10 +86,9 @@ def run_sweep(
     sweep cannot run: its name exists (unless `resume`), the cluster is too small or out of reach, the data
     cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
     """
-    check_name(folder, resume)
     start = time.monotonic()
     on_phase("preparing the data")
-    dataset = load_data(plan.ref, plan.task, plan.request, data_dir)
+    dataset = load_sweep_data(plan, folder, data_dir, resume)
     on_phase("starting Ray")
     with _ray(resources) as cluster:
         placement = place(
@@ -133,6 +132,17 @@ def check_name(folder: Path, resume: bool) -> None:
         raise BalltrainError(f"{folder} holds no sweep to resume: leave out --resume to start it")
 
 
+def load_sweep_data(plan: Plan, folder: Path, data_dir: Path | None, resume: bool) -> Dataset:
+    """The plan's data, after everything was checked that needs no Ray, the data's fingerprint included."""
+    check_name(folder, resume)
+    dataset = load_data(plan.ref, plan.task, plan.request, data_dir)
+    if resume:
+        header = next(read_journal(folder), None)
+        if header is not None:
+            _check_same(header["sweep"], {**plan.to_json(), "data_fingerprint": dataset.fingerprint})
+    return dataset
+
+
 @contextlib.contextmanager
 def sweep_files(
     plan: Plan, folder: Path, dataset: Dataset, placement: dict[str, Any], resume: bool
@@ -150,7 +160,7 @@ def sweep_files(
         if resume:
             state = SweepState.replay(read_journal(folder))
         if state.sweep:
-            _check_same(state.sweep, sweep)
+            sweep["created_at"] = state.sweep["created_at"]
         line = {
             "type": "resume" if state.sweep else "sweep",
             "version": VERSION,
@@ -159,7 +169,9 @@ def sweep_files(
         }
         journal.append(line)
         state.apply(line)
-        (folder / "sweep.json").write_text(json.dumps(sweep, indent=1))
+        new = folder / ".sweep.json.new"
+        new.write_text(json.dumps(sweep, indent=1))
+        new.replace(folder / "sweep.json")
         yield journal, state
         write_tables(state, plan.task, folder)
     except OSError as error:
@@ -257,12 +269,14 @@ def _check_reachable(address: str) -> None:
 def _run_on_ray(controller: Controller, context: TrialContext, placement: Placement, folder: Path) -> None:
     from ray import tune
 
-    from balltrain.tuning.ray_tune import ControllerScheduler, ControllerSearcher
+    from balltrain.tuning.ray_tune import ControllerScheduler, ControllerSearcher, trainable_of
 
     scratch = folder / ".ray"
-    trainable = tune.with_resources(partial(run_attempt, context=context), placement.trial_resources)
+    attempt = partial(run_attempt, context=context)
+    # what waits for workers cannot be waited for: it is killed when it is stopped, and its workers with it
+    trainable = trainable_of(attempt) if placement.workers == 1 else attempt
     tuner = tune.Tuner(
-        trainable,
+        tune.with_resources(trainable, placement.trial_resources),
         tune_config=tune.TuneConfig(
             search_alg=ControllerSearcher(controller),
             scheduler=ControllerScheduler(controller),
@@ -333,11 +347,14 @@ def finish_sweep(controller: Controller, folder: Path) -> None:
 
 
 def _keep_best(state: SweepState, folder: Path) -> None:
-    """`best/` is a copy of the best trial's checkpoint, without the state that only its own resume needs."""
+    """`best/` is a copy of the best trial's checkpoint. A kill in between leaves `checkpoints/`, and no half of it."""
     if state.best is None:
         return
     source, new, best = folder / "checkpoints" / state.best.trial_id, folder / ".best.new", folder / "best"
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(source, new, ignore=shutil.ignore_patterns(".*"))
-    shutil.rmtree(best, ignore_errors=True)
-    new.rename(best)
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(source, new, ignore=shutil.ignore_patterns(".*"))
+        shutil.rmtree(best, ignore_errors=True)
+        new.rename(best)
+    except OSError as error:
+        raise BalltrainError(f"cannot copy the best checkpoint {source} to {best}: {error}") from error

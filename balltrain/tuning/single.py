@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from balltrain.data.cache import load_data
 from balltrain.errors import BalltrainError
 from balltrain.tuning import columns as c
 from balltrain.tuning import policy
 from balltrain.tuning.controller import Controller
 from balltrain.tuning.placement import Placement, place
-from balltrain.tuning.runner import SweepResult, check_name, finish_sweep, interruptible, sweep_files
+from balltrain.tuning.runner import SweepResult, finish_sweep, interruptible, load_sweep_data, sweep_files
 from balltrain.tuning.sweep import Plan
 from balltrain.tuning.trial import TrialContext, describe, train
 
@@ -35,11 +34,10 @@ def train_once(
     on_phase: Callable[[str], None] = lambda phase: None,
 ) -> SweepResult:
     """Run the one trial of a plan here, without Ray. Raises BalltrainError where it cannot run, or fails."""
-    check_name(folder, resume)
     start = time.monotonic()
     placement = _place_here(num_gpus)
     on_phase("preparing the data")
-    dataset = load_data(plan.ref, plan.task, plan.request, data_dir)
+    dataset = load_sweep_data(plan, folder, data_dir, resume)
     on_phase("")
     with sweep_files(plan, folder, dataset, placement.to_json(), resume) as (journal, state):
         controller = Controller(plan, state, journal, concurrency=1)

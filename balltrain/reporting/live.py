@@ -1,0 +1,214 @@
+"""What a terminal shows while a sweep runs. Reads what another thread changes, changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from balltrain.reporting.results import STATUS_STYLE, duration, short
+from balltrain.tuning import columns as c
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from balltrain.tuning.controller import Controller
+    from balltrain.tuning.placement import Placement
+    from balltrain.tuning.state import Trial
+
+REFRESH_S = 0.25
+RATE_WINDOW_S = 30.0
+MAX_WIDTH = 100  # of the panel
+LINES_AROUND_TRIALS = 9  # of the panel, without its rows of running trials
+SPARKS = "▁▂▃▄▅▆▇█"
+CURVE_WIDTH = 20  # epochs
+
+
+@contextlib.contextmanager
+def live_view(controller: Controller, placement: Placement, console: Console | None = None) -> Iterator[None]:
+    """Shows the sweep on standard error until the block ends; shows nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = console or Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield
+        return
+    view, stop = View(controller, placement), threading.Event()
+    # what goes to a standard output that is no terminal, such as `--json | jq`, must get there
+    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty())
+
+    def work() -> None:
+        while not stop.wait(REFRESH_S):
+            with contextlib.suppress(RuntimeError):  # "changed size during iteration": the next one will do
+                live.update(view.render(console.width, console.height), refresh=True)
+            if controller.interrupted:
+                console.show_cursor(True)  # a second Ctrl-C ends the process without a chance to
+
+    with live:
+        thread = threading.Thread(target=work, name="live-view", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+class View:
+    """Makes the panel, and remembers what its rates need."""
+
+    def __init__(self, controller: Controller, placement: Placement, clock: Callable[[], float] = time.monotonic):
+        self.controller, self.placement, self._clock = controller, placement, clock
+        self._started = clock()
+        trials = list(controller.state.trials.values())
+        self._ended_before = _num_ended(trials)  # by the run of the sweep that this one resumes
+        self._samples = deque([(self._started, _num_epochs(trials))])
+
+    def render(self, width: int, height: int) -> RenderableType:
+        """The panel as of now, no larger than this. Raises RuntimeError where the state just changed."""
+        from rich.console import Group
+        from rich.panel import Panel
+
+        trials = list(self.controller.state.trials.values())
+        plan, interrupted = self.controller.plan, self.controller.interrupted
+        parts: list[Any] = [_line(_interrupted_text(len(self.controller.live)))] if interrupted else []
+        parts.append(self._progress(trials))
+        parts += [_line(text) for text in (self._counts(trials), self._best(), self._rates(trials))]
+        parts.append(self._running(max(1, height - LINES_AROUND_TRIALS - interrupted)))
+        title = f"[bold]{_escape(plan.name)}[/]  {plan.task.name} · {plan.searcher} + {plan.scheduler}"
+        # a terminal echoes ^C behind the panel: at its right edge that would make a line more
+        return Panel(
+            Group(*parts),
+            title=title,
+            title_align="left",
+            border_style="dim",
+            width=min(width - 2, MAX_WIDTH),
+        )
+
+    def _progress(self, trials: list[Trial]) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        total, ended = self.controller.plan.trials, _num_ended(trials)
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(ratio=1)
+        table.add_column(no_wrap=True)
+        table.add_row(ProgressBar(total=total, completed=ended), f"{ended}/{total} trials")
+        return table
+
+    def _counts(self, trials: list[Trial]) -> str:
+        counts = Counter(trial.status for trial in trials)
+        counts[c.RUNNING] = len(self.controller.live)
+        words = [f"[{STATUS_STYLE[s]}]{counts[s]} {s}[/]" for s in c.STATUSES if counts[s]]
+        places = self.placement.concurrency
+        return " · ".join(words) + f"   [dim]{places} at a time[/]"
+
+    def _best(self) -> str:
+        name = _escape(self.controller.plan.task.objective)
+        best = self.controller.state.best
+        if best is None or best.best is None:
+            return f"[dim]best[/]  {name} —"
+        of = f"trial {best.trial_id}, epoch {best.best['epoch']}"
+        return f"[dim]best[/]  {name} [bold green]{short(best.objective)}[/]  {of}"
+
+    def _rates(self, trials: list[Trial]) -> str:
+        now = self._clock()
+        self._samples.append((now, _num_epochs(trials)))
+        while len(self._samples) > 2 and self._samples[1][0] <= now - RATE_WINDOW_S:
+            self._samples.popleft()
+        (since, before), (_, epochs) = self._samples[0], self._samples[-1]
+        rate = f"{short((epochs - before) / (now - since), 3)}" if epochs > before and now > since else "—"
+        left = self._seconds_left(trials, now)
+        return "   ".join(
+            f"[dim]{name}[/] {value}"
+            for name, value in (
+                ("epochs", epochs),
+                ("per second", rate),
+                ("elapsed", duration(now - self._started)),
+                ("left", "—" if left is None else f"about {duration(left)}"),
+            )
+        )
+
+    def _seconds_left(self, trials: list[Trial], now: float) -> float | None:
+        """From the trials ended per second; None before one has ended for each that runs at a time."""
+        ended = _num_ended(trials)
+        by_this_run, more = ended - self._ended_before, self.controller.plan.trials - ended
+        if self.controller.interrupted or by_this_run < max(2, self.controller.concurrency):
+            return None
+        return more * (now - self._started) / by_this_run
+
+    def _running(self, rows: int) -> RenderableType:
+        from rich import box
+        from rich.table import Table
+
+        state, plan = self.controller.state, self.controller.plan
+        running = [state.trials[number] for number in sorted(self.controller.live)]
+        if len(running) > rows:
+            rows -= 1  # for the line that says so
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), expand=True)
+        for name in ("trial", "epoch", plan.task.objective, "best"):
+            justify: Any = "left" if name == "trial" else "right"
+            table.add_column(_escape(name), justify=justify, no_wrap=True, overflow="ellipsis")
+        table.add_column(f"last {CURVE_WIDTH} epochs", ratio=1, no_wrap=True, overflow="crop")
+        for trial in running[:rows]:
+            values = [row["objective"] for row in list(trial.rows)]
+            last = values[-1] if values else None
+            table.add_row(
+                trial.trial_id,
+                f"{trial.epochs}/{plan.epochs}",
+                short(last) or "—",
+                short(trial.objective) or "—",
+                f"[cyan]{sparkline(values[-CURVE_WIDTH:])}[/]",
+            )
+        if not running:
+            table.add_row("[dim]none[/]")
+        if len(running) > rows:
+            table.add_row("…", f"and {len(running) - rows} more")
+        return table
+
+
+def sparkline(values: list[float | None]) -> str:
+    """A character a value, in a log scale where all are positive; a space where there is none."""
+    finite = [value for value in values if value is not None]
+    if not finite:
+        return ""
+    log = min(finite) > 0
+    scaled = [None if value is None else math.log(value) if log else value for value in values]
+    low, high = (math.log(min(finite)), math.log(max(finite))) if log else (min(finite), max(finite))
+    span = (high - low) or 1.0
+    top = len(SPARKS) - 1
+    return "".join(" " if v is None else SPARKS[round((v - low) / span * top)] for v in scaled)
+
+
+def _interrupted_text(num_running: int) -> str:
+    trials = "1 trial ends" if num_running == 1 else f"{num_running} trials end"
+    return f"[bold magenta]interrupted[/]: {trials} after this epoch; Ctrl-C again ends at once"
+
+
+def _line(markup: str) -> RenderableType:
+    """One line whatever the width, for the panel must not grow."""
+    from rich.text import Text
+
+    text = Text.from_markup(markup, overflow="ellipsis")
+    text.no_wrap = True
+    return text
+
+
+def _num_ended(trials: list[Trial]) -> int:
+    return sum(trial.status in (c.COMPLETED, c.STOPPED, c.FAILED) for trial in trials)
+
+
+def _num_epochs(trials: list[Trial]) -> int:
+    return sum(trial.epochs for trial in trials)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

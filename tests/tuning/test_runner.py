@@ -1,0 +1,255 @@
+"""Sweeps on a real Ray, on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ray import tune
+from toy import TOY_FILE
+
+from balltrain.errors import BalltrainError
+from balltrain.training.checkpoint import load_checkpoint
+from balltrain.tuning import columns as c
+from balltrain.tuning.journal import read_journal
+from balltrain.tuning.runner import Resources, run_sweep
+from balltrain.tuning.state import SweepState
+
+STOPS_MANY = 5  # a seed whose first trials are good, so that ASHA stops most of the later ones
+
+
+@pytest.fixture
+def sweep(make_toy_plan, tmp_path):
+    """Run the toy sweep with other options; returns its result."""
+
+    def run(resources=None, wandb_mode="off", resume=False, **options):
+        return run_sweep(
+            make_toy_plan(**options),
+            tmp_path / "runs" / "toy-sweep",
+            resources or Resources(num_gpus=0, cpus_per_trial=1),
+            data_dir=tmp_path / "data",
+            wandb_mode=wandb_mode,
+            resume=resume,
+        )
+
+    return run
+
+
+def test_a_sweep_from_proposals_to_parquet_and_wandb(sweep):
+    result = sweep(trials=24, epochs=9, grace=1, wandb_mode="offline")
+    trials = pd.read_parquet(result.folder / "trials.parquet")
+    epochs = pd.read_parquet(result.folder / "epochs.parquet")
+
+    # HyperOpt proposes: the first 20 at random, then near the best
+    assert len(trials) == 24
+    assert trials["config.lr"].nunique() == 24
+    assert trials["config.lr"].between(1e-5, 1e-1).all()
+    assert set(trials["config.batch_size"]) == {8, 16}
+
+    # ASHA stops
+    assert set(trials["status"]) == {c.COMPLETED, c.STOPPED}
+    stopped = trials[trials["status"] == c.STOPPED]
+    assert len(stopped) >= 8
+    assert set(stopped["epochs"]) <= {1, 3}
+    assert (epochs.groupby("trial_id")["epoch"].max() == trials.set_index("trial_id")["epochs"]).all()
+    assert set(epochs["decision"]) == {c.CONTINUE, c.STOP, c.COMPLETE}
+
+    # the best checkpoint evaluates to its row
+    best = trials.loc[trials["objective"].idxmin()]
+    loaded = load_checkpoint(result.folder / "best")
+    assert loaded.config["hyperparameters"]["lr"] == best["config.lr"]
+    assert loaded.config["data"]["fingerprint"] == best["data_fingerprint"]
+
+    # sweep.json says what was run
+    sweep_json = json.loads((result.folder / "sweep.json").read_text())
+    assert sweep_json["versions"]["ray"]
+    assert sweep_json["data_fingerprint"] == best["data_fingerprint"]
+    assert not (result.folder / ".ray").exists()
+
+    # W&B: a run a trial, with its config, a row an epoch and a summary
+    runs = {run["id"]: run for run in map(read_wandb_run, (result.folder / "wandb").glob("offline-run-*/*.wandb"))}
+    assert set(runs) == {f"toy-sweep-{trial_id}" for trial_id in trials["trial_id"]}
+    run = runs[f"toy-sweep-{best['trial_id']}"]
+    assert run["group"] == "toy-sweep"
+    assert run["job_type"] == "toy"
+    assert run["config"]["lr"] == best["config.lr"]
+    curve = epochs[epochs["trial_id"] == best["trial_id"]]
+    assert [row["epoch"] for row in run["history"]] == curve["epoch"].tolist()
+    assert [row["val_loss"] for row in run["history"]] == curve["val_loss"].tolist()
+    assert run["finished"]
+
+
+def read_wandb_run(path):
+    """An offline run, read back from its file: LevelDB's log format around W&B's own messages."""
+    from wandb.proto import wandb_internal_pb2
+
+    run = {"history": [], "config": {}, "finished": False}
+    for data in leveldb_records(path.read_bytes()[7:]):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            run |= {"id": record.run.run_id, "group": record.run.run_group, "job_type": record.run.job_type}
+            run["config"] |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+        elif kind == "history":
+            items = record.history.item
+            run["history"].append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
+        elif kind == "exit":
+            run["finished"] = True
+    return run
+
+
+def leveldb_records(log, block_size=32768, header=7):
+    """Records of a LevelDB log: chunks of checksum (4), length (2), type (1: whole, 2-4: first, middle, last)."""
+    position, record = header, b""  # W&B's own header counts to the first block
+    log = bytes(header) + log
+    while position + header <= len(log):
+        if block_size - position % block_size < header:
+            position += block_size - position % block_size
+            continue
+        length, kind = int.from_bytes(log[position + 4 : position + 6], "little"), log[position + 6]
+        record += log[position + header : position + header + length]
+        position += header + length
+        if kind in (1, 4):
+            yield record
+            record = b""
+
+
+def test_errors_of_trials_are_recorded_and_the_sweep_goes_on(tmp_path):
+    file = tmp_path / "breaking.py"
+    text = Path(TOY_FILE).read_text()
+    broken = 'if hp.batch_size == 8:\n            raise ValueError("eight is too few")\n        return (model'
+    file.write_text(text.replace("return (model", broken, 1))
+    result = sweep_of(file, tmp_path, trials=6)
+    failed = [trial for trial in result.state.trials.values() if trial.config["batch_size"] == 8]
+    assert failed
+    assert all(trial.status == c.FAILED and trial.error == "ValueError: eight is too few" for trial in failed)
+    assert all(trial.attempts == 1 for trial in failed)
+    others = [trial for trial in result.state.trials.values() if trial.config["batch_size"] == 16]
+    assert others
+    assert all(trial.status in (c.COMPLETED, c.STOPPED) for trial in others)
+
+
+def sweep_of(file, tmp_path, **options):
+    from balltrain.tasks.base import DataRequest
+    from balltrain.tuning.sweep import find_sweep, make_plan, override
+
+    found, ref = find_sweep(str(file))
+    plan = make_plan(override(found, **options), ref, name="s", request=DataRequest())
+    resources = Resources(num_gpus=0)
+    return run_sweep(plan, tmp_path / "s", resources, data_dir=tmp_path / "data", wandb_mode="off", resume=False)
+
+
+def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
+    file = tmp_path / "dying.py"
+    text = Path(TOY_FILE).read_text()
+    die = (
+        "import os, pathlib\n        mark = pathlib.Path(__file__).with_suffix('.died')\n"
+        "        self.calls = getattr(self, 'calls', 0) + 1\n"
+        "        if self.calls == 25 and not mark.exists():\n"
+        "            mark.touch()\n            os._exit(1)\n        return (model"
+    )
+    file.write_text(text.replace("return (model", die, 1))
+    result = sweep_of(file, tmp_path, trials=2, scheduler="none")
+    assert (tmp_path / "dying.died").exists()
+    trials = result.state.trials.values()
+    assert all(trial.status == c.COMPLETED for trial in trials)
+    assert sum(trial.attempts for trial in trials) > 2
+    assert all([row["epoch"] for row in trial.rows] == [1, 2, 3, 4] for trial in trials)
+
+
+def start_cli(tmp_path, *more):
+    command = [sys.executable, "-m", "balltrain.cli", "sweep", TOY_FILE, "--name", "k", "--storage", str(tmp_path)]
+    command += ["--data-dir", str(tmp_path / "data"), "--wandb", "off", "--trials", "12", "--epochs", "30", *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for_reports(tmp_path, count):
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        journal = tmp_path / "k" / "journal.jsonl"
+        if journal.exists() and journal.read_text().count('"report"') >= count:
+            return
+        time.sleep(0.05)
+    raise TimeoutError("the sweep reported nothing")
+
+
+def check_nothing_lost_or_run_twice(tmp_path):
+    state = SweepState.replay(read_journal(tmp_path / "k"))
+    assert len(state.trials) == 12
+    for trial in state.trials.values():
+        assert trial.status in (c.COMPLETED, c.STOPPED)
+        assert [row["epoch"] for row in trial.rows] == list(range(1, trial.epochs + 1))
+    epochs = pd.read_parquet(tmp_path / "k" / "epochs.parquet")
+    assert not epochs.duplicated(["trial_id", "epoch"]).any()
+
+
+def test_a_sweep_killed_by_sigkill_resumes_and_loses_nothing(tmp_path):
+    process = start_cli(tmp_path)
+    wait_for_reports(tmp_path, 25)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = SweepState.replay(read_journal(tmp_path / "k"))
+    process = start_cli(tmp_path, "--resume", "--json")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert json.loads(out)["trials"] == 12
+    check_nothing_lost_or_run_twice(tmp_path)
+    after = SweepState.replay(read_journal(tmp_path / "k"))
+    for number, trial in before.trials.items():
+        assert after.trials[number].rows[: trial.epochs] == trial.rows
+
+
+def test_ctrl_c_stops_after_the_epoch_and_says_how_to_resume(tmp_path):
+    process = start_cli(tmp_path)
+    wait_for_reports(tmp_path, 25)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in err
+    assert (tmp_path / "k" / "trials.parquet").exists()
+    process = start_cli(tmp_path, "--resume")
+    process.communicate(timeout=200)
+    assert process.returncode == 0
+    check_nothing_lost_or_run_twice(tmp_path)
+
+
+def test_resume_refuses_what_does_not_compare(sweep):
+    sweep(trials=1, epochs=1)
+    for options, message in (
+        ({"epochs": 2}, "another number of epochs"),
+        ({"searcher": "sobol"}, "another searcher"),
+        ({"seed": 5}, "another seed"),
+        ({"space": {}}, "another space"),
+    ):
+        with pytest.raises(BalltrainError, match=message):
+            sweep(resume=True, **{"trials": 1, "epochs": 1, **options})
+    assert len(sweep(trials=3, epochs=1, resume=True).state.trials) == 3
+
+
+def test_gpus_that_are_not_there_are_refused_and_nothing_is_left(sweep, tmp_path):
+    with pytest.raises(BalltrainError, match="8 GPUs were asked for, but there are 0 GPUs"):
+        sweep(Resources(num_gpus=8))
+    assert not (tmp_path / "runs" / "toy-sweep").exists()
+
+
+def test_a_ray_that_does_not_answer_is_named(sweep):
+    with pytest.raises(BalltrainError, match=r"no Ray answers at 127\.0\.0\.1:1 "):
+        sweep(Resources(address="127.0.0.1:1"))
+
+
+@pytest.mark.timeout(600)
+def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep):
+    """A stopped data-parallel trial that kept its workers' resources would make the next one wait for ever."""
+    result = sweep(Resources(num_gpus=0, workers_per_trial=2, cpus_per_trial=2), trials=8, epochs=3, grace=1,
+                   space={"lr": tune.loguniform(1e-5, 1e-1)}, searcher="random", seed=STOPS_MANY)  # fmt: skip
+    found = [trial.status for trial in result.state.trials.values()]
+    assert found.count(c.STOPPED) >= 4
+    assert set(found) <= {c.COMPLETED, c.STOPPED}
