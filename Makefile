@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STORAGE ?= runs
 NAME ?= first-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: sweep test lint bench clean
+.PHONY: sweep test chaos lint bench clean
 
 # made again when what is to be installed changes
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -21,6 +21,10 @@ sweep: $(VENV)/installed
 ## everything that is tested, in less than 12 minutes on 2 cores
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+## sweeps killed at random moments and resumed, for some minutes
+chaos: $(VENV)/installed
+	$(BIN)/python -m pytest -m chaos -s
 
 ## format, lint and types
 lint: $(VENV)/installed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -220,7 +221,9 @@ def sweep(
     result = run_sweep(
         plan,
         folder,
-        Resources(num_gpus, gpus_per_trial, workers_per_trial, cpus_per_trial, address),
+        Resources(
+            num_gpus, gpus_per_trial, workers_per_trial, cpus_per_trial, address or os.environ.get("RAY_ADDRESS")
+        ),
         data_dir=data_dir,
         wandb_mode=mode,
         resume=resume,
@@ -239,14 +242,15 @@ def results(
 ) -> None:
     """Show a sweep's best trials, or list the sweeps; also while they run."""
     from balltrain.reporting import results as r
+    from balltrain.reporting.terminal import print_results, print_sweeps
 
     folder = _local(storage)
     if name is None:
         sweeps = r.list_sweeps(folder)
-        _print_json({"sweeps": sweeps}) if json_ else r.print_sweeps(sweeps, _stdout())
+        _print_json({"sweeps": sweeps}) if json_ else print_sweeps(sweeps, _stdout())
         return
     found = r.load_results(folder, name)
-    _print_json(r.results_json(found, top)) if json_ else r.print_results(found, _stdout(), top)
+    _print_json(r.results_json(found, top)) if json_ else print_results(found, _stdout(), top)
 
 
 @app.command()
@@ -378,13 +382,14 @@ def _fail(message: str, code: int, debug: bool) -> None:
 def _end(result: Any, json_: bool) -> None:
     """What is said when a sweep or a training ended, and its exit code."""
     from balltrain.reporting import results as r
+    from balltrain.reporting.terminal import print_results
 
     found = r.load_results(result.folder.parent, result.folder.name)
     summary = {**r.summary_json(found), "seconds": round(result.seconds, 3), "interrupted": result.interrupted}
     if json_:
         _print_json(summary)
     else:
-        r.print_results(found, _stdout())
+        print_results(found, _stdout())
         print(f"report      balltrain report {result.folder.name} --storage {result.folder.parent}")
     if result.interrupted:
         print(f"interrupted: to go on, {_resume_command()}", file=sys.stderr)

@@ -11,7 +11,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from balltrain.reporting.results import STATUS_STYLE, duration, short
+from balltrain.reporting.results import duration, short
+from balltrain.reporting.terminal import STATUS_STYLE
 from balltrain.tuning import columns as c
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from balltrain.errors import BalltrainError
-from balltrain.tasks import TaskRef
+from balltrain.tasks import TaskRef, task_ref
 from balltrain.tasks.base import DataRequest, Task, resolve
 
 FORMAT = 1
@@ -124,11 +124,12 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> L
             raise ValueError(f"format {config['format']}, this version of balltrain reads {FORMAT}")
         name, file, values = config["task"], config["task_file"], config["hyperparameters"]
         facts = config["data"]["facts"]
-    from balltrain.tasks import task_ref
-
-    ref = task_ref(file or name)
-    task = ref.load()
-    hp = resolve(task, values)
+    try:
+        ref = task_ref(file or name)
+        task = ref.load()
+        hp = resolve(task, values)
+    except BalltrainError as error:
+        raise BalltrainError(f"{folder / CONFIG} is of a task that is not here, or has changed: {error}") from error
     with _readable(folder / MODEL):
         weights = load_file(folder / MODEL)
     model = task.build_model(hp, facts)

@@ -1,4 +1,6 @@
-"""Names of the columns in `trials.parquet` and `epochs.parquet`, and the words in their status columns."""
+"""Names of a sweep's tables and of their columns, and the words in their status columns."""
+
+TRIALS_FILE, EPOCHS_FILE = "trials.parquet", "epochs.parquet"
 
 # both tables
 SWEEP = "sweep"  # name of the sweep
@@ -28,7 +30,8 @@ TRAIN_LOSS = "train_loss"  # mean over the epoch, while the weights moved
 VAL_LOSS = "val_loss"  # after the epoch, on the validation split
 DECISION = "decision"  # one of DECISIONS
 
-CONFIG_PREFIX = "config."  # one column a hyperparameter; lists as JSON
+CONFIG_PREFIX = "config."  # one column a hyperparameter
+JSON_MARK = b"json"  # in the Parquet metadata of a column of hyperparameters that holds JSON text
 METRIC_PREFIX = "metric."  # one column a metric of the task; in trials.parquet at the best epoch
 
 RUNNING, COMPLETED, STOPPED, FAILED, INTERRUPTED = STATUSES = (

@@ -24,7 +24,7 @@ from balltrain.errors import BalltrainError, UsageError
 from balltrain.tuning.controller import Controller
 from balltrain.tuning.journal import FILE as JOURNAL_FILE
 from balltrain.tuning.journal import VERSION, Journal, read_journal
-from balltrain.tuning.placement import Placement, place
+from balltrain.tuning.placement import Placement, local_resources, place
 from balltrain.tuning.state import SweepState
 from balltrain.tuning.sweep import Plan
 from balltrain.tuning.tables import write_tables
@@ -57,6 +57,15 @@ class Resources:
     cpus_per_trial: float | None = None
     address: str | None = None
 
+    def place(self, cluster: dict[str, float]) -> Placement:
+        return place(
+            cluster,
+            num_gpus=self.num_gpus,
+            gpus_per_trial=self.gpus_per_trial,
+            workers_per_trial=self.workers_per_trial,
+            cpus_per_trial=self.cpus_per_trial,
+        )
+
 
 @dataclass
 class SweepResult:
@@ -87,17 +96,13 @@ def run_sweep(
     cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
     """
     start = time.monotonic()
+    if not resources.address:
+        resources.place(local_resources())  # before the data is built, which takes its time
     on_phase("preparing the data")
     dataset = load_sweep_data(plan, folder, data_dir, resume)
     on_phase("starting Ray")
     with _ray(resources) as cluster:
-        placement = place(
-            cluster,
-            num_gpus=resources.num_gpus,
-            gpus_per_trial=resources.gpus_per_trial,
-            workers_per_trial=resources.workers_per_trial,
-            cpus_per_trial=resources.cpus_per_trial,
-        )
+        placement = resources.place(cluster)
         on_phase("")
         with sweep_files(plan, folder, dataset, placement.to_json(), resume) as (journal, state):
             controller = Controller(plan, state, journal, placement.concurrency)
@@ -226,7 +231,7 @@ def _ray(resources: Resources) -> Iterator[dict[str, float]]:
     os.environ.update({key: os.environ.get(key, value) for key, value in RAY_ENVIRONMENT.items()})
     import ray
 
-    address = resources.address or os.environ.get("RAY_ADDRESS")
+    address = resources.address
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Ray asks the process group of its own for Ctrl-C; ours comes through the sweep's handler
@@ -347,7 +352,7 @@ def finish_sweep(controller: Controller, folder: Path) -> None:
 
 
 def _keep_best(state: SweepState, folder: Path) -> None:
-    """`best/` is a copy of the best trial's checkpoint. A kill in between leaves `checkpoints/`, and no half of it."""
+    """`best/` is a copy of the best trial's checkpoint, whole or not there at all."""
     if state.best is None:
         return
     source, new, best = folder / "checkpoints" / state.best.trial_id, folder / ".best.new", folder / "best"

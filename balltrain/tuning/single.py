@@ -12,7 +12,7 @@ from balltrain.errors import BalltrainError
 from balltrain.tuning import columns as c
 from balltrain.tuning import policy
 from balltrain.tuning.controller import Controller
-from balltrain.tuning.placement import Placement, place
+from balltrain.tuning.placement import Placement, local_resources, place
 from balltrain.tuning.runner import SweepResult, finish_sweep, interruptible, load_sweep_data, sweep_files
 from balltrain.tuning.sweep import Plan
 from balltrain.tuning.trial import TrialContext, describe, train
@@ -84,11 +84,6 @@ def _run(controller: Controller, context: TrialContext) -> None:
 
 
 def _place_here(num_gpus: int | None) -> Placement:
-    import os
-
-    import torch
-
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    there = {"CPU": float(cpus), "GPU": float(torch.cuda.device_count())}
+    there = local_resources()
     wanted = min(1, int(there["GPU"])) if num_gpus is None else num_gpus
-    return place(there, num_gpus=wanted, gpus_per_trial=None, workers_per_trial=1, cpus_per_trial=float(cpus))
+    return place(there, num_gpus=wanted, gpus_per_trial=None, workers_per_trial=1, cpus_per_trial=there["CPU"])

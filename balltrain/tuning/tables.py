@@ -19,19 +19,18 @@ from balltrain.tasks.base import Task
 from balltrain.tuning import columns as c
 from balltrain.tuning.state import SweepState, Trial
 
-TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 SCALARS = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
 def write_tables(state: SweepState, task: Task, folder: Path) -> None:
     """Both tables, each replaced whole: a reader sees the old or the new one."""
-    _write(pa.Table.from_pylist(trial_rows(state, task, folder), trials_schema(task)), folder / TRIALS)
-    _write(pa.Table.from_pylist(epoch_rows(state, task), epochs_schema(task)), folder / EPOCHS)
+    _write(pa.Table.from_pylist(trial_rows(state, task, folder), trials_schema(task)), folder / c.TRIALS_FILE)
+    _write(pa.Table.from_pylist(epoch_rows(state, task), epochs_schema(task)), folder / c.EPOCHS_FILE)
 
 
 def trials_schema(task: Task) -> pa.Schema:
-    fields: list[tuple[str, pa.DataType]] = [
+    fields: list[tuple[str, pa.DataType] | pa.Field] = [
         (c.SWEEP, pa.string()),
         (c.TASK, pa.string()),
         (c.TRIAL_ID, pa.string()),
@@ -51,7 +50,7 @@ def trials_schema(task: Task) -> pa.Schema:
         (c.DATA_FINGERPRINT, pa.string()),
     ]
     for name, info in task.Hyperparameters.model_fields.items():
-        fields.append((c.CONFIG_PREFIX + name, _column_type(info.annotation)))
+        fields.append(_config_field(name, info.annotation))
     fields += [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names]
     return pa.schema(fields)
 
@@ -72,7 +71,7 @@ def epochs_schema(task: Task) -> pa.Schema:
 
 def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, Any]]:
     name, fingerprint = state.sweep["name"], state.sweep["data_fingerprint"]
-    types_of = {field.name: field.type for field in trials_schema(task)}
+    fields = {field.name: field for field in trials_schema(task)}
     rows = []
     for trial in state.trials.values():
         row = {
@@ -96,8 +95,9 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
         }
         for key, value in trial.config.items():
             column = c.CONFIG_PREFIX + key
-            if column in types_of:
-                row[column] = json.dumps(value) if _is_json(value, types_of[column]) else value
+            if column in fields:
+                is_json = value is not None and c.JSON_MARK in (fields[column].metadata or {})
+                row[column] = json.dumps(value) if is_json else value
         rows.append(row | _metrics(trial.best))
     return rows
 
@@ -120,19 +120,17 @@ def _num_params(trial: Trial) -> int | None:
     return trial.rows[0].get("num_params") if trial.rows else None
 
 
-def _column_type(annotation: Any) -> pa.DataType:
-    """The type of a hyperparameter's column; lists and choices of several types become JSON text."""
+def _config_field(name: str, annotation: Any) -> pa.Field:
+    """The column of a hyperparameter; lists and choices of several types are JSON text, and marked so."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         inner = [argument for argument in typing.get_args(annotation) if argument is not type(None)]
         annotation = inner[0] if len(inner) == 1 else object
     if typing.get_origin(annotation) is typing.Literal:
         kinds = {type(value) for value in typing.get_args(annotation)}
         annotation = kinds.pop() if len(kinds) == 1 else object
-    return SCALARS.get(annotation, pa.string())
-
-
-def _is_json(value: Any, column_type: pa.DataType) -> bool:
-    return value is not None and pa.types.is_string(column_type) and not isinstance(value, str)
+    if annotation in SCALARS:
+        return pa.field(c.CONFIG_PREFIX + name, SCALARS[annotation])
+    return pa.field(c.CONFIG_PREFIX + name, pa.string(), metadata={c.JSON_MARK: b"1"})
 
 
 def _microseconds(seconds: float | None) -> int | None:

@@ -88,9 +88,7 @@ def test_images_round_trip(written_images):
 def test_images_have_the_public_layout(written_images):
     folder, _, presence, boxes = written_images
     names = sorted(path.name for path in folder.iterdir())
-    assert names == sorted(
-        f"{n}" for i in range(NUM_IMAGES) for n in (f"img_{i:05d}.jpg", f"p_bb_{i:05d}.npy")
-    )
+    assert names == sorted(f"{n}" for i in range(NUM_IMAGES) for n in (f"img_{i:05d}.jpg", f"p_bb_{i:05d}.npy"))
     label = np.load(folder / "p_bb_00004.npy")
     assert (label.shape, label.dtype) == ((9, 5), np.float32)
     np.testing.assert_array_equal(label, np.column_stack([presence[4], boxes[4]]))

@@ -32,9 +32,7 @@ def sequences():
 def of_balls(presence, values):
     """(N, 20, 9, …) to (N, 20, 3, …): the three present colours."""
     n, color = np.nonzero(presence)
-    return np.swapaxes(
-        values[n, :, color].reshape(len(presence), NUM_BALLS, *values[:, :, 0].shape[1:]), 1, 2
-    )
+    return np.swapaxes(values[n, :, color].reshape(len(presence), NUM_BALLS, *values[:, :, 0].shape[1:]), 1, 2)
 
 
 def facts(presence, boxes):

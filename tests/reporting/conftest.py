@@ -31,6 +31,8 @@ class BowlHyperparameters(Hyperparameters):
     layers: list[int] = [16, 32]
     activation: Literal["relu", "gelu"] = "relu"
     depth: Literal["18", "34"] = "18"  # text that looks like JSON
+    note: str = "[1, 2]"  # so does this
+    kernel: Literal["same", 3] = "same"
     dropout: float | None = None
     heads: int | None = None
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -17,12 +18,11 @@ from balltrain.reporting.results import (
     duration,
     list_sweeps,
     load_results,
-    print_results,
-    print_sweeps,
     results_json,
     short,
     summary_json,
 )
+from balltrain.reporting.terminal import print_results, print_sweeps
 
 Run = Callable[..., Results]
 
@@ -57,7 +57,7 @@ def test_a_failed_trial_never_wins_however_good_its_last_epoch(sweep: Run):
     results = sweep()
     trials = results.trials.copy()
     trials.loc[trials.objective.idxmin(), "status"] = "failed"
-    changed = Results(results.folder, results.sweep, trials, results.epochs)
+    changed = replace(results, trials=trials)
     assert changed.best is not None
     assert results.best is not None
     assert changed.best.trial_id != results.best.trial_id
@@ -84,6 +84,8 @@ def test_config_comes_back_with_the_types_it_was_tried_with(sweep: Run, simulate
     config = results.config(results.trials.iloc[0])
     assert isinstance(config["layers"], list)
     assert config["depth"] in ("18", "34")  # text, though it looks like a number
+    assert config["note"] == "[1, 2]"  # neither in the space nor set by the sweep
+    assert config["kernel"] == "same"  # a choice of text or a number
     assert type(config["width"]) is int
     assert config["heads"] is None
 
@@ -127,6 +129,22 @@ def test_no_cell_is_cut_and_no_line_is_too_wide(sweep: Run, width: int):
     assert ("not shown: " in text) == (width < 200)
 
 
+def test_a_narrow_terminal_leaves_out_the_last_metrics_first(sweep: Run):
+    results = sweep(domains={})
+    trials = results.trials.drop(columns=results.metrics)
+    names = ["a", "b", "of_a_long_heading", "c", "d"]
+    for number, name in enumerate(names):
+        trials[f"metric.{name}"] = 0.5 + number
+    results = replace(results, trials=trials)
+    seen = set()
+    for width in range(50, 110):
+        text = printed(results, width).split("failures")[0]
+        shown = [name for number, name in enumerate(names) if f" {0.5 + number} " in text]
+        assert shown == names[: len(shown)]
+        seen.add(len(shown))
+    assert seen >= {1, 2, 3, 4, 5}
+
+
 def test_top_limits_the_table(sweep: Run):
     results = sweep()
     text = printed(results, top=3)
@@ -166,7 +184,7 @@ def test_seconds_leave_out_the_pause_before_a_resume(sweep: Run):
     results = sweep(concurrency=1)
     after_pause = results.trials.copy()
     after_pause.loc[after_pause.number >= 12, ["started_at", "ended_at"]] += pd.Timedelta(days=3)
-    resumed = Results(results.folder, results.sweep, after_pause, results.epochs)
+    resumed = replace(results, trials=after_pause)
     assert results.seconds == pytest.approx(resumed.seconds)
     assert results.seconds == pytest.approx(results.trials.seconds.sum(), rel=0.3)
 
@@ -246,7 +264,7 @@ def test_a_sweep_that_has_just_begun_is_shown(simulate, tmp_path: Path):
 
 
 def test_reading_results_imports_neither_torch_nor_ray():
-    code = "import sys, balltrain.reporting.results; print({'torch', 'ray', 'pandas', 'rich'} & set(sys.modules))"
+    code = "import sys, balltrain.reporting.terminal; print({'torch', 'ray', 'pandas', 'rich'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 

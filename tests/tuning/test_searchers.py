@@ -66,7 +66,7 @@ class TestEverySearcher:
 
 
 def test_an_unknown_searcher_is_refused():
-    with pytest.raises(UsageError, match="unknown searcher 'grid'.*hyperopt, sobol, random"):
+    with pytest.raises(UsageError, match=r"unknown searcher 'grid'.*hyperopt, sobol, random"):
         build_searcher("grid", SPACE, "min", 0)
 
 

@@ -1,17 +1,20 @@
 import json
 import math
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from balltrain.tasks import task_ref
-from balltrain.tuning.tables import EPOCHS, TRIALS, epochs_schema, trials_schema, write_tables
+from balltrain.tasks.base import Hyperparameters, Task
+from balltrain.tuning.columns import EPOCHS_FILE, JSON_MARK, TRIALS_FILE
+from balltrain.tuning.tables import epochs_schema, trial_rows, trials_schema, write_tables
 
 
 def tables(sim, folder):
     write_tables(sim.state, sim.controller.plan.task, folder)
-    return pd.read_parquet(folder / TRIALS), pd.read_parquet(folder / EPOCHS)
+    return pd.read_parquet(folder / TRIALS_FILE), pd.read_parquet(folder / EPOCHS_FILE)
 
 
 def test_a_row_for_each_trial_and_each_epoch(make_toy_plan, simulate, tmp_path):
@@ -36,7 +39,7 @@ def test_the_schema_is_the_same_for_any_mix_of_trials(make_toy_plan, simulate, t
         sim = simulate(make_toy_plan(trials=2))
         act(sim)
         tables(sim, folder)
-        return pq.read_schema(folder / TRIALS), pq.read_schema(folder / EPOCHS)
+        return pq.read_schema(folder / TRIALS_FILE), pq.read_schema(folder / EPOCHS_FILE)
 
     def fail(sim):
         attempt = sim.controller.next_attempt()
@@ -69,8 +72,6 @@ def test_the_contracts_columns_are_there_with_their_types():
 
 
 def test_lists_are_json(make_toy_plan, simulate, tmp_path):
-    from balltrain.tuning.tables import trial_rows
-
     task = task_ref("detect").load()
     sim = simulate(make_toy_plan(trials=1))
     sim.controller.next_attempt()
@@ -78,3 +79,32 @@ def test_lists_are_json(make_toy_plan, simulate, tmp_path):
     (row,) = trial_rows(sim.state, task, tmp_path)
     assert json.loads(row["config.fully_connected"]) == [64, 128]
     assert row["config.model"] == task.Hyperparameters().model
+
+
+class Marked(Task):
+    class Hyperparameters(Hyperparameters):
+        text: str = ""
+        note: str | None = None
+        choice: Literal["18", "34"] = "18"
+        size: Literal[18, 34] = 18
+        rate: float | None = None
+        widths: list[int] = []
+        mixed: Literal["auto", 3] = "auto"
+        either: int | str | None = None
+
+    name = "marked"
+
+
+def test_columns_that_hold_json_are_marked_in_the_file(make_toy_plan, simulate, tmp_path):
+    sim = simulate(make_toy_plan(trials=3), concurrency=3)
+    for config in ({"widths": [1]}, {"mixed": 3, "either": 3}, {"text": "[1]", "either": "3"}):
+        attempt = sim.controller.next_attempt()
+        sim.state.trials[attempt.number].config = Marked.Hyperparameters(**config).model_dump(mode="json")
+    write_tables(sim.state, Marked(), tmp_path)
+    schema = pq.read_schema(tmp_path / TRIALS_FILE)
+    marked = {field.name for field in schema if field.metadata and field.metadata.get(JSON_MARK) == b"1"}
+    assert marked == {"config.widths", "config.mixed", "config.either"}
+    table = pq.read_table(tmp_path / TRIALS_FILE).to_pydict()
+    assert table["config.mixed"] == ['"auto"', "3", '"auto"']
+    assert table["config.either"] == [None, "3", '"3"']
+    assert table["config.text"] == ["", "", "[1]"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ def mean_average_precision(logits: Tensor, predicted: Tensor, boxes: Tensor, pre
 
     scores = logits.sigmoid().numpy()
     truth, found = boxes.numpy(), predicted.numpy()
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for image, color in np.argwhere(presence.numpy() > 0.5):
         box = coco_box(truth[image, color])
         annotations.append(

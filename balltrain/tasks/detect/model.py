@@ -11,10 +11,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from balltrain.balls.world import BOX_SCALE, IMAGE_SIZE, NUM_BALLS, NUM_COLORS
+from balltrain.balls.world import BOX_SCALE, COLOR_RGB, IMAGE_SIZE, NUM_BALLS, NUM_COLORS
 from balltrain.tasks.base import Hyperparameters
 
 TYPICAL_SIZE_PX = 11.0  # x2 - x1 of most boxes
+PATCH_PX = 20  # a ball of 13 px fits with 3 px of error in its coarse centre
+PATCH_CHANNELS = 16
+COARSE_SHARE = 0.2  # of the balls in training, which are placed by their coarse centre
 
 
 class ConvLayer(BaseModel):
@@ -53,11 +56,19 @@ ORIGINAL_LAYERS: tuple[ConvLayer | PoolLayer, ...] = (
 class DetectHyperparameters(Hyperparameters):
     """Defaults are the best known ones of the heatmap model; `sweeps/detect.py` sets the original's."""
 
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(64, ge=1)
+    lr: float = Field(4e-3, gt=0)
+    schedule: Literal["constant", "step", "cosine", "onecycle"] = "onecycle"
+    # the first steps miss balls by 30 px: unclipped, their gradients fill Adam's second moments for thousands
+    # of steps, and the last fractions of a pixel are never learned
+    clip_norm: float | None = Field(1e-3, gt=0, description="gradients are scaled down to this norm")
+
     model: Literal["heatmap", "reference"] = "heatmap"
     bce_scale: float = Field(0.1, gt=0, description="weight of the colours' BCE in the training loss")
 
     channels: int = Field(32, ge=4, description="heatmap: width of the trunk")
-    blocks: int = Field(3, ge=0, description="heatmap: residual blocks at a quarter of the resolution")
+    blocks: int = Field(1, ge=0, description="heatmap: residual blocks at a quarter of the resolution")
 
     layers: tuple[Annotated[ConvLayer | PoolLayer, Field()], ...] = Field(
         ORIGINAL_LAYERS, min_length=1, description="reference: the convolution stack"
@@ -98,16 +109,13 @@ def build_detector(hp: DetectHyperparameters) -> nn.Module:
 
 
 def boxes_by_color(detections: Detections) -> Tensor:
-    """(batch, 9, 4) boxes / BOX_SCALE, zero where the colour is taken to be absent.
+    """(batch, 9, 4) boxes / BOX_SCALE of (batch, 3, 4), zero where the colour is taken to be absent.
 
-    Exactly three balls are in every image, so the three likeliest colours are taken; three boxes without a
-    colour belong to these in colour order.
+    Exactly three balls are in every image: the boxes belong to the three likeliest colours, in colour order.
     """
     logits, boxes = detections
     present = torch.topk(logits, NUM_BALLS, dim=1).indices.sort(dim=1).values  # (batch, 3)
     index = present[:, :, None].expand(-1, -1, 4)
-    if boxes.shape[1] != NUM_BALLS:
-        boxes = torch.gather(boxes, 1, index)
     return boxes.new_zeros(len(boxes), NUM_COLORS, 4).scatter(1, index, boxes)
 
 
@@ -159,51 +167,87 @@ class ReferenceDetector(nn.Module):
 
 
 class HeatmapDetector(nn.Module):
-    """A map of evidence for each colour; a ball's centre is the mean of its map, its size an offset from 11 px.
+    """Looks twice: a coarse map of evidence finds each colour's ball, then a patch of the image gives its edges.
 
-    The mean over a softmax map (integral regression, Sun et al., arXiv 1711.08229) places a centre between the
-    pixels of a map at a quarter of the resolution, and no layer has to learn what each position means.
+    1. A trunk at a quarter of the resolution gives nine maps of evidence. A ball's coarse centre is the mean
+       over the softmax of its map (integral regression, Sun et al., arXiv 1711.08229).
+    2. Exactly three balls are in every image: a colour is present as far as the peak of its map rises above
+       the middle between the third and the fourth highest peak.
+    3. The three likeliest colours get a patch of the full image around their coarse centres, less the ball's
+       colour. A small network reads the offsets of the four edges from each.
     """
 
-    stride = 4
+    stride = 4  # image pixels a cell of the map
+    cells: Tensor
+    typical: Tensor
+    color_rgb: Tensor
+    box_scale: Tensor
 
     def __init__(self, hp: DetectHyperparameters):
         super().__init__()
-        c = hp.channels
         self.trunk = nn.Sequential(
-            _conv(3, c // 2, 5, stride=2),
-            _conv(c // 2, c, 3, stride=2),
-            *[_Residual(c) for _ in range(hp.blocks)],
+            _conv(3, hp.channels, 7, stride=self.stride, padding=2),
+            *[_Residual(hp.channels) for _ in range(hp.blocks)],
         )
-        self.evidence = nn.Conv2d(c, NUM_COLORS, 3, padding=1)
-        self.sizes = nn.Conv2d(c, 4 * NUM_COLORS, 1)  # offsets of the four edges, where the evidence lies
-        self.presence = nn.Linear(2 * NUM_COLORS, NUM_COLORS)
-        nn.init.zeros_(self.sizes.weight)
-        nn.init.zeros_(self.sizes.bias)  # type: ignore[arg-type]
-        nn.init.zeros_(self.presence.bias)
-        with torch.no_grad():
-            self.presence.weight.zero_()
-            self.presence.weight[:, :NUM_COLORS].fill_diagonal_(1.0)
+        self.evidence = nn.Conv2d(hp.channels, NUM_COLORS, 3, padding=1)
+        self.shift = nn.Conv2d(hp.channels, 2, 1)  # from the centre of a cell to that of its ball, px
+        self.presence_scale = nn.Parameter(torch.full((NUM_COLORS,), 2.0))
+        self.presence_bias = nn.Parameter(torch.zeros(NUM_COLORS))
+        self.edges = nn.Sequential(
+            _conv(3, PATCH_CHANNELS, 3),
+            _conv(PATCH_CHANNELS, PATCH_CHANNELS, 3, stride=2),
+            nn.Flatten(),
+            nn.Linear(PATCH_CHANNELS * (PATCH_PX // 2) ** 2, 64, bias=False),
+            nn.BatchNorm1d(64),
+            nn.ReLU(inplace=True),
+            nn.Linear(64, 4),
+        )
         cells = (torch.arange(IMAGE_SIZE // self.stride) + 0.5) * self.stride - 0.5  # centre of a cell, px
-        self.register_buffer("cells", cells, persistent=False)
-        self.register_buffer("box_scale", torch.tensor(BOX_SCALE, dtype=torch.float32), persistent=False)
         half = TYPICAL_SIZE_PX / 2
+        self.register_buffer("cells", cells, persistent=False)
         self.register_buffer("typical", torch.tensor([-half, -half, half, half]), persistent=False)
+        self.register_buffer("color_rgb", torch.tensor(COLOR_RGB), persistent=False)
+        self.register_buffer("box_scale", torch.tensor(BOX_SCALE, dtype=torch.float32), persistent=False)
 
     def forward(self, images: Tensor) -> Detections:
+        centers, peaks = self._find(images)
+        top = peaks.topk(NUM_BALLS + 1, dim=1).values
+        logits = peaks - top[:, -2:].mean(dim=1, keepdim=True)  # (batch, 9)
+        colors = logits.topk(NUM_BALLS, dim=1).indices  # (batch, 3)
+        centers = centers.gather(1, colors[:, :, None].expand(-1, -1, 2))  # (batch, 3, 2)
+        boxes = self._refine(images, colors, centers)
+        if self.training:
+            # the patch is cut at whole pixels, so no gradient passes it: some balls show their coarse box
+            coarse = centers.repeat(1, 1, 2) + self.typical
+            boxes = torch.where(torch.rand_like(boxes[:, :, :1]) < COARSE_SHARE, coarse, boxes)
+        index = colors[:, :, None].expand(-1, -1, 4)
+        by_color = boxes.new_zeros(len(images), NUM_COLORS, 4).scatter(1, index, boxes / self.box_scale)
+        return Detections(logits, by_color)
+
+    def _find(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Coarse centres (batch, 9, 2) x y in px, and scaled peaks of the maps (batch, 9)."""
         features = self.trunk(to_input(images))  # (batch, channels, 25, 25)
-        evidence = self.evidence(features).float()  # (batch, 9, 25, 25)
-        flat = evidence.flatten(2)
-        weights = flat.softmax(dim=2)  # (batch, 9, 625): where the ball of a colour is
+        evidence = self.evidence(features).float()  # (batch, 9, 25, 25); coordinates want float32, always
+        weights = evidence.flatten(2).softmax(dim=2)  # (batch, 9, 625): where the ball of a colour is
         maps = weights.unflatten(2, evidence.shape[2:])
-        x = (maps.sum(dim=2) * self.cells).sum(dim=2)  # (batch, 9), px
+        x = (maps.sum(dim=2) * self.cells).sum(dim=2)
         y = (maps.sum(dim=3) * self.cells).sum(dim=2)
-        sizes = self.sizes(features).float().flatten(2).unflatten(1, (NUM_COLORS, 4))
-        offsets = torch.einsum("bcs,bcks->bck", weights, sizes)  # (batch, 9, 4), px
-        centers = torch.stack([x, y, x, y], dim=2)
-        boxes = (centers + self.typical + offsets) / self.box_scale
-        summary = torch.cat([flat.amax(dim=2), (weights * flat).sum(dim=2)], dim=1)
-        return Detections(self.presence(summary), boxes)
+        shifts = (weights[:, :, None] * self.shift(features).float().flatten(2)[:, None]).sum(dim=3)
+        peaks = evidence.amax(dim=(2, 3)) * self.presence_scale + self.presence_bias
+        return torch.stack([x, y], dim=2) + shifts, peaks
+
+    def _refine(self, images: Tensor, colors: Tensor, centers: Tensor) -> Tensor:
+        """(batch, 3, 4) xyxy in px: the edges of the balls of these colours (batch, 3) around these centres."""
+        # first pixel of each patch, which lies within the image: (batch, 3, 2)
+        origin = (centers.detach() - (PATCH_PX - 1) / 2).round().clamp(0, IMAGE_SIZE - PATCH_PX)
+        steps = torch.arange(PATCH_PX, device=images.device)
+        x, y = (origin.long()[:, :, None, :] + steps[:, None]).unbind(dim=3)  # (batch, 3, PATCH_PX) each
+        image = torch.arange(len(images), device=images.device)[:, None, None, None]
+        patches = images[image, y[:, :, :, None], x[:, :, None, :]]  # (batch, 3, PATCH_PX, PATCH_PX, 3)
+        # what is near zero is ball, whatever its colour
+        patches = (patches.float() - self.color_rgb[colors][:, :, None, None]) / 127.5
+        offsets = self.edges(patches.flatten(0, 1).permute(0, 3, 1, 2)).float().unflatten(0, colors.shape)
+        return (origin + (PATCH_PX - 1) / 2).repeat(1, 1, 2) + self.typical + offsets
 
 
 class _Residual(nn.Module):
@@ -219,8 +263,9 @@ class _Residual(nn.Module):
         return torch.relu(x + self.body(x))
 
 
-def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Module:
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
+def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int | None = None) -> nn.Module:
+    padding = kernel // 2 if padding is None else padding
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from balltrain.balls.world import BOX_SCALE
+from balltrain.balls.world import BOX_SCALE, NUM_BALLS
 from balltrain.tasks.base import Arrays, Batch, DataRequest, Task
 from balltrain.tasks.detect import data
 from balltrain.tasks.detect.metrics import color_accuracy, mean_average_precision, mean_iou
@@ -28,7 +28,7 @@ class Detect(Task):
 
     name = "detect"
     Hyperparameters = DetectHyperparameters
-    metric_names = ("bce", "mse", "color_accuracy", "iou")
+    metric_names = ("iou", "color_accuracy", "mse", "bce")
     inputs = ("images",)
     default_size = 21_000
 
@@ -39,14 +39,14 @@ class Detect(Task):
         return build_detector(hp)
 
     def loss(self, model: nn.Module, batch: Batch, hp: DetectHyperparameters) -> Tensor:
-        """bce_scale x BCE + MSE. Where the ball of a colour is absent its box has nothing to learn."""
+        """bce_scale x BCE + MSE. The heatmap model's boxes of absent colours are not trained: it zeroes them."""
         detections: Detections = model(batch["images"])
         presence = batch["presence"].float()  # (batch, 9)
         boxes = scaled(batch["boxes"])  # (batch, 9, 4)
         bce = F.binary_cross_entropy_with_logits(detections.logits, presence)
         predicted = detections.boxes
-        if hp.boxes == "present" and hp.model == "reference":
-            boxes = boxes[presence.bool()].view(-1, 3, 4)  # in colour order
+        if predicted.shape[1] == NUM_BALLS:
+            boxes = boxes[presence.bool()].view(-1, NUM_BALLS, 4)  # in colour order
         elif hp.model == "heatmap":
             predicted = predicted * presence[:, :, None]
         return hp.bce_scale * bce + F.mse_loss(predicted, boxes)
@@ -54,7 +54,7 @@ class Detect(Task):
     def predict(self, model: nn.Module, batch: Batch, hp: DetectHyperparameters) -> dict[str, Tensor]:
         detections = Detections(*(tensor.float() for tensor in model(batch["images"])))
         boxes = detections.boxes
-        if hp.model == "heatmap" or hp.boxes == "present":
+        if boxes.shape[1] == NUM_BALLS:
             boxes = boxes_by_color(detections)
         return {"logits": detections.logits, "boxes": boxes}
 

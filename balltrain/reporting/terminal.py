@@ -1,0 +1,189 @@
+"""Results in a terminal: the best trials of a sweep, and a list of sweeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from balltrain.reporting.results import Results, duration, quoted, short
+from balltrain.tuning import columns as c
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+GAP = 2  # characters between two columns of a terminal table
+STATUS_STYLE = {
+    c.RUNNING: "cyan",
+    c.COMPLETED: "green",
+    c.STOPPED: "yellow",
+    c.FAILED: "red",
+    c.INTERRUPTED: "magenta",
+}
+
+
+def print_results(results: Results, console: Console, top: int = 10) -> None:
+    """The best trials, the failures, figures of all objectives, and where the best checkpoint is."""
+    from rich.markup import escape
+
+    console.print(_header(results), highlight=False)
+    if len(results.ranked):
+        console.print()
+        _print_top(results, console, top)
+    if results.failures:
+        console.print()
+        console.print(_failures_table(results))
+    console.print()
+    if results.best is None:
+        console.print(f"No trial has a {escape(results.objective_name)} yet, so there is no best checkpoint.")
+        return
+    console.print(_description(results), highlight=False)
+    lines = [f"best checkpoint: {results.checkpoint}", f"balltrain evaluate {quoted(results.checkpoint)}"]
+    if not results.checkpoint.exists():
+        lines = [lines[0] + ", which is not there"]
+    for line in lines:  # not wrapped, so that it can be copied
+        console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def print_sweeps(sweeps: list[dict[str, Any]], console: Console) -> None:
+    """One line a sweep, as `list_sweeps` gives them."""
+    from rich.markup import escape
+
+    if not sweeps:
+        console.print("No sweeps yet: `balltrain sweep TASK` makes one.", highlight=False)
+        return
+    table = _table()
+    for heading in ("sweep", "task", "trials", "objective", "best", "started (UTC)"):
+        table.add_column(heading, justify="right" if heading == "best" else "left", overflow="fold")
+    for sweep in sweeps:
+        trials = f"[red]{escape(sweep['error'])}[/]" if sweep["error"] else _counts_text(sweep)
+        texts = [escape(sweep[key] or "") for key in ("name", "task", "objective")]
+        started = (sweep["started"] or "")[:16].replace("T", " ")
+        table.add_row(texts[0], texts[1], trials, texts[2], short(sweep["best"]), started)
+    console.print(table, highlight=False)
+
+
+def _header(results: Results) -> str:
+    from rich.markup import escape
+
+    sweep = results.sweep
+    scheduler = sweep.get("scheduler") or {}
+    method = [sweep.get("searcher"), scheduler.get("name")]
+    parts = [escape(str(sweep.get("task"))), escape(" + ".join(str(part) for part in method if part))]
+    planned = sweep.get("trials") or 0
+    counts = {"trials": len(results.trials), **results.counts, "planned": planned}
+    parts += [_counts_text(counts), f"{results.num_epochs} epochs"]
+    parts.append(duration(results.seconds))
+    return f"[bold]{escape(results.name)}[/]  " + " · ".join(part for part in parts if part)
+
+
+def _counts_text(counts: dict[str, Any]) -> str:
+    several = [f"[{STATUS_STYLE[s]}]{counts[s]} {s}[/]" for s in c.STATUSES if counts[s]]
+    begun, planned = counts["trials"], counts["planned"]
+    total = f"{begun} of {_trials(planned)}" if begun < planned else _trials(begun)
+    return f"{total}: {', '.join(several)}" if several else total
+
+
+def _trials(number: int) -> str:
+    return f"{number} trial{'s' * (number != 1)}"
+
+
+def _description(results: Results) -> str:
+    figures = results.ranked[c.OBJECTIVE].describe()
+    names = ("mean", "std", "min", "25%", "50%", "75%", "max")
+    shown = [f"[dim]{name}[/] {short(figures[name])}" for name in names if not math.isnan(figures[name])]
+    return f"{results.objective_name} of {_trials(int(figures['count']))}:  {'  '.join(shown)}"
+
+
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    cells: list[str]
+    importance: int  # the least important are left out where the terminal is too narrow
+    right: bool = True
+    after: _Column | None = None  # left out wherever this one is
+
+    @property
+    def width(self) -> int:
+        return max(len(text) for text in [*self.cells, *self.heading.split("\n")])
+
+
+def _table() -> Any:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, GAP - 1, 0, 0))
+
+
+def _print_top(results: Results, console: Console, top: int) -> None:
+    from rich.markup import escape
+
+    columns = _top_columns(results, top)
+    shown = _that_fit(columns, console.width)
+    table = _table()
+    for column in shown:
+        table.add_column(escape(column.heading), justify="right" if column.right else "left", no_wrap=True)
+    for row in zip(*(column.cells for column in shown), strict=True):
+        table.add_row(*(f"[{STATUS_STYLE[cell]}]{cell}[/]" if cell in STATUS_STYLE else escape(cell) for cell in row))
+    console.print(table, highlight=False)
+    left_out = ", ".join(column.heading.replace("\n", "") for column in columns if column not in shown)
+    if left_out:
+        console.print(f"[dim]not shown: {escape(left_out)}; a wider terminal or --json has them[/]")
+
+
+def _top_columns(results: Results, top: int) -> list[_Column]:
+    rows = results.ranked.head(top)
+
+    def cells(column: str, show: Callable[[Any], str] = short) -> list[str]:
+        return [show(value) for value in rows[column]]
+
+    epochs = [f"{best}/{all_}" for best, all_ in zip(cells(c.BEST_EPOCH), cells(c.EPOCHS), strict=True)]
+    columns = [
+        _Column("#", [str(rank + 1) for rank in range(len(rows))], 100),
+        _Column("trial", cells(c.TRIAL_ID), 100, right=False),
+        _Column("status", cells(c.STATUS), 80, right=False),
+        _Column(_broken(results.objective_name), cells(c.OBJECTIVE), 100),
+        _Column("epoch", epochs, 70),
+        _Column("time", cells(c.SECONDS, duration), 40),
+    ]
+    before = None
+    for number, name in enumerate(results.metrics):
+        heading, importance = _broken(name.removeprefix(c.METRIC_PREFIX)), 65 if number == 0 else 30 - number
+        before = _Column(heading, cells(name), importance, after=before)
+        columns.append(before)
+    for name in results.varied:
+        shown = [value if len(value) <= 24 else value[:23] + "…" for value in cells(name, lambda v: short(v, 3))]
+        right = not any(isinstance(value, str) for value in rows[name])
+        columns.append(_Column(_broken(name.removeprefix(c.CONFIG_PREFIX)), shown, 60, right))
+    return columns
+
+
+def _that_fit(columns: Sequence[_Column], width: int) -> list[_Column]:
+    """The most important ones that fit, in their own order; of equally important ones the narrow."""
+    left = width
+    chosen = []
+    for column in sorted(columns, key=lambda column: (-column.importance, column.width)):
+        fits = column.width + GAP <= left and (column.after is None or column.after in chosen)
+        if fits or column.importance == 100:
+            left -= column.width + GAP
+            chosen.append(column)
+    return [column for column in columns if column in chosen]
+
+
+def _broken(heading: str) -> str:
+    """`color_weight` on two lines: a heading is seldom to be wider than its numbers."""
+    return heading.replace("_", "_\n") if len(heading) > 8 else heading
+
+
+def _failures_table(results: Results) -> Any:
+    from rich.markup import escape
+
+    table = _table()
+    table.add_column("failures", justify="right")
+    table.add_column("error", style="red", overflow="fold")
+    table.add_column("trials", overflow="fold")
+    for error, trial_ids in results.failures:
+        more = " …" if len(trial_ids) > 5 else ""
+        table.add_row(str(len(trial_ids)), escape(error), " ".join(trial_ids[:5]) + more)
+    return table
