@@ -122,6 +122,7 @@ def train(
     task: str,
     epochs: Annotated[int | None, typer.Option(help="[default: the task's best known]")] = None,
     set_: Set = None,
+    folds: Annotated[int | None, typer.Option(help="Cross-validate: a training for each of N folds.")] = None,
     workers: Annotated[int, typer.Option(help="Data-parallel workers.")] = 1,
     num_gpus: NumGpus = None,
     seed: Seed = 0,
@@ -146,7 +147,7 @@ def train(
     if resume and out is None:
         raise UsageError("--resume needs the run's folder: --out runs/NAME")
     folder = out or Path("runs") / f"{Path(task).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    budget: dict[str, Any] = {"trials": 1, "epochs": epochs, "searcher": "random", "scheduler": "none", "seed": seed}
+    budget: dict[str, Any] = {"trials": 1, "epochs": epochs, "searcher": "random", "scheduler": "none", "seed": seed, "folds": folds}
     sweep = Sweep(task, {}, hyperparameters=_settings(set_), **budget)
     plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
     check_name(folder, resume)
@@ -281,6 +282,8 @@ def evaluate(
         request = _checked_request(other)
     split = split or "val"
     dataset = load_data(loaded.ref, loaded.task, request, data_dir)
+    if loaded.fold is not None and request == loaded.request:
+        dataset = dataset.fold(*loaded.fold)
     metrics = evaluate_model(loaded.task, loaded.hp, loaded.model, dataset, split, device)
     summary = {"task": loaded.task.name, "split": split, "items": len(dataset.splits[split]), "metrics": metrics}
     if json_:

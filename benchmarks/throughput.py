@@ -83,9 +83,7 @@ def sweep_of_two(folder: Path, count: int, batch_size: int, epochs: int) -> floa
     first_row = max(trial.rows[0]["seconds"] for trial in trials)
     seconds = max(trial.ended_at for trial in trials) - min(trial.started_at for trial in trials)
     startup = seconds - max(sum(row["seconds"] for row in trial.rows) for trial in trials)
-    print(
-        f"  sweep: {seconds:.1f} s, of which {startup:.1f} s start of processes and reports; first epoch {first_row:.1f} s"
-    )
+    print(f"  sweep: {seconds:.1f} s, {startup:.1f} s of them processes and reports; first epoch {first_row:.1f} s")
     return images / seconds
 
 

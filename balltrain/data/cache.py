@@ -8,6 +8,7 @@ that has its final name is whole.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import mmap
@@ -23,8 +24,8 @@ import numpy as np
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from balltrain.data.splits import SPLITS, draw_splits
-from balltrain.errors import BalltrainError
+from balltrain.data.splits import SPLITS, draw_folds, draw_splits
+from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Task
 
@@ -44,10 +45,26 @@ class Dataset:
     facts: dict[str, Any]
     fingerprint: str
     arrays: dict[str, np.ndarray]
+    groups: np.ndarray  # (n,): rows of one group stay in one split
     splits: dict[str, np.ndarray]  # "train", "val", "test", "all" to (n,) int64 row numbers
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
+
+    def fold(self, number: int, num_folds: int) -> Dataset:
+        """This data with another split into train and val: fold `number`, from 0, validates. `test` stays.
+
+        Raises UsageError where there are fewer groups than folds.
+        """
+        rows = np.sort(np.concatenate([self.splits["train"], self.splits["val"]]))
+        groups = self.groups[rows]
+        if len(np.unique(groups)) < num_folds:
+            raise UsageError(
+                f"{num_folds} folds need as many groups of items, but there are {len(np.unique(groups))}"
+            )
+        folds = draw_folds(groups, num_folds, self.request.seed)
+        splits = {**self.splits, "train": rows[folds != number], "val": rows[folds == number]}
+        return dataclasses.replace(self, splits=splits)
 
     def release_pages(self) -> None:
         """Give mapped pages back: they stay in the system's page cache, but stop counting as this process's."""
@@ -98,11 +115,11 @@ def open_dataset(folder: Path) -> Dataset:
     except (OSError, ValueError, KeyError) as error:
         raise BalltrainError(f"the data in {folder} is damaged ({error}): delete that folder") from error
     rows = arrays.pop("split")
-    arrays.pop("group", None)  # served to draw the splits; no batch needs it
+    groups = arrays.pop("group", np.arange(len(rows)))  # no batch needs it
     splits = {name: np.flatnonzero(rows == number) for number, name in enumerate(SPLITS)}
     splits["all"] = np.arange(len(rows))
     request = DataRequest(**manifest["request"])
-    return Dataset(folder, request, manifest["facts"], manifest["fingerprint"], arrays, splits)
+    return Dataset(folder, request, manifest["facts"], manifest["fingerprint"], arrays, groups, splits)
 
 
 class ArrayFolder:

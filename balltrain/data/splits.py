@@ -8,6 +8,16 @@ SPLITS = ("train", "val", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
 
 
+def draw_folds(groups: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+    """(num_items,) int64: the fold of each item, from 0; groups stay together, folds differ by one group at most."""
+    names, members = np.unique(groups, return_inverse=True)
+    fold_of_group = np.empty(len(names), np.int64)
+    fold_of_group[np.random.default_rng([seed, len(names), num_folds]).permutation(len(names))] = (
+        np.arange(len(names)) % num_folds
+    )
+    return fold_of_group[members]
+
+
 def draw_splits(num_items: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
     """(num_items,) uint8: the number in SPLITS of each item, at random in the proportions of FRACTIONS.
 

@@ -39,6 +39,13 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
         console.print(f"No trial has a {escape(results.objective_name)} yet, so there is no best checkpoint.")
         return
     console.print(_description(results), highlight=False)
+    for entry in results.cross_validation[:top]:
+        figures = (
+            f"{name} {short(v['mean'])} ± {short(v['interval'], 2)}"
+            for name, v in entry.items()
+            if "_ids" not in name
+        )
+        console.print(f"mean of {len(entry['trial_ids'])} folds, 95 %:  {'  '.join(figures)}", highlight=False)
     lines = [f"best checkpoint: {results.checkpoint}", f"balltrain evaluate {quoted(results.checkpoint)}"]
     if not results.checkpoint.exists():
         lines = [lines[0] + ", which is not there"]

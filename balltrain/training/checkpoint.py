@@ -37,6 +37,7 @@ class CheckpointConfig:
     request: DataRequest
     facts: dict[str, Any]
     data_fingerprint: str
+    fold: tuple[int, int] | None = None  # number and count, where the trial was one of a cross-validation
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -49,6 +50,7 @@ class CheckpointConfig:
                 "request": self.request.to_dict(),
                 "facts": self.facts,
                 "fingerprint": self.data_fingerprint,
+                "fold": self.fold,
             },
         }
 
@@ -66,6 +68,11 @@ class Loaded:
     @property
     def request(self) -> DataRequest:
         return DataRequest(**self.config["data"]["request"])
+
+    @property
+    def fold(self) -> tuple[int, int] | None:
+        found = self.config["data"].get("fold")
+        return (found[0], found[1]) if found else None
 
 
 def save_config(folder: Path, config: CheckpointConfig) -> None:

@@ -37,6 +37,7 @@ class Attempt:
     config: dict[str, Any]
     seed: int
     reported_epochs: int
+    fold: tuple[int, int] | None = None
 
 
 class Controller:
@@ -72,20 +73,14 @@ class Controller:
             return None
         if self._waiting:
             trial = self.state.trials[self._waiting.popleft()]
-        elif len(self.state.trials) < self.plan.trials:
+        elif len(self.state.trials) < self.plan.num_trials:
             trial = self._propose()
         else:
             return None
         self._write({"type": "start", "number": trial.number, "attempt": trial.attempts + 1})
         self.live.add(trial.number)
-        return Attempt(
-            trial.number,
-            trial.trial_id,
-            trial.attempts,
-            trial.config,
-            trial.seed,
-            reported_epochs=trial.epochs,
-        )
+        fold = None if trial.fold is None or self.plan.folds is None else (trial.fold, self.plan.folds)
+        return Attempt(trial.number, trial.trial_id, trial.attempts, trial.config, trial.seed, trial.epochs, fold)
 
     def report(self, number: int, row: dict[str, Any]) -> str:
         """Record a row of an epoch; its decision, after which the trial goes on only if it is `continue`."""
@@ -131,14 +126,16 @@ class Controller:
         return self.interrupted or self.error is not None
 
     def _has_more(self) -> bool:
-        return bool(self._waiting) or len(self.state.trials) < self.plan.trials
+        return bool(self._waiting) or len(self.state.trials) < self.plan.num_trials
 
     def _propose(self) -> Trial:
         number = len(self.state.trials)
-        point = self._searcher.suggest(number)
+        proposal, fold = divmod(number, self.plan.folds or 1)
+        point = self._searcher.suggest(proposal) if fold == 0 else self.state.trials[number - 1].point or {}
         config = self.plan.configure(self.plan.space.decode(point))
         seed = int(np.random.SeedSequence([self.plan.seed, number]).generate_state(1)[0]) >> 1
-        self._write({"type": "trial", "number": number, "point": point, "config": config, "seed": seed})
+        line = {"type": "trial", "number": number, "point": point, "config": config, "seed": seed}
+        self._write(line if self.plan.folds is None else {**line, "fold": fold})
         return self.state.trials[number]
 
     def _decide(self, trial: Trial, row: dict[str, Any]) -> str:
@@ -157,13 +154,25 @@ class Controller:
         if trial.status == c.INTERRUPTED:
             return
         failed = trial.status == c.FAILED
-        self._searcher.tell(trial.number, None if failed else trial.objective)
+        self._tell(trial)
         self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
         if self._failures_in_a_row >= policy.MAX_FAILURES_IN_A_ROW and self.error is None:
             self.error = BalltrainError(
                 f"{self._failures_in_a_row} trials in a row failed, the last with: {trial.error}; "
                 "the sweep has stopped and can be resumed"
             )
+
+    def _tell(self, trial: Trial) -> None:
+        """Tell the searcher of a proposal once all its folds have ended: their mean, or that one failed."""
+        folds = self.plan.folds or 1
+        proposal = trial.number // folds
+        trials = [self.state.trials.get(proposal * folds + fold) for fold in range(folds)]
+        done = [t for t in trials if t is not None and t.status in (c.COMPLETED, c.STOPPED, c.FAILED)]
+        if len(done) < folds:
+            return
+        values = [None if t.status == c.FAILED else t.objective for t in done]
+        known = [value for value in values if value is not None]
+        self._searcher.tell(proposal, sum(known) / folds if len(known) == folds else None)
 
     def _write(self, line: Line) -> None:
         """To disk first, then into the state: the state never holds what a kill could take back."""
@@ -174,10 +183,11 @@ class Controller:
     def _replay(self) -> None:
         """Tell the searcher and the scheduler of the trials of an earlier run; queue those it did not finish."""
         for trial in self.state.trials.values():
-            self._searcher.add(trial.number, trial.point or {})
+            if not trial.fold:
+                self._searcher.add(trial.number // (self.plan.folds or 1), trial.point or {})
             for row in trial.rows:
                 if row["decision"] != c.FAIL:
                     self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
         for trial in self.state.ended_in_order:
-            self._searcher.tell(trial.number, None if trial.status == c.FAILED else trial.objective)
+            self._tell(trial)
         self._waiting.extend(trial.number for trial in self.state.with_status(c.RUNNING, c.INTERRUPTED))

@@ -196,6 +196,7 @@ def _check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
         ("searcher", "another searcher"),
         ("scheduler", "another scheduler"),
         ("seed", "another seed"),
+        ("folds", "another number of folds"),
         ("data_fingerprint", "other data"),
     ):
         if old[key] != new[key]:

@@ -1,4 +1,4 @@
-"""`balltrain train`: a sweep of one trial, in this process where it has one worker. It leaves the same files."""
+"""`balltrain train`: a sweep of one trial, or one a fold, in this process. It leaves the same files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from balltrain.errors import BalltrainError
 from balltrain.tuning import columns as c
 from balltrain.tuning import policy
-from balltrain.tuning.controller import Controller
+from balltrain.tuning.controller import Attempt, Controller
 from balltrain.tuning.placement import Placement, local_resources, place
 from balltrain.tuning.runner import SweepResult, finish_sweep, interruptible, load_sweep_data, sweep_files
 from balltrain.tuning.sweep import Plan
@@ -33,7 +33,9 @@ def train_once(
     on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
 ) -> SweepResult:
-    """Run the one trial of a plan here, without Ray. Raises BalltrainError where it cannot run, or fails."""
+    """Run the trial of a plan here, or those of its folds, without Ray.
+
+    Raises BalltrainError where it cannot run, or fails."""
     start = time.monotonic()
     placement = _place_here(num_gpus)
     on_phase("preparing the data")
@@ -61,26 +63,28 @@ def train_once(
 
 
 def _run(controller: Controller, context: TrialContext) -> None:
-    attempt = controller.next_attempt()
-    if attempt is None:  # resumed, and complete
-        return
+    """The trials of the plan, one after the other: one, or one a fold. None are left when it was complete."""
+    while (attempt := controller.next_attempt()) is not None:
+        with contextlib.suppress(_TrialEnded):
+            _run_attempt(controller, context, attempt)
 
+
+def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt) -> None:
     def report(row: dict[str, Any]) -> None:
         if controller.report(attempt.number, row) != c.CONTINUE:
             raise _TrialEnded
 
-    with contextlib.suppress(_TrialEnded):
-        try:
-            train(attempt, context, report)
-        except _TrialEnded:
+    try:
+        train(attempt, context, report)
+    except _TrialEnded:
+        raise
+    except Exception as error:
+        # tried again by the user, not by us: what they see is the error itself
+        controller.fail(attempt.number, policy.DETERMINISTIC, describe(error))
+        if isinstance(error, BalltrainError):
             raise
-        except Exception as error:
-            # tried again by the user, not by us: what they see is the error itself
-            controller.fail(attempt.number, policy.DETERMINISTIC, describe(error))
-            if isinstance(error, BalltrainError):
-                raise
-            raise BalltrainError(f"the training failed: {describe(error)}") from error
-        controller.complete(attempt.number)
+        raise BalltrainError(f"the training failed: {describe(error)}") from error
+    controller.complete(attempt.number)
 
 
 def _place_here(num_gpus: int | None) -> Placement:

@@ -22,6 +22,7 @@ class Trial:
     config: dict[str, Any]
     point: Point | None
     seed: int
+    fold: int | None = None
     status: str = c.RUNNING
     attempts: int = 0
     lost_attempts: int = 0  # ended by a node's loss, which says nothing of the trial
@@ -74,7 +75,7 @@ class SweepState:
                 self.sweep = line["sweep"]
             case "trial":
                 number = line["number"]
-                self.trials[number] = Trial(number, line["config"], line["point"], line["seed"])
+                self.trials[number] = Trial(number, line["config"], line["point"], line["seed"], line.get("fold"))
             case "start":
                 trial = self.trials[line["number"]]
                 trial.attempts += 1

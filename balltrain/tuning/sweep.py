@@ -27,7 +27,8 @@ class Sweep:
     `space` uses Ray Tune's search space API, with names of the task's hyperparameters as keys;
     `hyperparameters` are those that differ from the task's defaults in every trial. `epochs` is the most that
     a trial trains. ASHA stops trials at epochs `grace`, `grace * reduction_factor`, …; `grace` is a tenth of
-    the epochs unless given.
+    the epochs unless given. With `folds` every configuration is trained once a fold of a cross-validation, and the
+    searcher is told the mean; a trial is then one fold.
     """
 
     task: str | Task
@@ -40,6 +41,7 @@ class Sweep:
     grace: int | None = None
     reduction_factor: float = 3
     seed: int = 0
+    folds: int | None = None
 
     def main(self, file: str) -> None:
         """Run this file's sweep with the options of `balltrain sweep`: the last line of a sweep file."""
@@ -66,7 +68,13 @@ class Plan:
     grace: int
     reduction_factor: float
     seed: int
+    folds: int | None
     request: DataRequest
+
+    @property
+    def num_trials(self) -> int:
+        """Trainings in all: a trial for each configuration and fold."""
+        return self.trials * (self.folds or 1)
 
     def configure(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """All hyperparameters of a trial, as JSON. Raises UsageError where they break the task's rules."""
@@ -95,6 +103,7 @@ class Plan:
             "trials": self.trials,
             "epochs": self.epochs,
             "seed": self.seed,
+            "folds": self.folds,
             "data": self.request.to_dict(),
         }
 
@@ -125,6 +134,10 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         raise UsageError(f"the number of trials is {sweep.trials}, but must be at least 1")
     if sweep.searcher not in SEARCHERS:
         raise UsageError(f"unknown searcher {sweep.searcher!r}: choose one of {', '.join(SEARCHERS)}")
+    if sweep.folds is not None and sweep.folds < 2:
+        raise UsageError(f"the number of folds is {sweep.folds}, but must be at least 2")
+    if sweep.folds is not None and sweep.scheduler != "none":
+        raise UsageError("folds compare by their mean, which needs all of them in full: use the scheduler none")
     space = Space(sweep.space)
     for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
         raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
@@ -145,6 +158,7 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         grace=sweep.grace if sweep.grace is not None else max(1, math.ceil(epochs / 10)),
         reduction_factor=sweep.reduction_factor,
         seed=sweep.seed,
+        folds=sweep.folds,
         request=request,
     )
     plan.build_stopping()

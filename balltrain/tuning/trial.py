@@ -71,11 +71,19 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
     task = context.ref.load()
     hp = resolve(task, attempt.config)
     dataset = load_data(context.ref, task, context.request, context.data_dir, context.data_key)
+    if attempt.fold is not None:
+        dataset = dataset.fold(*attempt.fold)
     torch.set_num_threads(max(1, round(context.cpus_per_worker)))
     folder = Path(context.folder) / "checkpoints" / attempt.trial_id
     if rank == 0:
         config = CheckpointConfig(
-            context.ref, attempt.config, attempt.seed, context.request, dataset.facts, dataset.fingerprint
+            context.ref,
+            attempt.config,
+            attempt.seed,
+            context.request,
+            dataset.facts,
+            dataset.fingerprint,
+            attempt.fold,
         )
         save_config(folder, config)
     wandb_mode = context.wandb_mode if rank == 0 else "off"

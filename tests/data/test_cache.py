@@ -8,7 +8,7 @@ import pytest
 from toy import TOY_FILE
 
 from balltrain.data.cache import MANIFEST, data_key, load_data
-from balltrain.errors import BalltrainError
+from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef, task_ref
 from balltrain.tasks.base import DataRequest, Task
 
@@ -191,3 +191,18 @@ def test_the_manifest_says_what_is_there(task, tmp_path):
     manifest = json.loads((folder / MANIFEST).read_text())
     assert manifest["request"] == {"source": None, "size": 4, "seed": 2}
     assert manifest["arrays"] == ["split", "x"]
+
+
+def test_folds_validate_every_row_once_and_leave_the_test_split_alone(task, tmp_path):
+    dataset = load_data(REF, task, DataRequest(size=50), tmp_path)
+    folds = [dataset.fold(number, 5) for number in range(5)]
+    validated = np.concatenate([fold.splits["val"] for fold in folds])
+    assert sorted(validated) == sorted(np.concatenate([dataset.splits["train"], dataset.splits["val"]]))
+    for fold in folds:
+        assert (fold.splits["test"] == dataset.splits["test"]).all()
+        assert not set(fold.splits["train"]) & (set(fold.splits["val"]) | set(fold.splits["test"]))
+
+
+def test_more_folds_than_groups_are_refused(task, tmp_path):
+    with pytest.raises(UsageError, match="60 folds need as many groups"):
+        load_data(REF, task, DataRequest(size=50), tmp_path).fold(0, 60)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from balltrain.data.splits import draw_splits
+from balltrain.data.splits import draw_folds, draw_splits
 
 
 def test_fractions_are_80_10_10():
@@ -28,3 +28,12 @@ def test_three_groups_are_enough_for_three_splits(num_groups):
 
 def test_fewer_groups_all_train():
     assert draw_splits(6, 0, np.array([1, 1, 1, 2, 2, 2])).tolist() == [0] * 6
+
+
+def test_folds_are_even_and_keep_groups_together():
+    groups = np.repeat(np.arange(20), 3)
+    folds = draw_folds(groups, 5, seed=0)
+    assert np.bincount(folds).tolist() == [12] * 5
+    assert all(len(set(folds[groups == group])) == 1 for group in range(20))
+    assert (folds == draw_folds(groups, 5, seed=0)).all()
+    assert (folds != draw_folds(groups, 5, seed=1)).any()

@@ -95,6 +95,7 @@ class Simulation:
             grace=max(1, epochs // 10),
             reduction_factor=3,
             seed=3,
+            folds=None,
             request=DataRequest(size=100),
         )
         self.state = SweepState()

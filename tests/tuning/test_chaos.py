@@ -29,16 +29,30 @@ TRIALS, EPOCHS, KILLS = 20, 60, 10
 
 def slow_toy(folder):
     """The toy task, with epochs of a twentieth of a second: a sweep of a minute to kill."""
-    text = Path(TOY_FILE).read_text().replace('return {"y"', 'import time; time.sleep(0.05)\n        return {"y"')
-    (folder / "slow_toy.py").write_text(text)
+    slow = 'import time; time.sleep(0.05)\n        return {"y"'
+    (folder / "slow_toy.py").write_text(Path(TOY_FILE).read_text().replace('return {"y"', slow))
     return folder / "slow_toy.py"
 
 
 def start(root, resume):
-    command = [sys.executable, "-m", "balltrain.cli", "sweep", str(root / "slow_toy.py"), "--name", "chaos", "--storage", str(root)]
-    command += ["--data-dir", str(root / "data"), "--wandb", "off", "--json"]
+    command = [sys.executable, "-m", "balltrain.cli", "sweep", str(root / "slow_toy.py"), "--name", "chaos"]
+    command += ["--storage", str(root), "--data-dir", str(root / "data"), "--wandb", "off", "--json"]
     command += ["--trials", str(TRIALS), "--epochs", str(EPOCHS), *(["--resume"] if resume else [])]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for_lines(journal, count):
+    """Wait until so many more lines are in the journal."""
+
+    def lines():
+        return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+    end, deadline = lines() + count, time.monotonic() + 90
+    while lines() < end:
+        assert time.monotonic() < deadline, "the sweep makes no progress"
+        time.sleep(0.01)
 
 
 def kill_all(process):
@@ -58,12 +72,14 @@ def kill_all(process):
 @pytest.mark.timeout(900)
 def test_ten_kills_lose_nothing_and_run_nothing_twice(tmp_path):
     file = slow_toy(tmp_path)
-    random_moments = random.Random(0)
+    moments = random.Random(0)
     reported_before = 0
     for kill in range(KILLS):
         process = start(tmp_path, resume=(tmp_path / "chaos" / "journal.jsonl").exists())
-        # Ray is up after some six seconds: some kills come before the first report, some amid many
-        time.sleep(random_moments.uniform(4, 14))
+        if kill % 4 == 0:  # before Ray is up, or the first report
+            time.sleep(moments.uniform(1, 6))
+        else:
+            wait_for_lines(tmp_path / "chaos" / "journal.jsonl", moments.randrange(10, 60))
         assert process.poll() is None, process.stderr.read()
         kill_all(process)
         if (tmp_path / "chaos" / "journal.jsonl").exists():

@@ -176,3 +176,25 @@ def test_a_thousand_trials_take_seconds(make_toy_plan, simulate):
     assert len(sim.state.trials) == 1000
     trained = sum(trial.epochs for trial in sim.state.trials.values())
     assert trained < 0.5 * 27_000
+
+
+def test_folds_share_a_configuration_and_the_searcher_hears_their_mean(make_toy_plan, simulate):
+    plan = make_toy_plan(trials=4, folds=3, scheduler="none", epochs=2)
+    sim = simulate(plan)
+    told = []
+    sim.controller._searcher.tell = lambda number, value: told.append((number, value))
+    sim.run(objective=lambda attempt, epoch: attempt.number + 1.0)
+    trials = list(sim.state.trials.values())
+    assert len(trials) == 12
+    assert [trial.fold for trial in trials] == [0, 1, 2] * 4
+    assert all(trials[n].config == trials[n - n % 3].config for n in range(12))
+    assert len({str(trial.config) for trial in trials}) == 4
+    assert sorted(told) == [(0, 2.0), (1, 5.0), (2, 8.0), (3, 11.0)]
+
+
+def test_a_configuration_with_a_failed_fold_has_failed(make_toy_plan, simulate):
+    sim = simulate(make_toy_plan(trials=1, folds=3, scheduler="none", epochs=2))
+    told = []
+    sim.controller._searcher.tell = lambda number, value: told.append((number, value))
+    sim.run(objective=lambda attempt, epoch: math.nan if attempt.number == 1 else 1.0)
+    assert told == [(0, None)]

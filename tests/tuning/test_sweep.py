@@ -82,6 +82,8 @@ def test_a_file_that_is_not_there():
         ({"space": {"lr": tune.uniform(-1, 1)}}, "lr = -1.*greater than 0"),
         ({"space": {"batch_size": tune.choice([8, "many"])}}, 'batch_size = "many".*valid integer'),
         ({"space": {"epochs": tune.choice([1, 2])}}, "epochs cannot be in the space"),
+        ({"folds": 1, "scheduler": "none"}, "number of folds is 1"),
+        ({"folds": 5}, "use the scheduler none"),
         ({"hyperparameters": {"optimizer": "lbfgs"}}, "'adam', 'adamw' or 'sgd'"),
     ],
 )
