@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.storage import Storage
 
 app = typer.Typer(
     name="balltrain",
@@ -31,7 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Source = Annotated[Path | None, typer.Option(help="Real data in the task's public format.")]
 Size = Annotated[int | None, typer.Option(help="Take the first N items, or generate N.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where decoded data is kept [default: the user's cache folder].")]
-Storage = Annotated[str, typer.Option(help="The folder that holds the sweeps' folders.")]
+StorageUri = Annotated[str, typer.Option("--storage", help="Folder or URI (s3://bucket/prefix) of the sweeps.")]
 Wandb = Annotated[str, typer.Option(help="auto (online with a key, else offline), online, offline or off.")]
 Seed = Annotated[int, typer.Option(help="Of the data, its splits, and every trial's initialisation.", min=0)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter. Repeatable.")]
@@ -147,7 +148,14 @@ def train(
     if resume and out is None:
         raise UsageError("--resume needs the run's folder: --out runs/NAME")
     folder = out or Path("runs") / f"{Path(task).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    budget: dict[str, Any] = {"trials": 1, "epochs": epochs, "searcher": "random", "scheduler": "none", "seed": seed, "folds": folds}
+    budget: dict[str, Any] = {
+        "trials": 1,
+        "epochs": epochs,
+        "searcher": "random",
+        "scheduler": "none",
+        "seed": seed,
+        "folds": folds,
+    }
     sweep = Sweep(task, {}, hyperparameters=_settings(set_), **budget)
     plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
     check_name(folder, resume)
@@ -181,7 +189,7 @@ def sweep(
     grace: Annotated[int | None, typer.Option(help="Epochs before ASHA may stop a trial.")] = None,
     reduction_factor: Annotated[float | None, typer.Option(help="ASHA keeps one in so many at a rung.")] = None,
     name: Annotated[str | None, typer.Option(help="[default: TASK-TIME]")] = None,
-    storage: Storage = "runs",
+    storage: StorageUri = "runs",
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: the sweep's].", min=0)] = None,
     source: Source = None,
     size: Size = None,
@@ -212,11 +220,12 @@ def sweep(
     if resume and name is None:
         raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
     name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
-    folder = _local(storage) / name
+    place = Storage(storage)
     plan = make_plan(found, ref, name=name, request=_request(source, size, found.seed))
     if dry_run:
-        _show_plan(plan, folder, json_)
+        _show_plan(plan, place.root / name, json_)
         return
+    folder = place.open(name)
     check_name(folder, resume)
     mode = resolve_mode(wandb)
     result = run_sweep(
@@ -228,16 +237,17 @@ def sweep(
         data_dir=data_dir,
         wandb_mode=mode,
         resume=resume,
+        storage=place,
         on_start=None if json_ else _live_view,
         on_phase=_phase(json_),
     )
-    _end(result, json_)
+    _end(result, json_, storage)
 
 
 @app.command()
 def results(
     name: Annotated[str | None, typer.Argument(help="A sweep's name; without one the sweeps are listed.")] = None,
-    storage: Storage = "runs",
+    storage: StorageUri = "runs",
     top: Annotated[int, typer.Option(help="Trials to show.", min=1)] = 10,
     json_: Json = False,
 ) -> None:
@@ -245,12 +255,12 @@ def results(
     from balltrain.reporting import results as r
     from balltrain.reporting.terminal import print_results, print_sweeps
 
-    folder = _local(storage)
+    place = Storage(storage)
     if name is None:
-        sweeps = r.list_sweeps(folder)
+        sweeps = r.list_sweeps(place.fetch_list())
         _print_json({"sweeps": sweeps}) if json_ else print_sweeps(sweeps, _stdout())
         return
-    found = r.load_results(folder, name)
+    found = r.load_results(place.root, place.open(name).name if place.remote else name)
     _print_json(r.results_json(found, top)) if json_ else print_results(found, _stdout(), top)
 
 
@@ -326,26 +336,32 @@ def predict(
 @app.command()
 def report(
     name: str,
-    storage: Storage = "runs",
+    storage: StorageUri = "runs",
     out: Annotated[Path | None, typer.Option(help="[default: STORAGE/NAME/report.html]")] = None,
 ) -> None:
     """Draw a sweep's results as one HTML file."""
     from balltrain.reporting.report import write_report
     from balltrain.reporting.results import load_results
 
-    found = load_results(_local(storage), name)
-    print(write_report(found, out or found.folder / "report.html"))
+    place = Storage(storage)
+    if place.remote is not None:
+        place.open(name)
+    found = load_results(place.root, name)
+    written = write_report(found, out or found.folder / "report.html")
+    if place.remote is not None and out is None:
+        place.remote.push_file(written, f"{name}/{written.name}")
+    print(written)
 
 
 @app.command()
-def doctor(storage: Storage = "runs", data_dir: DataDir = None, json_: Json = False) -> None:
+def doctor(storage: StorageUri = "runs", data_dir: DataDir = None, json_: Json = False) -> None:
     """Check this machine: Python, torch, CUDA, Ray, W&B, disk. Exits 1 where something fails."""
     import dataclasses
 
     from balltrain.data.cache import default_data_dir
     from balltrain.doctor import examine, print_checks
 
-    checks = examine(_local(storage), data_dir or default_data_dir())
+    checks = examine(Storage(storage).root, data_dir or default_data_dir())
     if json_:
         _print_json({"checks": [dataclasses.asdict(check) for check in checks]})
     else:
@@ -382,18 +398,24 @@ def _fail(message: str, code: int, debug: bool) -> None:
     sys.exit(code)
 
 
-def _end(result: Any, json_: bool) -> None:
+def _end(result: Any, json_: bool, storage: str | None = None) -> None:
     """What is said when a sweep or a training ended, and its exit code."""
     from balltrain.reporting import results as r
     from balltrain.reporting.terminal import print_results
 
     found = r.load_results(result.folder.parent, result.folder.name)
-    summary = {**r.summary_json(found), "seconds": round(result.seconds, 3), "interrupted": result.interrupted}
+    where = {} if storage is None else {"storage": storage}
+    summary = {
+        **r.summary_json(found),
+        **where,
+        "seconds": round(result.seconds, 3),
+        "interrupted": result.interrupted,
+    }
     if json_:
         _print_json(summary)
     else:
         print_results(found, _stdout())
-        print(f"report      balltrain report {result.folder.name} --storage {result.folder.parent}")
+        print(f"balltrain report {result.folder.name} --storage {storage or result.folder.parent}")
     if result.interrupted:
         print(f"interrupted: to go on, {_resume_command()}", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -472,12 +494,6 @@ def _checked_name(name: str) -> str:
     if not name or name in (".", "..") or "/" in name or name.startswith("-"):
         raise UsageError(f"--name {name!r} cannot be a folder's name")
     return name
-
-
-def _local(storage: str) -> Path:
-    if "://" in storage and not storage.startswith("file://"):
-        raise BalltrainError(f"--storage {storage}: only folders can be written to: mount it, or sync the folder")
-    return Path(storage.removeprefix("file://")).expanduser()
 
 
 def _stdout() -> Any:

@@ -346,8 +346,8 @@ def test_ray_out_of_reach(cli, tmp_path):
     assert_error(cli("sweep", TOY_FILE, "--address", "somewhere", "--data-dir", tmp_path / "d"), 2, "host:port")
 
 
-def test_a_remote_storage_is_refused(cli):
-    assert_error(cli("results", "--storage", "s3://bucket/runs"), 1, "s3://bucket/runs")
+def test_a_storage_of_an_unknown_kind(cli):
+    assert_error(cli("results", "--storage", "ftp://host/runs"), 2, "ftp://host/runs", "s3://bucket/prefix")
 
 
 def test_results_of_nothing(cli, tmp_path):

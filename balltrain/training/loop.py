@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Progress:
     epoch: int = 0
     best_epoch: int = 0
     best_objective: float = math.nan
-    row: Row | None = None  # of the last epoch, to be reported again where a kill came before its report
+    rows: list[Row] = field(default_factory=list)  # of all epochs, to be reported again where a report was lost
 
     def improves(self, objective: float, mode: str) -> bool:
         if math.isnan(self.best_objective):
@@ -70,8 +70,8 @@ def fit(
     model = task.build_model(hp, dataset.facts).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(hp, model)
     progress = _restore(folder, model, optimizer)
-    if progress.row is not None and progress.epoch > reported_epochs:
-        report(progress.row)
+    for row in progress.rows[reported_epochs:]:
+        report(row)
     replica = replicate(model, device)
     train = Batches(dataset, "train", hp.batch_size, device, rank=rank, world=world)
     val = _evaluation_batches(dataset, "val", device)
@@ -84,7 +84,7 @@ def fit(
         metrics = _evaluate(task, hp, model, val, thorough=False)
         val_loss = metrics.pop("loss", math.nan)
         _check_names(task, metrics)
-        row: Row = {
+        row = {
             "epoch": epoch,
             "seconds": time.perf_counter() - start,
             "lr": lr,
@@ -104,7 +104,8 @@ def fit(
             progress.best_epoch, progress.best_objective = epoch, objective
             if rank == 0:
                 checkpoint.save_best(folder, model, epoch, objective)
-        progress.epoch, progress.row = epoch, row
+        progress.epoch = epoch
+        progress.rows.append(row)
         if rank == 0:
             _save(folder, model, optimizer, progress)
         report(row)

@@ -21,6 +21,7 @@ from typing import Any
 
 from balltrain.data.cache import Dataset, load_data
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.storage import Remote, Storage
 from balltrain.tuning.controller import Controller
 from balltrain.tuning.journal import FILE as JOURNAL_FILE
 from balltrain.tuning.journal import VERSION, Journal, read_journal
@@ -86,10 +87,11 @@ def run_sweep(
     data_dir: Path | None,
     wandb_mode: str,
     resume: bool,
+    storage: Storage | None = None,
     on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
 ) -> SweepResult:
-    """Run a plan to its end, or until Ctrl-C. `folder` is <storage>/<name>.
+    """Run a plan to its end, or until Ctrl-C. `folder` is <storage>/<name>, on this machine.
 
     `on_start` makes the live view, `on_phase` is told what is being prepared. Raises BalltrainError where the
     sweep cannot run: its name exists (unless `resume`), the cluster is too small or out of reach, the data
@@ -104,7 +106,11 @@ def run_sweep(
     with _ray(resources) as cluster:
         placement = resources.place(cluster)
         on_phase("")
-        with sweep_files(plan, folder, dataset, placement.to_json(), resume) as (journal, state):
+        remote = storage.uri_of(plan.name) if storage else None
+        with contextlib.ExitStack() as files:
+            if storage is not None:
+                files.enter_context(storage.mirrored(plan.name))
+            journal, state = files.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
             controller = Controller(plan, state, journal, placement.concurrency)
             context = TrialContext(
                 sweep=plan.name,
@@ -117,12 +123,13 @@ def run_sweep(
                 workers=placement.workers,
                 cpus_per_worker=placement.cpus_per_worker,
                 gpus_per_worker=placement.gpus_per_worker,
+                remote=remote,
             )
             view = on_start(controller, placement) if on_start else contextlib.nullcontext()
             with view, interruptible(controller), _compacting(plan, state, folder):
                 if not controller.done:
                     _run_on_ray(controller, context, placement, folder)
-    finish_sweep(controller, folder)
+            finish_sweep(controller, folder, remote)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
 
 
@@ -345,8 +352,11 @@ def _compacting(plan: Plan, state: SweepState, folder: Path) -> Iterator[None]:
         thread.join()
 
 
-def finish_sweep(controller: Controller, folder: Path) -> None:
+def finish_sweep(controller: Controller, folder: Path, remote: str | None = None) -> None:
     """Keep the best checkpoint; raises what ended the sweep early."""
+    best = controller.state.best
+    if best is not None and remote is not None:  # it may have been trained on another node
+        Remote(remote).pull(folder / "checkpoints" / best.trial_id, f"checkpoints/{best.trial_id}")
     _keep_best(controller.state, folder)
     if controller.error is not None:
         raise controller.error

@@ -39,6 +39,7 @@ class TrialContext:
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
+    remote: str | None = None  # URI of the sweep in object storage, which `folder` mirrors
 
 
 def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
@@ -63,6 +64,7 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
     import torch
 
     from balltrain.data.cache import load_data
+    from balltrain.storage import Remote, Uploads, retrying
     from balltrain.tasks.base import objective_of, resolve
     from balltrain.tracking.wandb import WandbRun
     from balltrain.training.checkpoint import CheckpointConfig, save_config
@@ -75,6 +77,12 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
         dataset = dataset.fold(*attempt.fold)
     torch.set_num_threads(max(1, round(context.cpus_per_worker)))
     folder = Path(context.folder) / "checkpoints" / attempt.trial_id
+    uploads = None
+    if context.remote is not None:
+        remote, relative = Remote(context.remote), f"checkpoints/{attempt.trial_id}"
+        if attempt.attempt > 1:  # the attempt before may have run on another node
+            retrying(lambda: remote.pull(folder, relative))
+        uploads = Uploads(remote, folder, relative) if rank == 0 else None
     if rank == 0:
         config = CheckpointConfig(
             context.ref,
@@ -91,6 +99,8 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
 
         def report_row(row: dict[str, Any]) -> None:
             row = {**row, "objective": objective_of(task, row), "node": socket.gethostname()}
+            if uploads is not None:
+                retrying(uploads.push)
             run.log(row)
             report(row)
 

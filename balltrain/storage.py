@@ -1,0 +1,194 @@
+"""Where sweeps are kept: a folder, or object storage (`s3://bucket/prefix`, `gs://…`) that a folder is mirrored to.
+
+A sweep always works on a folder of its own machine, because a journal is appended to and objects are not. With
+object storage that folder is in the user's cache, what changes in it is uploaded every few seconds, and a trial's
+checkpoint is uploaded by the trial before its epoch is reported. A machine that dies with the last seconds of its
+journal loses nothing: checkpoints hold their trial's rows, which are reported again on resume.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from balltrain.errors import BalltrainError, UsageError
+
+MIRROR_EVERY_S = 5.0
+RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
+# uploaded by the trials, or W&B's own affair
+NOT_MIRRORED = ("checkpoints", "wandb", ".ray", ".lock")
+
+
+class Storage:
+    """The place of all sweeps of one `--storage`. Raises UsageError for a URI of an unknown kind."""
+
+    def __init__(self, uri: str):
+        self.uri = uri.removeprefix("file://")
+        if "://" not in self.uri:
+            self.root, self.remote = Path(self.uri).expanduser(), None
+            return
+        self.remote = Remote(self.uri)
+        self.root = user_cache_path("balltrain") / "storage" / hashlib.sha256(self.uri.encode()).hexdigest()[:16]
+
+    def open(self, name: str) -> Path:
+        """The folder of a sweep on this machine; what object storage has of it, checkpoints aside, is fetched."""
+        if self.remote is not None:
+            self.remote.pull(self.root / name, name, skip=NOT_MIRRORED)
+        return self.root / name
+
+    def fetch_list(self) -> Path:
+        """The folder with what a list of sweeps shows."""
+        if self.remote is not None:
+            for name in self.remote.folders():
+                for file in ("sweep.json", "trials.parquet"):
+                    self.remote.pull_file(self.root / name / file, f"{name}/{file}")
+        return self.root
+
+    def uri_of(self, name: str) -> str | None:
+        """The URI of a sweep in object storage; None where it is a plain folder."""
+        return self.remote.child(name) if self.remote is not None else None
+
+    @contextlib.contextmanager
+    def mirrored(self, name: str) -> Iterator[None]:
+        """Upload what changes in a sweep's folder while the block runs, and the rest at its end."""
+        if self.remote is None:
+            yield
+            return
+        uploads, stop = Uploads(self.remote, self.root / name, name, skip=NOT_MIRRORED), threading.Event()
+        self.remote.push(b"", f"{name}/.writable")  # refused here, before any trial runs, where it cannot be
+
+        def work() -> None:
+            while not stop.wait(MIRROR_EVERY_S):
+                with contextlib.suppress(BalltrainError):  # tried again in a moment
+                    uploads.push()
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            retrying(uploads.push)
+
+
+class Remote:
+    """A prefix in object storage, through pyarrow's file systems."""
+
+    def __init__(self, uri: str):
+        from pyarrow import ArrowInvalid, fs
+
+        self.uri = uri
+        try:
+            self._fs, base = fs.FileSystem.from_uri(uri)
+        except (ArrowInvalid, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"--storage {uri}: {reason}; use a folder, s3://bucket/prefix or gs://…") from None
+        self._base = base.rstrip("/")
+
+    def child(self, name: str) -> str:
+        """The URI of what lies under this one; options after `?` stay at the end."""
+        path, question, options = self.uri.partition("?")
+        return f"{path.rstrip('/')}/{name}{question}{options}"
+
+    def folders(self) -> list[str]:
+        from pyarrow import fs
+
+        return sorted(
+            info.base_name for info in self._infos("", recursive=False) if info.type == fs.FileType.Directory
+        )
+
+    def push_file(self, local: Path, relative: str) -> None:
+        self.push(local.read_bytes(), relative)
+
+    def push(self, content: bytes, relative: str) -> None:
+        """Write one object; readers see the old or the new one."""
+        with self._named("write to"):
+            # object stores have no folders; a file system mounted by pyarrow has
+            self._fs.create_dir(f"{self._base}/{relative}".rpartition("/")[0], recursive=True)
+            with self._fs.open_output_stream(f"{self._base}/{relative}") as stream:
+                stream.write(content)
+
+    def pull_file(self, local: Path, relative: str) -> None:
+        """Fetch one file, where it is there."""
+        with self._named("read"):
+            try:
+                with self._fs.open_input_stream(f"{self._base}/{relative}") as stream:
+                    content = stream.read()
+            except FileNotFoundError:
+                return
+        local.parent.mkdir(parents=True, exist_ok=True)
+        temporary = local.with_name(f".{local.name}.fetched")
+        temporary.write_bytes(content)
+        temporary.replace(local)
+
+    def pull(self, folder: Path, relative: str, skip: tuple[str, ...] = ()) -> None:
+        """Fetch all files under `relative` whose size differs from the local one's."""
+        from pyarrow import fs
+
+        for info in self._infos(relative, recursive=True):
+            inside = info.path.removeprefix(f"{self._base}/{relative}/")
+            local = folder / inside
+            if info.type != fs.FileType.File or inside.split("/")[0] in skip:
+                continue
+            # what this machine wrote last is as new as what it uploaded: a longer journal stays
+            if local.exists() and (local.name == "journal.jsonl" and local.stat().st_size >= info.size):
+                continue
+            self.pull_file(local, f"{relative}/{inside}")
+
+    def _infos(self, relative: str, *, recursive: bool) -> list[Any]:
+        from pyarrow import fs
+
+        with self._named("read"):
+            selector = fs.FileSelector(f"{self._base}/{relative}".rstrip("/"), allow_not_found=True, recursive=recursive)
+            return self._fs.get_file_info(selector)
+
+    @contextlib.contextmanager
+    def _named(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BalltrainError(f"cannot {verb} {self.uri}: {reason}") from error
+
+
+class Uploads:
+    """Uploads of one folder: each `push` sends the files that have changed since the one before."""
+
+    def __init__(self, remote: Remote, folder: Path, relative: str, skip: tuple[str, ...] = ()):
+        self.remote, self.folder, self.relative, self.skip = remote, folder, relative, skip
+        self._sent: dict[Path, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+
+    def push(self) -> None:
+        """Raises BalltrainError where the storage cannot be written; the next push tries again."""
+        with self._lock:
+            for path in sorted(self.folder.rglob("*")):
+                inside = path.relative_to(self.folder)
+                if inside.parts[0] in self.skip or path.name.startswith(".") or not path.is_file():
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # replaced in this moment: sent next time
+                    stat = path.stat()
+                    if self._sent.get(path) != (stat.st_mtime_ns, stat.st_size):
+                        self.remote.push_file(path, f"{self.relative}/{inside.as_posix()}")
+                        self._sent[path] = (stat.st_mtime_ns, stat.st_size)
+
+
+def retrying(action: Callable[[], None]) -> None:
+    """Try until it works, or has failed for RETRY_FOR_S; raises the last BalltrainError then."""
+    deadline, pause = time.monotonic() + RETRY_FOR_S, 0.5
+    while True:
+        try:
+            return action()
+        except BalltrainError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(pause)
+            pause = min(2 * pause, 15.0)

@@ -1,0 +1,130 @@
+"""Sweeps in object storage: a real S3 server on this machine."""
+
+import json
+import os
+import shutil
+import threading
+import time
+
+import pandas as pd
+import pytest
+from moto.server import ThreadedMotoServer
+from toy import TOY_FILE
+
+from balltrain.errors import BalltrainError, UsageError
+from balltrain.storage import Storage, Uploads, retrying
+from balltrain.tuning.journal import read_journal
+from balltrain.tuning.state import SweepState
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(server, monkeypatch, tmp_path):
+    """The URI of an empty bucket, with a cache folder of its own for this machine's side."""
+    import boto3
+
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    name = f"bucket-{time.time_ns()}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}/sweeps"
+
+
+def keys(uri):
+    import boto3
+
+    bucket = uri.removeprefix("s3://").split("/")[0]
+    return [item["Key"] for item in boto3.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
+
+
+def test_a_folder_is_itself(tmp_path):
+    storage = Storage(str(tmp_path))
+    assert storage.open("name") == tmp_path / "name"
+    assert storage.uri_of("name") is None
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(UsageError, match="ftp://host/x"):
+        Storage("ftp://host/x")
+
+
+def test_what_changes_is_uploaded_once_and_fetched_elsewhere(bucket, tmp_path, monkeypatch):
+    storage = Storage(bucket)
+    folder = storage.root / "s"
+    with storage.mirrored("s"):
+        folder.mkdir(parents=True)
+        (folder / "journal.jsonl").write_text("one\n")
+    uploads = Uploads(storage.remote, folder, "s")
+    sent = []
+    monkeypatch.setattr(storage.remote, "push", lambda content, key: sent.append(key))
+    uploads.push()
+    uploads.push()
+    (folder / "journal.jsonl").write_text("one\ntwo\n")
+    uploads.push()
+    assert sent == ["s/journal.jsonl"] * 2
+    shutil.rmtree(storage.root)
+    assert (Storage(bucket).open("s") / "journal.jsonl").read_text() == "one\n"
+
+
+def test_a_bucket_that_is_not_there_is_refused_before_anything_runs(bucket):
+    storage = Storage("s3://no-such-bucket-here/sweeps")
+    with pytest.raises(BalltrainError, match="cannot write to s3://no-such-bucket-here"), storage.mirrored("s"):
+        pytest.fail("the block ran")
+
+
+def test_storage_that_is_away_for_a_while_is_waited_for(bucket, monkeypatch):
+    storage, folder = Storage(bucket), Storage(bucket).root / "s"
+    folder.mkdir(parents=True)
+    (folder / "state.pt").write_text("weights")
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    away = Uploads(Storage(bucket + "?allow_bucket_creation=false").remote, folder, "s")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(BalltrainError, match="cannot write"):
+        away.push()
+
+    def come_back():
+        time.sleep(1)
+        away.remote = storage.remote
+
+    threading.Thread(target=come_back).start()
+    retrying(away.push)
+    assert "sweeps/s/state.pt" in keys(bucket)
+
+
+def test_a_sweep_in_s3_is_resumed_by_another_machine(bucket, tmp_path, capsys, monkeypatch):
+    from balltrain.cli import main
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            main([*arguments, "--storage", bucket, "--json"])
+        assert not exit_.value.code
+        return json.loads(capsys.readouterr().out)
+
+    sweep = ("sweep", TOY_FILE, "--name", "s", "--wandb", "off", "--data-dir", str(tmp_path / "data"))
+    summary = run(*sweep, "--trials", "3")
+    assert (summary["storage"], summary["trials"]) == (bucket, 3)
+    found = {key.removeprefix("sweeps/s/") for key in keys(bucket)}
+    assert {"sweep.json", "journal.jsonl", "trials.parquet", "epochs.parquet", "best/model.safetensors"} <= found
+    assert {f"checkpoints/{n:05d}/state.pt" for n in range(3)} <= found
+
+    # another machine: nothing in its cache
+    shutil.rmtree(tmp_path / "cache")
+    assert [entry["name"] for entry in run("results")["sweeps"]] == ["s"]
+    assert run("results", "s")["best"] == summary["best"] | {"checkpoint": run("results", "s")["best"]["checkpoint"]}
+    assert run(*sweep, "--trials", "5", "--resume")["trials"] == 5
+    state = SweepState.replay(read_journal(Storage(bucket).open("s")))
+    assert [trial.attempts for trial in state.trials.values()] == [1] * 5
+    trials = pd.read_parquet(Storage(bucket).open("s") / "trials.parquet")
+    assert len(trials) == 5
