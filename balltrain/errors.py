@@ -7,6 +7,10 @@ class BalltrainError(Exception):
     exit_code = 1
 
 
+class StorageError(BalltrainError):
+    """Disk or object storage cannot be written: no trial's fault; the sweep can be resumed later."""
+
+
 class UsageError(BalltrainError):
     """What was typed is wrong: an unknown name, a value outside its range. Exit code 2."""
 

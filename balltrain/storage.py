@@ -18,7 +18,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from balltrain.errors import BalltrainError, UsageError
+from balltrain.errors import BalltrainError, StorageError, UsageError
 
 MIRROR_EVERY_S = 5.0
 RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
@@ -147,7 +147,9 @@ class Remote:
         from pyarrow import fs
 
         with self._named("read"):
-            selector = fs.FileSelector(f"{self._base}/{relative}".rstrip("/"), allow_not_found=True, recursive=recursive)
+            selector = fs.FileSelector(
+                f"{self._base}/{relative}".rstrip("/"), allow_not_found=True, recursive=recursive
+            )
             return self._fs.get_file_info(selector)
 
     @contextlib.contextmanager
@@ -156,7 +158,7 @@ class Remote:
             yield
         except OSError as error:
             reason = " ".join(str(error).split())[:200]
-            raise BalltrainError(f"cannot {verb} {self.uri}: {reason}") from error
+            raise StorageError(f"cannot {verb} {self.uri}: {reason}") from error
 
 
 class Uploads:

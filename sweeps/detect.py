@@ -29,6 +29,7 @@ sweep = Sweep(
         "schedule": "step",
         "step_size": 40,
         "gamma": 0.3,
+        "clip_norm": None,
         "patience": 12,
     },
 )

@@ -41,6 +41,7 @@ sweep = Sweep(
         "schedule": "step",
         "step_size": 40,
         "gamma": 0.2,
+        "clip_norm": None,
         "patience": 12,
     },
 )

@@ -1,6 +1,6 @@
-"""The heatmap detector's own space: the sweep that chose its default values.
+"""The heatmap detector's space, around its default values.
 
-balltrain sweep detect_heatmap
+balltrain sweep detect_heatmap --trials 20 --epochs 5
 """
 
 from ray import tune
@@ -11,11 +11,10 @@ sweep = Sweep(
     "detect",
     {
         "lr": tune.loguniform(1e-3, 1e-2),
-        "weight_decay": tune.loguniform(1e-5, 1e-1),
+        "clip_norm": tune.loguniform(1e-4, 1e-1),
         "batch_size": tune.choice([32, 64, 128]),
+        "weight_decay": tune.loguniform(1e-5, 1e-1),
         "channels": tune.choice([16, 24, 32]),
-        "blocks": tune.choice([1, 2, 3]),
-        "bce_scale": tune.loguniform(1e-3, 1.0),
     },
     trials=60,
     hyperparameters={"model": "heatmap"},

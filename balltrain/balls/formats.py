@@ -37,9 +37,7 @@ def list_images(source: Path) -> list[Path]:
     labels = {path.name for path in folder.iterdir()}
     for path in paths:
         if _label_path(path).name not in labels:
-            raise BalltrainError(
-                f"{path}: its label {_label_path(path).name} is missing; add it or remove the image"
-            )
+            raise BalltrainError(f"{path}: its label {_label_path(path).name} is missing; add it or remove the image")
     return paths
 
 
@@ -129,9 +127,7 @@ def _make_empty(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BalltrainError(
-            f"{folder}: cannot make this folder ({error.strerror}); choose another"
-        ) from error
+        raise BalltrainError(f"{folder}: cannot make this folder ({error.strerror}); choose another") from error
     if any(folder.iterdir()):
         raise BalltrainError(f"{folder}: the folder is not empty; choose a new one")
 
@@ -185,9 +181,7 @@ def _archive_members(source: Path) -> Iterator[tuple[str, str, int, bytes]]:
                 if match is not None and file is not None:
                     yield f"{source}: {member.name}", match[1], int(match[2]), file.read()
     except _DAMAGED_ARCHIVE as error:
-        raise BalltrainError(
-            f"{source}: is not a tar archive, or is truncated or damaged; fetch it again"
-        ) from error
+        raise BalltrainError(f"{source}: is not a tar archive, or is truncated or damaged; fetch it again") from error
 
 
 def _sequence_name(member: tarfile.TarInfo, source: Path) -> re.Match[str] | None:
@@ -220,12 +214,8 @@ def read_image(path: Path) -> np.ndarray:
                 return np.asarray(image.convert("RGB"))
             width, height = image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BalltrainError(
-            f"{path}: is not an image, or is truncated or damaged; replace or remove it"
-        ) from error
-    raise BalltrainError(
-        f"{path}: is {width} x {height} px, but must be {IMAGE_SIZE} x {IMAGE_SIZE}; scale it first"
-    )
+        raise BalltrainError(f"{path}: is not an image, or is truncated or damaged; replace or remove it") from error
+    raise BalltrainError(f"{path}: is {width} x {height} px, but must be {IMAGE_SIZE} x {IMAGE_SIZE}; scale it first")
 
 
 def _read_array(content: bytes, shape: tuple[int, ...], name: str | Path) -> np.ndarray:

@@ -15,9 +15,7 @@ _JPEG_QUALITIES = (70, 80)
 _JPEG_SUBSAMPLING = "4:2:0"
 
 
-def render_images(
-    num_images: int, seed: int, images: np.ndarray, presence: np.ndarray, boxes: np.ndarray
-) -> None:
+def render_images(num_images: int, seed: int, images: np.ndarray, presence: np.ndarray, boxes: np.ndarray) -> None:
     """Fill the first `num_images` rows of `images`, `presence` and `boxes` in place.
 
     `images`: (N, 100, 100, 3) uint8 RGB. `presence`: (N, 9), ones for the three colours shown. `boxes`:

@@ -62,9 +62,7 @@ def simulate(num_sequences: int, seed: int) -> Sequences:
     BalltrainError for a negative number or seed.
     """
     if num_sequences < 0 or seed < 0:
-        raise BalltrainError(
-            f"num_sequences is {num_sequences} and seed is {seed}, but both must be 0 or more"
-        )
+        raise BalltrainError(f"num_sequences is {num_sequences} and seed is {seed}, but both must be 0 or more")
     n = num_sequences
     presence = np.zeros((n, NUM_COLORS), np.uint8)
     centers = np.zeros((n, NUM_STEPS, NUM_COLORS, 2), np.float32)

@@ -6,20 +6,20 @@ new one whole. Nothing that is read back is a pickle: `state.pt` is loaded with 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
-from balltrain.errors import BalltrainError
+from balltrain.errors import BalltrainError, StorageError
 from balltrain.tasks import TaskRef, task_ref
 from balltrain.tasks.base import DataRequest, Task, resolve
 
@@ -76,16 +76,18 @@ class Loaded:
 
 
 def save_config(folder: Path, config: CheckpointConfig) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(config.to_json(), indent=1)
-    _write_atomically(folder / CONFIG, lambda path: path.write_text(text) and None)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make {folder}: {error.strerror or error}") from error
+    _write_atomically(folder / CONFIG, json.dumps(config.to_json(), indent=1).encode())
 
 
 def save_best(folder: Path, model: nn.Module, epoch: int, objective: float) -> None:
     """The weights of the best epoch; the file itself says which epoch and value they belong to."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"epoch": str(epoch), "objective": repr(objective)}
-    _write_atomically(folder / MODEL, lambda path: save_file(weights, path, metadata))
+    _write_atomically(folder / MODEL, save(weights, metadata))
 
 
 def best_of(folder: Path) -> tuple[int, float] | None:
@@ -99,7 +101,9 @@ def best_of(folder: Path) -> tuple[int, float] | None:
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """All that is needed to go on after the last epoch, in one file: it is never of two epochs."""
-    _write_atomically(folder / STATE, lambda path: torch.save(state, path))
+    content = io.BytesIO()
+    torch.save(state, content)
+    _write_atomically(folder / STATE, content.getvalue())
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
@@ -166,12 +170,16 @@ class _readable:  # noqa: N801 - used as a context manager only
             raise BalltrainError(f"{self.path} cannot be read (truncated, or not a checkpoint): {reason}") from error
 
 
-def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Raises StorageError where the disk is full or cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
-        with open(temporary, "rb") as file:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)

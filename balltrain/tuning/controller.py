@@ -107,9 +107,11 @@ class Controller:
         if number not in self.live:
             return
         trial = self.state.trials[number]
-        lost = cause == policy.NODE_LOST
+        lost = cause in (policy.NODE_LOST, policy.STORAGE)
+        if cause == policy.STORAGE and self.error is None:
+            self.error = BalltrainError(f"{error}; the sweep has stopped and can be resumed")
         counting = trial.attempts - trial.lost_attempts - lost
-        again = self.interrupted or policy.is_retried(cause, counting)
+        again = self._closing or policy.is_retried(cause, counting)
         status = c.INTERRUPTED if again else c.FAILED
         self._write({"type": "end", "number": number, "status": status, "cause": cause, "error": error, "lost": lost})
         if not again:

@@ -6,6 +6,7 @@
 | out of GPU memory, a ValueError, a wrong input | `failed`, never retried: it would happen again |
 | another exception in the trial, its process killed | retried from its checkpoint, twice at most |
 | its node lost or preempted | retried from its checkpoint, without counting |
+| the disk is full, object storage away for 10 minutes | the sweep stops, and can be resumed; no trial has failed |
 | 5 failures in a row | the sweep stops with the last error, and can be resumed |
 """
 
@@ -20,11 +21,12 @@ DETERMINISTIC = "deterministic"
 EXCEPTION = "exception"
 KILLED = "killed"
 NODE_LOST = "node-lost"
+STORAGE = "storage"
 
 
 def is_retried(cause: str, attempts_that_count: int) -> bool:
-    """`attempts_that_count` includes the one that just ended, and leaves out those that a node's loss ended."""
-    if cause == NODE_LOST:
+    """`attempts_that_count` includes the one that just ended, not those that ended for no fault of theirs."""
+    if cause in (NODE_LOST, STORAGE):
         return True
     return cause in (EXCEPTION, KILLED) and attempts_that_count <= MAX_RETRIES
 
@@ -33,7 +35,9 @@ def cause_of(error: BaseException) -> str:
     """The cause that an exception in the trial's own process stands for."""
     import torch
 
-    from balltrain.errors import BalltrainError
+    from balltrain.errors import BalltrainError, StorageError
 
+    if isinstance(error, StorageError):
+        return STORAGE
     deterministic = (BalltrainError, ValueError, torch.OutOfMemoryError)
     return DETERMINISTIC if isinstance(error, deterministic) else EXCEPTION

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler
@@ -15,7 +16,7 @@ from ray.tune.search import Searcher
 from balltrain.tuning import columns as c
 from balltrain.tuning import policy
 from balltrain.tuning.controller import Controller
-from balltrain.tuning.trial import END, ROW, describe
+from balltrain.tuning.trial import END, ROW
 
 END_TIMEOUT_S = 10  # Tune itself waits 5 s for the last trials
 
@@ -87,9 +88,8 @@ class ControllerScheduler(_NotSaved, FIFOScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """The attempt's process died, or could not be started."""
         number = trial.config["attempt"].number
-        error = trial.get_pickled_error() or RuntimeError(trial.get_error() or "the trial's process ended")
         try:
-            self.controller.fail(number, _cause(error), describe(error))
+            self.controller.fail(number, *_death(trial))
         except Exception as failure:
             self._give_up(number, failure)
 
@@ -116,7 +116,14 @@ def trainable_of(function: Callable[[dict[str, Any]], None]) -> type:
     return Attempts
 
 
-def _cause(error: BaseException) -> str:
-    text = str(error)
-    node_lost = getattr(error, "preempted", False) or ("node" in text and ("is dead" in text or "has died" in text))
-    return policy.NODE_LOST if node_lost else policy.KILLED
+def _death(trial: Any) -> tuple[str, str]:
+    """Cause, and one line, of the death of a trial's process: from the text that Tune leaves of Ray's error."""
+    try:
+        text = Path(trial.error_file).read_text()  # Trial.get_error looks where it is copied to only later
+    except (OSError, TypeError):
+        text = ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    reasons = [line for line in lines if "died" in line or "has been killed" in line]
+    line = reasons[-1] if reasons else "the trial's process ended"
+    node_lost = any("node has died" in reason or "node was" in reason or "preempted" in reason for reason in lines)
+    return policy.NODE_LOST if node_lost else policy.KILLED, line[:500]

@@ -240,8 +240,9 @@ def _ray(resources: Resources) -> Iterator[dict[str, float]]:
     import ray
 
     address = resources.address
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    # its errors reach us as values, and a user as one line
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     # Ray asks the process group of its own for Ctrl-C; ours comes through the sweep's handler
     try:
         if address and address != "local":

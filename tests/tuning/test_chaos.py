@@ -115,3 +115,65 @@ def test_ten_kills_lose_nothing_and_run_nothing_twice(tmp_path):
     dataset = load_data(ref, loaded.task, DataRequest(), tmp_path / "data")
     figures = evaluate(loaded.task, loaded.hp, loaded.model, dataset, "val", torch.device("cpu"))
     assert figures["loss"] == pytest.approx(best.objective, rel=1e-5)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+def test_a_node_that_is_lost_costs_its_trials_no_retry(tmp_path):
+    """Two nodes of one Ray cluster on this machine; one is removed while its trial trains."""
+    import threading
+
+    from ray.cluster_utils import Cluster
+
+    from balltrain.tuning.runner import Resources, run_sweep
+
+    sweep, ref = find_sweep(str(slow_toy(tmp_path)))
+    options = {"trials": 4, "epochs": 60, "scheduler": "none"}
+    plan = make_plan(override(sweep, **options), ref, name="nodes", request=DataRequest())
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = cluster.add_node(num_cpus=1)
+
+    def remove():
+        wait_for_lines(tmp_path / "nodes" / "journal.jsonl", 40)
+        cluster.remove_node(second)
+
+    thread = threading.Thread(target=remove)
+    thread.start()
+    try:
+        resources = Resources(num_gpus=0, cpus_per_trial=1, address=cluster.address)
+        result = run_sweep(
+            plan, tmp_path / "nodes", resources, data_dir=tmp_path / "data", wandb_mode="off", resume=False
+        )
+    finally:
+        thread.join()
+        cluster.shutdown()
+    trials = result.state.trials.values()
+    assert [trial.status for trial in trials] == [c.COMPLETED] * 4
+    assert sum(trial.lost_attempts for trial in trials) >= 1
+    assert sum(trial.attempts for trial in trials) == 4 + sum(trial.lost_attempts for trial in trials)
+    assert all([row["epoch"] for row in trial.rows] == list(range(1, 61)) for trial in trials)
+
+
+@pytest.mark.chaos
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+def test_a_full_disk_ends_the_sweep_with_a_reason_and_it_resumes(tmp_path):
+    slow_toy(tmp_path)
+    (tmp_path / "chaos").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(tmp_path / "chaos")]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        process = start(tmp_path, resume=False)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 1
+        assert "No space left" in err
+        assert len(err.strip().splitlines()) == 1
+        subprocess.run(["mount", "-o", "remount,size=100m", str(tmp_path / "chaos")], check=True)
+        process = start(tmp_path, resume=True)
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        state = SweepState.replay(read_journal(tmp_path / "chaos"))
+        assert len(state.trials) == TRIALS
+        assert all([row["epoch"] for row in t.rows] == list(range(1, t.epochs + 1)) for t in state.trials.values())
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path / "chaos")], check=True)

@@ -198,3 +198,18 @@ def test_a_configuration_with_a_failed_fold_has_failed(make_toy_plan, simulate):
     sim.controller._searcher.tell = lambda number, value: told.append((number, value))
     sim.run(objective=lambda attempt, epoch: math.nan if attempt.number == 1 else 1.0)
     assert told == [(0, None)]
+
+
+def test_a_full_disk_ends_the_sweep_and_fails_no_trial(make_toy_plan, simulate):
+    plan = make_toy_plan(trials=6)
+    sim = simulate(plan, concurrency=2)
+    first, second = sim.controller.next_attempt(), sim.controller.next_attempt()
+    for attempt in (first, second):
+        sim.controller.fail(attempt.number, policy.STORAGE, "no space left")
+    assert sim.controller.done
+    assert "no space left" in str(sim.controller.error)
+    assert statuses(sim.state) == [c.INTERRUPTED, c.INTERRUPTED]
+    resumed = simulate(plan, sim.lines)
+    resumed.run()
+    assert len(resumed.state.trials) == 6
+    assert set(statuses(resumed.state)) <= {c.COMPLETED, c.STOPPED}

@@ -160,6 +160,10 @@ def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
     trials = result.state.trials.values()
     assert all(trial.status == c.COMPLETED for trial in trials)
     assert sum(trial.attempts for trial in trials) > 2
+    assert sum(trial.lost_attempts for trial in trials) == 0
+    ends = [line for line in read_journal(tmp_path / "s") if line["type"] == "end"]
+    assert {line["cause"] for line in ends} == {"killed"}
+    assert all("died" in line["error"] for line in ends)
     assert all([row["epoch"] for row in trial.rows] == [1, 2, 3, 4] for trial in trials)
 
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from balltrain.errors import UsageError
@@ -28,6 +29,28 @@ def test_no_trial_is_stopped_before_the_grace_period_or_by_none():
         assert stopping.goes_on(str(n), 2, float(n))
         assert all(never.goes_on(str(n), epoch, float(n)) for epoch in range(1, 10))
     assert never.rungs() == {}
+
+
+def test_decisions_equal_a_plain_reading_of_the_papers_rule():
+    """Algorithm 2 of arXiv 1810.05934 in its stopping variant: at a rung, go on if in the top 1 / eta so far."""
+    random, eta = np.random.default_rng(0), 3
+    stopping = Stopping("asha", "min", epochs=27, grace=1, reduction_factor=eta)
+    rungs: dict[int, list[float]] = {1: [], 3: [], 9: [], 27: []}
+    level = random.random(1000)
+    for number in range(1000):
+        for epoch in range(1, 28):
+            value = level[number] + random.random() / epoch
+            goes_on = stopping.goes_on(str(number), epoch, value)
+            expected = True
+            if epoch in rungs:
+                before = rungs[epoch]
+                # the value below which the best third of those before lie, by linear interpolation
+                expected = not before or value <= np.percentile(before, 100 / eta)
+                rungs[epoch].append(value)
+            assert goes_on == expected, (number, epoch)
+            if not goes_on:
+                break
+    assert [len(values) for values in rungs.values()] == [len(r) for r in reversed(stopping.rungs().values())]
 
 
 def test_replaying_rows_in_another_order_makes_the_same_rungs():
