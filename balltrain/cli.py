@@ -301,7 +301,7 @@ def evaluate(
         return
     print(f"{loaded.task.name}, {summary['items']} items of {split}")
     for key, value in metrics.items():
-        print(f"  {key:<16} {value:.6g}")
+        print(f"  {key:<24} {value:.6g}")
 
 
 @app.command()

@@ -109,6 +109,27 @@ def read_sequences(source: Path, size: int | None = None) -> tuple[np.ndarray, n
     return presence, boxes
 
 
+def read_sequence_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Presence (9,) and boxes (20, 9, 4), or (19, 9, 4) where the last frame is unknown, of one `seq_bb_….npy`.
+
+    Its partner `p_….npy` lies beside it. Raises BalltrainError for what breaks the format.
+    """
+    if not path.name.startswith("seq_bb_") or path.suffix != ".npy":
+        raise BalltrainError(f"{path}: is not named like seq_bb_00000.npy; give the boxes of a sequence")
+    partner = path.with_name(path.name.replace("seq_bb_", "p_", 1))
+    if not partner.is_file():
+        raise BalltrainError(f"{path}: its partner {partner.name} is missing; put it beside this file")
+    presence = _read_array(_read_bytes(partner), (NUM_COLORS,), partner)
+    _check_presence(presence, partner, NUM_BALLS)
+    content = _read_bytes(path)
+    try:
+        boxes = _read_array(content, (NUM_STEPS - 1, NUM_COLORS, 4), path)
+    except BalltrainError:
+        boxes = _read_array(content, (NUM_STEPS, NUM_COLORS, 4), path)
+    _check_boxes(boxes, presence, path)
+    return presence, boxes
+
+
 def write_sequences(folder: Path, presence: np.ndarray, boxes: np.ndarray) -> None:
     """Write presence (N, 9) and boxes (N, 20, 9, 4) as mini_balls_seq into a new or empty folder."""
     _make_empty(folder)

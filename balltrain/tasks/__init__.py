@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from balltrain.tasks.base import Task
 
 # `module:attribute`, imported when asked for: torch takes a second, `balltrain --help` has half of one
-BUILT_IN = {"detect": "balltrain.tasks.detect.task:task"}
+BUILT_IN = {
+    "detect": "balltrain.tasks.detect.task:task",
+    "forecast": "balltrain.tasks.forecast.task:task",
+}
 PLUGIN_GROUP = "balltrain.tasks"
 
 

@@ -103,6 +103,10 @@ class Task:
         """Outputs in eval mode, one row an item of the batch."""
         raise NotImplementedError
 
+    def predict_thorough(self, model: nn.Module, batch: Batch, hp: Any) -> dict[str, Tensor]:
+        """Outputs for the figures of `evaluate`: those of `predict`, and what is too slow for every epoch."""
+        return self.predict(model, batch, hp)
+
     def metrics(
         self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
     ) -> dict[str, float]:

@@ -167,7 +167,7 @@ def _evaluate(task: Task, hp: Any, model: nn.Module, batches: Batches, *, thorou
     parts: list[dict[str, Tensor]] = []
     for batch, _ in batches.in_order():
         with _autocast(batches.device):
-            outputs = task.predict(model, batch, hp)
+            outputs = (task.predict_thorough if thorough else task.predict)(model, batch, hp)
         parts.append({name: tensor.float().cpu() for name, tensor in outputs.items()})
     outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     outputs = gather_rows(outputs, len(batches.rows))
