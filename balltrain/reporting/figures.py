@@ -76,8 +76,9 @@ def line_trace(
 
 def titled_axis(title: str, log_of: pd.Series | None = None) -> dict[str, Any]:
     """An axis, logarithmic where `log_of` has the values on it and they ask for one."""
-    log = log_of is not None and is_log(log_of)
-    return {"title": {"text": escape(title)}, **({"type": "log", **_log_ticks(log_of)} if log else {})}
+    if log_of is None or not is_log(log_of):
+        return {"title": {"text": escape(title)}}
+    return {"title": {"text": escape(title)}, "type": "log", **_log_ticks(log_of)}
 
 
 def objective_axis(results: Results, values: pd.Series, title: str | None = None) -> dict[str, Any]:

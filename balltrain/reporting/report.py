@@ -108,7 +108,7 @@ def learning_curves(results: Results) -> str:
             curve = thinned(curves[trial_id])
             x += [*curve[c.EPOCH].tolist(), None]
             y += [*curve[column].tolist(), None]
-            text += [trial_id] * (len(curve) + 1)
+            text += [str(trial_id)] * (len(curve) + 1)
         data.append(line_trace(x, y, "others", "@muted", width=1, opacity=0.45, text=text))
     for rank, trial_id in reversed(list(enumerate(best_ids))):
         curve = thinned(curves[trial_id])
