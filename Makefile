@@ -22,7 +22,7 @@ sweep: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
-## sweeps killed at random moments and resumed, for some minutes
+## sweeps killed at random moments, on lost nodes and full disks, and resumed: some minutes
 chaos: $(VENV)/installed
 	$(BIN)/python -m pytest -m chaos -s
 
@@ -37,6 +37,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/sweep_overhead.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/journal.py
 
 clean:
 	rm -rf $(VENV) runs build dist .pytest_cache .ruff_cache .mypy_cache

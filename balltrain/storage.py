@@ -18,6 +18,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
+from balltrain.background import every
 from balltrain.errors import BalltrainError, StorageError, UsageError
 
 MIRROR_EVERY_S = 5.0
@@ -61,21 +62,12 @@ class Storage:
         if self.remote is None:
             yield
             return
-        uploads, stop = Uploads(self.remote, self.root / name, name, skip=NOT_MIRRORED), threading.Event()
+        uploads = Uploads(self.remote, self.root / name, name, skip=NOT_MIRRORED)
         self.remote.push(b"", f"{name}/.writable")  # refused here, before any trial runs, where it cannot be
-
-        def work() -> None:
-            while not stop.wait(MIRROR_EVERY_S):
-                with contextlib.suppress(BalltrainError):  # tried again in a moment
-                    uploads.push()
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
         try:
-            yield
+            with every(MIRROR_EVERY_S, uploads.push, ignoring=(BalltrainError,)):
+                yield
         finally:
-            stop.set()
-            thread.join()
             retrying(uploads.push)
 
 

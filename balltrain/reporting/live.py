@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from balltrain.background import every
 from balltrain.reporting.results import duration, short
 from balltrain.reporting.terminal import STATUS_STYLE
 from balltrain.tuning import columns as c
@@ -40,25 +40,18 @@ def live_view(controller: Controller, placement: Placement, console: Console | N
     if not console.is_terminal or console.is_dumb_terminal:
         yield
         return
-    view, stop = View(controller, placement), threading.Event()
+    view = View(controller, placement)
     # what goes to a standard output that is no terminal, such as `--json | jq`, must get there
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty())
 
-    def work() -> None:
-        while not stop.wait(REFRESH_S):
-            with contextlib.suppress(RuntimeError):  # "changed size during iteration": the next one will do
-                live.update(view.render(console.width, console.height), refresh=True)
-            if controller.interrupted:
-                console.show_cursor(True)  # a second Ctrl-C ends the process without a chance to
+    def draw() -> None:
+        live.update(view.render(console.width, console.height), refresh=True)
+        if controller.interrupted:
+            console.show_cursor(True)  # a second Ctrl-C ends the process without a chance to
 
-    with live:
-        thread = threading.Thread(target=work, name="live-view", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    # "dictionary changed size during iteration": the next drawing will do
+    with live, every(REFRESH_S, draw, ignoring=(RuntimeError,)):
+        yield
 
 
 class View:

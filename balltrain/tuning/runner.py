@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from balltrain.background import every
 from balltrain.data.cache import Dataset, load_data
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.storage import Remote, Storage
@@ -112,21 +113,14 @@ def run_sweep(
                 files.enter_context(storage.mirrored(plan.name))
             journal, state = files.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
             controller = Controller(plan, state, journal, placement.concurrency)
-            context = TrialContext(
-                sweep=plan.name,
-                ref=plan.ref,
-                request=plan.request,
-                data_key=dataset.folder.name,
-                data_dir=str(dataset.folder.parent.parent),
-                folder=str(folder),
-                wandb_mode=wandb_mode,
-                workers=placement.workers,
-                cpus_per_worker=placement.cpus_per_worker,
-                gpus_per_worker=placement.gpus_per_worker,
-                remote=remote,
-            )
+            context = TrialContext.of(plan, dataset, folder, wandb_mode, placement, remote)
             view = on_start(controller, placement) if on_start else contextlib.nullcontext()
-            with view, interruptible(controller), _compacting(plan, state, folder):
+
+            def compact() -> None:  # from the journal: the state belongs to another thread
+                write_tables(SweepState.replay(read_journal(folder)), plan.task, folder)
+
+            compacting = every(COMPACT_EVERY_S, compact, ignoring=(OSError, BalltrainError))
+            with view, interruptible(controller), compacting:
                 if not controller.done:
                     _run_on_ray(controller, context, placement, folder)
             finish_sweep(controller, folder, remote)
@@ -332,25 +326,6 @@ def interruptible(controller: Controller) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _compacting(plan: Plan, state: SweepState, folder: Path) -> Iterator[None]:
-    """Keep the tables fresh while the sweep runs, from the journal: the state belongs to another thread."""
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.wait(COMPACT_EVERY_S):
-            with contextlib.suppress(OSError, BalltrainError):
-                write_tables(SweepState.replay(read_journal(folder)), plan.task, folder)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def finish_sweep(controller: Controller, folder: Path, remote: str | None = None) -> None:

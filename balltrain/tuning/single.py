@@ -43,18 +43,7 @@ def train_once(
     on_phase("")
     with sweep_files(plan, folder, dataset, placement.to_json(), resume) as (journal, state):
         controller = Controller(plan, state, journal, concurrency=1)
-        context = TrialContext(
-            sweep=plan.name,
-            ref=plan.ref,
-            request=plan.request,
-            data_key=dataset.folder.name,
-            data_dir=str(dataset.folder.parent.parent),
-            folder=str(folder),
-            wandb_mode=wandb_mode,
-            workers=1,
-            cpus_per_worker=placement.cpus_per_worker,
-            gpus_per_worker=placement.gpus_per_worker,
-        )
+        context = TrialContext.of(plan, dataset, folder, wandb_mode, placement)
         view = on_start(controller, placement) if on_start else contextlib.nullcontext()
         with view, interruptible(controller):
             _run(controller, context)

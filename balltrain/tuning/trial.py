@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from balltrain.data.cache import Dataset
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest
 from balltrain.tuning import policy
 from balltrain.tuning.controller import Attempt
+from balltrain.tuning.placement import Placement
+from balltrain.tuning.sweep import Plan
 
 # what is sent to the sweep's process: JSON texts, because Tune flattens dicts and NaN must survive
 ROW, END = "row", "end"
@@ -33,13 +36,37 @@ class TrialContext:
     ref: TaskRef
     request: DataRequest
     data_key: str
-    data_dir: str | None
+    data_dir: str
     folder: str  # <storage>/<name>
     wandb_mode: str  # online, offline or off
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
-    remote: str | None = None  # URI of the sweep in object storage, which `folder` mirrors
+    remote: str | None  # URI of the sweep in object storage, which `folder` mirrors
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        dataset: Dataset,
+        folder: Path,
+        wandb_mode: str,
+        placement: Placement,
+        remote: str | None = None,
+    ) -> TrialContext:
+        return cls(
+            sweep=plan.name,
+            ref=plan.ref,
+            request=plan.request,
+            data_key=dataset.folder.name,
+            data_dir=str(dataset.folder.parent.parent),
+            folder=str(folder),
+            wandb_mode=wandb_mode,
+            workers=placement.workers,
+            cpus_per_worker=placement.cpus_per_worker,
+            gpus_per_worker=placement.gpus_per_worker,
+            remote=remote,
+        )
 
 
 def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
