@@ -1,10 +1,13 @@
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from balltrain.errors import BalltrainError
 from balltrain.tuning.journal import FILE, VERSION, Journal, read_journal
+from balltrain.tuning.state import SweepState
 
 HEADER = {"type": "sweep", "version": VERSION, "sweep": {"name": "s"}}
 
@@ -71,3 +74,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BalltrainError, match="cannot write to"):
         Journal(tmp_path / "file" / "sweep")
+
+
+def test_a_journal_of_version_1_is_still_read(tmp_path):
+    """A file as the first version wrote it. It is never made anew: a later version has to read it as it is."""
+    shutil.copy(Path(__file__).parent / "fixtures" / "journal-v1.jsonl", tmp_path / FILE)
+    state = SweepState.replay(read_journal(tmp_path))
+    found = [(trial.status, trial.epochs, trial.attempts) for trial in state.trials.values()]
+    assert found == [("completed", 4, 1), ("completed", 4, 1), ("stopped", 1, 1), ("interrupted", 0, 1)]
+    assert state.best.objective == pytest.approx(0.9590810627515625)
