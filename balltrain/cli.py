@@ -139,7 +139,7 @@ def train(
     from balltrain.reporting.epochs import epoch_lines
     from balltrain.tasks import task_ref
     from balltrain.tracking.wandb import resolve_mode
-    from balltrain.tuning.runner import Resources, check_name, run_sweep
+    from balltrain.tuning.runner import Resources, run_sweep
     from balltrain.tuning.single import train_once
     from balltrain.tuning.sweep import Sweep, make_plan
 
@@ -158,7 +158,6 @@ def train(
     }
     sweep = Sweep(task, {}, hyperparameters=_settings(set_), **budget)
     plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
-    check_name(folder, resume)
     mode = resolve_mode(wandb)
     common: dict[str, Any] = {
         "data_dir": data_dir,
@@ -202,7 +201,7 @@ def sweep(
 ) -> None:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
     from balltrain.tracking.wandb import resolve_mode
-    from balltrain.tuning.runner import Resources, check_name, run_sweep
+    from balltrain.tuning.runner import Resources, run_sweep
     from balltrain.tuning.sweep import find_sweep, make_plan, override
 
     found, ref = find_sweep(task_or_file)
@@ -226,7 +225,6 @@ def sweep(
         _show_plan(plan, place.root / name, json_)
         return
     folder = place.open(name)
-    check_name(folder, resume)
     mode = resolve_mode(wandb)
     result = run_sweep(
         plan,
@@ -269,13 +267,11 @@ def evaluate(
     checkpoint: Path,
     split: Annotated[str | None, typer.Option(help="val or test [default: val; all of another --source]")] = None,
     source: Source = None,
-    size: Size = None,
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
     """Figures of a checkpoint on a split of the data it was trained on, or on other data."""
     from balltrain.data.cache import load_data
-    from balltrain.tasks.base import DataRequest
     from balltrain.training.checkpoint import load_checkpoint
     from balltrain.training.loop import evaluate as evaluate_model
     from balltrain.tuning.trial import pick_device
@@ -285,11 +281,9 @@ def evaluate(
     device = pick_device(1)
     loaded = load_checkpoint(checkpoint, device)
     request = loaded.request
-    if source is not None or size is not None:
-        other = DataRequest(str(source) if source else request.source, size, request.seed)
-        # nothing of another source was trained on: all of it counts
-        split = split or ("all" if other.source != request.source else "val")
-        request = _checked_request(other)
+    if source is not None and str(source.resolve()) != request.source:
+        request = _request(source, None, request.seed)
+        split = split or "all"  # nothing of it was trained on
     split = split or "val"
     dataset = load_data(loaded.ref, loaded.task, request, data_dir)
     if loaded.fold is not None and request == loaded.request:
@@ -479,15 +473,11 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
 def _request(source: Path | None, size: int | None, seed: int) -> Any:
     from balltrain.tasks.base import DataRequest
 
-    return _checked_request(DataRequest(str(source.resolve()) if source else None, size, seed))
-
-
-def _checked_request(request: Any) -> Any:
-    if request.size is not None and request.size < 1:
-        raise UsageError(f"--size is {request.size}, but must be at least 1")
-    if request.source is not None and not Path(request.source).exists():
-        raise BalltrainError(f"--source {request.source}: there is no such file or folder")
-    return request
+    if size is not None and size < 1:
+        raise UsageError(f"--size is {size}, but must be at least 1")
+    if source is not None and not source.exists():
+        raise BalltrainError(f"--source {source}: there is no such file or folder")
+    return DataRequest(str(source.resolve()) if source else None, size, seed)
 
 
 def _checked_name(name: str) -> str:

@@ -22,6 +22,7 @@ from balltrain.background import every
 from balltrain.errors import BalltrainError, StorageError, UsageError
 
 MIRROR_EVERY_S = 5.0
+JOURNAL_FILE = "journal.jsonl"
 RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
 # uploaded by the trials, or W&B's own affair
 NOT_MIRRORED = ("checkpoints", "wandb", ".ray", ".lock")
@@ -122,7 +123,7 @@ class Remote:
         temporary.replace(local)
 
     def pull(self, folder: Path, relative: str, skip: tuple[str, ...] = ()) -> None:
-        """Fetch all files under `relative` whose size differs from the local one's."""
+        """Fetch all files under `relative`, but for a journal that is shorter there than here."""
         from pyarrow import fs
 
         for info in self._infos(relative, recursive=True):
@@ -130,8 +131,8 @@ class Remote:
             local = folder / inside
             if info.type != fs.FileType.File or inside.split("/")[0] in skip:
                 continue
-            # what this machine wrote last is as new as what it uploaded: a longer journal stays
-            if local.exists() and (local.name == "journal.jsonl" and local.stat().st_size >= info.size):
+            # a kill came before this machine uploaded the end of its journal
+            if local.name == JOURNAL_FILE and local.exists() and local.stat().st_size >= info.size:
                 continue
             self.pull_file(local, f"{relative}/{inside}")
 

@@ -10,31 +10,10 @@ batch size 16, tanh, dropout 0.45, widths 512-256-128-128; they are the defaults
 
 from ray import tune
 
-from balltrain import Sweep
+from balltrain.tuning.sweep import find_sweep, override
 
-sweep = Sweep(
-    "forecast",
-    {
-        "lr": tune.uniform(5e-6, 1e-4),
-        "weight_decay": tune.loguniform(1e-7, 1e-2),
-        "batch_size": tune.choice([32, 64, 128]),
-        "activation": tune.choice(["leaky_relu", "relu", "tanh"]),
-        "dropout": tune.choice([0.0, tune.uniform(0.45, 0.8)]),
-        "widths": tune.choice(
-            [
-                [512, 256, 128, 128],
-                [128, 256, 256, 512],
-                [128, 256, 256, 256],
-                [128, 128, 256, 256, 256],
-                [128, 128, 256, 256, 256, 256],
-                [128, 128, 128, 256, 256, 256, 256],
-            ]
-        ),
-    },
-    trials=100,
-    epochs=90,
-    hyperparameters={"model": "reference"},
-)
+sweep, _ = find_sweep("forecast_reference")
+sweep = override(sweep, space={**sweep.space, "batch_size": tune.choice([32, 64, 128])})
 
 if __name__ == "__main__":
     sweep.main(__file__)

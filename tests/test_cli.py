@@ -141,6 +141,17 @@ def test_evaluate_on_another_source_takes_all_of_it(cli, trained, tmp_path):
     assert json.loads(out)["items"] == 12
 
 
+def test_evaluate_on_the_source_it_was_trained_on_keeps_to_the_split(cli, tmp_path):
+    """However the source is written: else what was trained on would count."""
+    data = ("--data-dir", tmp_path / "d")
+    cli("data", "export", "detect", tmp_path / "public", "--size", 30, *data)
+    train = ("--source", "public", "--epochs", 1, "--set", "batch_size=8", "--wandb", "off", "--json")
+    assert cli("train", "detect", *train, "--out", tmp_path / "run", *data)[0] == 0
+    for source in ("public", "./public", tmp_path / "public"):
+        _, out, _ = cli("evaluate", tmp_path / "run" / "best", "--source", source, "--json", *data)
+        assert (json.loads(out)["split"], json.loads(out)["items"]) == ("val", 3)
+
+
 def test_predict_draws_and_writes_json(cli, trained, tmp_path):
     folder, data, _ = trained
     cli("data", "export", "detect", tmp_path / "public", "--size", 3, "--data-dir", data)

@@ -93,14 +93,14 @@ class Controller:
         self._write({"type": "report", "number": number, "row": {**clean, c.DECISION: decision}})
         self.on_row(trial, trial.rows[-1])
         if decision != c.CONTINUE:
-            self._ended(trial, None if decision != c.FAIL else policy.NON_FINITE)
+            self._ended(trial)
         return decision
 
     def complete(self, number: int) -> None:
         """A trial ended by itself before its last epoch: it ran out of patience."""
         if number in self.live:
             self._write({"type": "end", "number": number, "status": c.COMPLETED})
-            self._ended(self.state.trials[number], None)
+            self._ended(self.state.trials[number])
 
     def fail(self, number: int, cause: str, error: str) -> None:
         """An attempt ended with an error. Its trial is tried again, or has failed: `policy.py` says which."""
@@ -115,7 +115,7 @@ class Controller:
         status = c.INTERRUPTED if again else c.FAILED
         self._write({"type": "end", "number": number, "status": status, "cause": cause, "error": error, "lost": lost})
         if not again:
-            self._ended(trial, cause)
+            self._ended(trial)
             return
         self.live.discard(number)
         self._waiting.append(number)
@@ -151,7 +151,7 @@ class Controller:
             return c.STOP
         return c.INTERRUPT if self._closing else c.CONTINUE
 
-    def _ended(self, trial: Trial, cause: str | None) -> None:
+    def _ended(self, trial: Trial) -> None:
         self.live.discard(trial.number)
         if trial.status == c.INTERRUPTED:
             return

@@ -59,8 +59,9 @@ class TrialContext:
             ref=plan.ref,
             request=plan.request,
             data_key=dataset.folder.name,
-            data_dir=str(dataset.folder.parent.parent),
-            folder=str(folder),
+            # a trial's process, on a cluster that was there before, starts in another folder
+            data_dir=str(dataset.folder.parent.parent.resolve()),
+            folder=str(folder.resolve()),
             wandb_mode=wandb_mode,
             workers=placement.workers,
             cpus_per_worker=placement.cpus_per_worker,
