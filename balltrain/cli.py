@@ -196,7 +196,9 @@ def sweep(
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray, or auto.")] = None,
     wandb: Wandb = "auto",
     resume: Resume = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, time a few batches, show the plan, run no trial.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
@@ -221,17 +223,24 @@ def sweep(
     name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     place = Storage(storage)
     plan = make_plan(found, ref, name=name, request=_request(source, size, found.seed))
+    mode = resolve_mode(wandb)
+    resources = Resources(
+        num_gpus, gpus_per_trial, workers_per_trial, cpus_per_trial, address or os.environ.get("RAY_ADDRESS")
+    )
     if dry_run:
-        _show_plan(plan, place.root / name, json_)
+        from balltrain.reporting.terminal import print_forecast
+        from balltrain.tuning.preflight import forecast_sweep
+
+        forecast = forecast_sweep(
+            plan, place.root / name, resources, data_dir=data_dir, wandb_mode=mode, on_phase=_phase(json_)
+        )
+        _print_json(forecast) if json_ else print_forecast(forecast, _stdout())
         return
     folder = place.open(name)
-    mode = resolve_mode(wandb)
     result = run_sweep(
         plan,
         folder,
-        Resources(
-            num_gpus, gpus_per_trial, workers_per_trial, cpus_per_trial, address or os.environ.get("RAY_ADDRESS")
-        ),
+        resources,
         data_dir=data_dir,
         wandb_mode=mode,
         resume=resume,
@@ -438,22 +447,6 @@ def _phase(quiet: bool) -> Any:
             print(f"\r\033[K{phase and phase + ' …'}", end="", file=sys.stderr, flush=True)
 
     return show
-
-
-def _show_plan(plan: Any, folder: Path, json_: bool) -> None:
-    """The resolved sweep, and the first configurations that its searcher proposes."""
-    from balltrain.tuning.searchers import build_searcher
-
-    searcher = build_searcher(plan.searcher, plan.space, plan.task.mode, plan.seed)
-    numbers = range(min(3, plan.trials))
-    examples = [plan.configure(plan.space.decode(searcher.suggest(number))) for number in numbers]
-    summary = {**plan.to_json(), "storage": str(folder), "examples": examples}
-    if json_:
-        _print_json(summary)
-        return
-    from rich.pretty import Pretty
-
-    _stdout().print(Pretty(summary, max_string=200))
 
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:

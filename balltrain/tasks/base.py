@@ -40,6 +40,7 @@ class Hyperparameters(BaseModel):
     warmup: float = Field(0.25, ge=0, lt=1, description="part of a one-cycle that rises, or of a cosine")
     clip_norm: float | None = Field(None, gt=0, description="gradients are scaled down to this norm")
     patience: int | None = Field(None, ge=1)
+    sync_batch_norm: bool = Field(False, description="over all workers of a data-parallel trial")
 
 
 @dataclass(frozen=True)

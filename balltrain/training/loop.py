@@ -72,7 +72,7 @@ def fit(
     progress = _restore(folder, model, optimizer)
     for row in progress.rows[reported_epochs:]:
         report(row)
-    replica = replicate(model, device)
+    replica = replicate(model, device, sync_batch_norm=hp.sync_batch_norm)
     train = Batches(dataset, "train", hp.batch_size, device, rank=rank, world=world)
     val = _evaluation_batches(dataset, "val", device)
     num_params = sum(parameter.numel() for parameter in model.parameters())

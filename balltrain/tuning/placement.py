@@ -64,6 +64,7 @@ def place(
     for name, value in (("num-gpus", num_gpus), ("gpus-per-trial", gpus_per_trial)):
         if value is not None and value < 0:
             raise UsageError(f"--{name} is {value:g}, but must be at least 0")
+    _check_share_of_gpu(gpus_per_trial, workers)
     cpus, gpus_there = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
     gpus = gpus_there if num_gpus is None else float(num_gpus)
     if gpus > gpus_there:
@@ -88,3 +89,25 @@ def place(
     # the process that starts the workers holds its part of the trial's CPUs: else trials on all CPUs deadlock
     cpus_per_worker = (cpus_per_trial - (DRIVER_CPUS if workers > 1 else 0)) / workers
     return Placement(workers, cpus_per_worker, gpus_per_worker, concurrency, gpus)
+
+
+def _check_share_of_gpu(gpus_per_trial: float | None, workers: int) -> None:
+    """Raises UsageError for a share that leaves a part of each GPU to nobody."""
+    if not gpus_per_trial:
+        return
+    given = f"--gpus-per-trial {gpus_per_trial:g}"
+    if gpus_per_trial >= 1:
+        if gpus_per_trial % 1:
+            raise UsageError(f"{given} is neither a part of a GPU nor whole GPUs: use {int(gpus_per_trial)}")
+        if gpus_per_trial % workers:
+            raise UsageError(f"{given} cannot be shared by {workers} workers: each needs whole GPUs of its own")
+        return
+    if workers > 1:
+        raise UsageError(f"{given} cannot be shared by {workers} workers: use --gpus-per-trial {workers}")
+    trials = round(1 / gpus_per_trial)
+    if not 0.99 <= trials * gpus_per_trial <= 1:  # 0.333 is meant to be a third
+        more, fewer = math.ceil(1 / gpus_per_trial), math.floor(1 / gpus_per_trial)
+        raise UsageError(
+            f"{given} does not divide a GPU: use {math.floor(1000 / more) / 1000:g} ({more} trials a GPU) "
+            f"or {math.floor(1000 / fewer) / 1000:g} ({fewer})"
+        )

@@ -125,5 +125,4 @@ def _death(trial: Any) -> tuple[str, str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     reasons = [line for line in lines if "died" in line or "has been killed" in line]
     line = reasons[-1] if reasons else "the trial's process ended"
-    node_lost = any("node has died" in reason or "node was" in reason or "preempted" in reason for reason in lines)
-    return policy.NODE_LOST if node_lost else policy.KILLED, line[:500]
+    return policy.cause_of_death(text), line[:500]

@@ -127,6 +127,15 @@ def run_sweep(
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
 
 
+def placement_of(resources: Resources) -> tuple[Placement, dict[str, float]]:
+    """What trials would hold, and what there is, without starting a Ray of one's own."""
+    if not resources.address:
+        there = local_resources()
+        return resources.place(there), there
+    with _ray(resources) as there:
+        return resources.place(there), there
+
+
 def check_name(folder: Path, resume: bool) -> None:
     """Raises BalltrainError where a new sweep's name is taken, or a sweep to be resumed is not there."""
     exists = (folder / JOURNAL_FILE).exists()

@@ -28,7 +28,8 @@ class Sweep:
     `hyperparameters` are those that differ from the task's defaults in every trial. `epochs` is the most that
     a trial trains. ASHA stops trials at epochs `grace`, `grace * reduction_factor`, …; `grace` is a tenth of
     the epochs unless given. With `folds` every configuration is trained once a fold of a cross-validation, and the
-    searcher is told the mean; a trial is then one fold.
+    searcher is told the mean; a trial is then one fold. Of trials that have ended, the checkpoints of the best
+    `keep_checkpoints` are kept, of folds all.
     """
 
     task: str | Task
@@ -42,6 +43,7 @@ class Sweep:
     reduction_factor: float = 3
     seed: int = 0
     folds: int | None = None
+    keep_checkpoints: int = 5
 
     def main(self, file: str) -> None:
         """Run this file's sweep with the options of `balltrain sweep`: the last line of a sweep file."""
@@ -69,6 +71,7 @@ class Plan:
     reduction_factor: float
     seed: int
     folds: int | None
+    keep_checkpoints: int
     request: DataRequest
 
     @property
@@ -104,6 +107,7 @@ class Plan:
             "epochs": self.epochs,
             "seed": self.seed,
             "folds": self.folds,
+            "keep_checkpoints": self.keep_checkpoints,
             "data": self.request.to_dict(),
         }
 
@@ -134,6 +138,8 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         raise UsageError(f"the number of trials is {sweep.trials}, but must be at least 1")
     if sweep.searcher not in SEARCHERS:
         raise UsageError(f"unknown searcher {sweep.searcher!r}: choose one of {', '.join(SEARCHERS)}")
+    if sweep.keep_checkpoints < 1:
+        raise UsageError(f"the number of checkpoints to keep is {sweep.keep_checkpoints}, but must be at least 1")
     if sweep.folds is not None and sweep.folds < 2:
         raise UsageError(f"the number of folds is {sweep.folds}, but must be at least 2")
     if sweep.folds is not None and sweep.scheduler != "none":
@@ -159,6 +165,7 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         reduction_factor=sweep.reduction_factor,
         seed=sweep.seed,
         folds=sweep.folds,
+        keep_checkpoints=sweep.keep_checkpoints,
         request=request,
     )
     plan.build_stopping()

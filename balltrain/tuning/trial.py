@@ -81,8 +81,8 @@ def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
         else:
             _run_on_workers(attempt, context)
     except Exception as error:
-        end = {"cause": policy.cause_of(error), "error": describe(error)}
-        tune.report({END: json.dumps(end)})
+        cause, described = _cause(error)
+        tune.report({END: json.dumps({"cause": cause, "error": described})})
     else:
         tune.report({END: json.dumps({})})
 
@@ -163,6 +163,31 @@ def describe(error: BaseException) -> str:
     return message if isinstance(error, BalltrainError) else f"{type(error).__name__}: {message}"
 
 
+def _cause(error: BaseException) -> tuple[str, str]:
+    """Cause and description of what ended an attempt; of several workers' ends, the one that explains the others."""
+    from ray.exceptions import RayActorError
+    from ray.train import PreemptionError, WorkerGroupError
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
+
+    if isinstance(error, PreemptionError):
+        return policy.NODE_LOST, describe(error)
+    ends = []
+    failures: list[BaseException] = (
+        list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
+    )
+    for failure in failures or [error]:
+        if isinstance(failure, WorkerHealthCheckFailedError):
+            failure = failure.health_check_failure
+        if isinstance(failure, UserExceptionWithTraceback):
+            failure = failure._base_exc
+        if isinstance(failure, RayActorError):
+            ends.append((policy.cause_of_death(str(failure)), "a worker of the trial: " + describe(failure)))
+        else:
+            ends.append((policy.cause_of(failure), describe(failure)))
+    # those that lost a worker fail as well, with errors of the connection
+    return min(ends, key=lambda end: policy.EXPLAINING.index(end[0]))
+
+
 def _run_in_this_process(attempt: Attempt, context: TrialContext) -> None:
     from ray import tune
     from ray.train import RunConfig, ScalingConfig
@@ -180,14 +205,20 @@ def _run_in_this_process(attempt: Attempt, context: TrialContext) -> None:
 
 
 def _run_on_workers(attempt: Attempt, context: TrialContext) -> None:
+    import ray
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
     from ray.tune.integration.ray_train import TuneReportCallback
 
     for name, value in WORKERS_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # What takes back the workers of a stopped trial looks for the Ray of this machine, and gives up where there are
+    # two: the next trial would wait for ever.
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
     resources = {"CPU": context.cpus_per_worker, "GPU": context.gpus_per_worker}
-    result = TorchTrainer(
+    TorchTrainer(
         _worker_loop,
         train_loop_config={"attempt": attempt, "context": context},
         scaling_config=ScalingConfig(
@@ -198,8 +229,6 @@ def _run_on_workers(attempt: Attempt, context: TrialContext) -> None:
         ),
         run_config=_run_config(RunConfig, attempt, context, callbacks=[TuneReportCallback()]),
     ).fit()
-    if result.error is not None:
-        raise result.error
 
 
 def _worker_loop(config: dict[str, Any]) -> None:

@@ -59,3 +59,23 @@ def test_nothing_is_too_little(option):
         place(LAPTOP, **{**NOTHING, option: -1})
     with pytest.raises(UsageError, match="must be at least 0"):
         place(LAPTOP, **{**NOTHING, "num_gpus": -1})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gpus_per_trial": 0.3}, r"0\.3 does not divide a GPU: use 0\.25 \(4 trials a GPU\) or 0\.333 \(3\)"),
+        ({"gpus_per_trial": 0.7}, r"0\.7 does not divide a GPU: use 0\.5 \(2 trials a GPU\) or 1 \(1\)"),
+        ({"gpus_per_trial": 1.5}, r"1\.5 is neither a part of a GPU nor whole GPUs: use 1"),
+        ({"gpus_per_trial": 0.5, "workers_per_trial": 2}, "cannot be shared by 2 workers: use --gpus-per-trial 2"),
+        ({"gpus_per_trial": 3, "workers_per_trial": 2}, "cannot be shared by 2 workers: each needs whole GPUs"),
+    ],
+)
+def test_a_share_that_leaves_a_part_of_a_gpu_to_nobody_is_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        place(SERVER, **{**NOTHING, **options})
+
+
+@pytest.mark.parametrize(("share", "concurrency"), [(0.333, 24), (1 / 3, 24), (0.25, 32), (0.5, 16)])
+def test_a_third_of_a_gpu_may_be_rounded(share, concurrency):
+    assert place(SERVER, **{**NOTHING, "gpus_per_trial": share}).concurrency == concurrency

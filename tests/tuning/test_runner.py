@@ -1,5 +1,6 @@
 """Sweeps on a real Ray, on this machine."""
 
+import contextlib
 import json
 import os
 import signal
@@ -167,9 +168,10 @@ def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
     assert all([row["epoch"] for row in trial.rows] == [1, 2, 3, 4] for trial in trials)
 
 
-def start_cli(tmp_path, *more):
-    command = [sys.executable, "-m", "balltrain.cli", "sweep", TOY_FILE, "--name", "k", "--storage", str(tmp_path)]
-    command += ["--data-dir", str(tmp_path / "data"), "--wandb", "off", "--trials", "12", "--epochs", "30", *more]
+def start_cli(tmp_path, *more, file=TOY_FILE, trials=12, epochs=30):
+    command = [sys.executable, "-m", "balltrain.cli", "sweep", str(file), "--name", "k", "--storage", str(tmp_path)]
+    command += ["--data-dir", str(tmp_path / "data"), "--wandb", "off"]
+    command += ["--trials", str(trials), "--epochs", str(epochs), *more]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -225,6 +227,42 @@ def test_ctrl_c_stops_after_the_epoch_and_says_how_to_resume(tmp_path):
     check_nothing_lost_or_run_twice(tmp_path)
 
 
+def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(tmp_path, monkeypatch):
+    nap = 'import os, time; time.sleep(float(os.environ["NAP"]))\n        return {"y"'
+    (tmp_path / "k.py").write_text(Path(TOY_FILE).read_text().replace('return {"y"', nap))
+    monkeypatch.setenv("NAP", "8")  # an epoch that nobody would wait for
+    process = start_cli(tmp_path, file=tmp_path / "k.py", trials=3, epochs=2)
+    wait_for_reports(tmp_path, 2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=2) == 130
+    assert "--resume" in process.stderr.read()
+    before = SweepState.replay(read_journal(tmp_path / "k"))
+    deadline = time.monotonic() + 60
+    while processes_of_session(process.pid):
+        assert time.monotonic() < deadline, "Ray's processes outlive their sweep"
+        time.sleep(0.2)
+    monkeypatch.setenv("NAP", "0")
+    process = start_cli(tmp_path, "--resume", file=tmp_path / "k.py", trials=3, epochs=2)
+    process.communicate(timeout=200)
+    assert process.returncode == 0
+    after = SweepState.replay(read_journal(tmp_path / "k"))
+    assert [trial.epochs for trial in after.trials.values()] == [2, 2, 2]
+    for number, trial in before.trials.items():
+        assert after.trials[number].rows[: trial.epochs] == trial.rows
+
+
+def processes_of_session(session):
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                if os.getsid(int(name)) == session and Path(f"/proc/{name}/stat").read_text().split()[2] != "Z":
+                    found.append(int(name))
+    return found
+
+
 def test_resume_refuses_what_does_not_compare(sweep):
     sweep(trials=1, epochs=1)
     for options, message in (
@@ -257,3 +295,28 @@ def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep):
     found = [trial.status for trial in result.state.trials.values()]
     assert found.count(c.STOPPED) >= 4
     assert set(found) <= {c.COMPLETED, c.STOPPED}
+
+
+def test_a_workers_own_error_decides_what_happens_to_its_trial():
+    """The other workers fail as well, with errors of the connection."""
+    from ray.exceptions import ActorDiedError
+    from ray.train import ControllerError, WorkerGroupError
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
+
+    from balltrain.tuning.trial import _cause
+
+    connection = UserExceptionWithTraceback(RuntimeError("Connection closed by peer"), "Traceback…")
+    wrong = UserExceptionWithTraceback(ValueError("width 0"), "Traceback…")
+    dead = WorkerHealthCheckFailedError("check", ActorDiedError("The actor died: worker process has died."))
+    lost = WorkerHealthCheckFailedError("check", ActorDiedError("The actor died because its node has died."))
+    for failure, cause, message in (
+        (wrong, "deterministic", "ValueError: width 0"),
+        (dead, "killed", "worker process has died"),
+        (lost, "node-lost", "node has died"),
+        (connection, "exception", "RuntimeError: Connection closed"),
+    ):
+        found, described = _cause(WorkerGroupError("…", {0: connection, 1: failure}))
+        assert found == cause
+        assert message in described
+    assert _cause(ControllerError(RuntimeError("no placement")))[0] == "exception"
+    assert _cause(ValueError("width 0")) == ("deterministic", "ValueError: width 0")
