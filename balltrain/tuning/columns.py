@@ -22,7 +22,8 @@ NODE = "node"  # host of the last attempt
 SEED = "seed"  # of initialisation, shuffling, dropout and augmentation
 NUM_PARAMS = "num_params"  # of the model
 DATA_FINGERPRINT = "data_fingerprint"  # SHA-256 of the data trained on
-FOLD = "fold"  # the fold that validated, from 0, in a cross-validation; the last column
+FOLD = "fold"  # the fold that validated, from 0, in a cross-validation
+CONFIRMS = "confirms"  # trial_id of the searched trial that this one repeats with a new seed; the last column
 
 # epochs.parquet: one row an epoch
 EPOCH = "epoch"  # from 1

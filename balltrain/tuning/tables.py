@@ -52,7 +52,7 @@ def trials_schema(task: Task) -> pa.Schema:
     for name, info in task.Hyperparameters.model_fields.items():
         fields.append(_config_field(name, info.annotation))
     fields += [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names]
-    return pa.schema([*fields, (c.FOLD, pa.int64())])
+    return pa.schema([*fields, (c.FOLD, pa.int64()), (c.CONFIRMS, pa.string())])
 
 
 def epochs_schema(task: Task) -> pa.Schema:
@@ -98,7 +98,8 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
             if column in fields:
                 is_json = value is not None and c.JSON_MARK in (fields[column].metadata or {})
                 row[column] = json.dumps(value) if is_json else value
-        rows.append(row | _metrics(trial.best) | {c.FOLD: trial.fold})
+        confirms = None if trial.confirms is None else state.trials[trial.confirms].trial_id
+        rows.append(row | _metrics(trial.best) | {c.FOLD: trial.fold, c.CONFIRMS: confirms})
     return rows
 
 
