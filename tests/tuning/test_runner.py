@@ -50,6 +50,8 @@ def test_a_sweep_from_proposals_to_parquet_and_wandb(sweep):
     assert trials["config.lr"].nunique() == 24
     assert trials["config.lr"].between(1e-5, 1e-1).all()
     assert set(trials["config.batch_size"]) == {8, 16}
+    assert trials["digest"].nunique() == 24  # as many as learning rates
+    assert trials["first_loss"].nunique() == 2  # one a batch size: all trials share the seed of that
 
     # ASHA stops
     assert set(trials["status"]) == {c.COMPLETED, c.STOPPED}
