@@ -58,7 +58,7 @@ class Results:
     def best(self) -> pd.Series | None:
         """The first of `ranked`; once there is a confirmed winner, its best training."""
         among = self.ranked
-        _, winner = self.confirmations
+        _, winner = self.confirmed
         if winner is not None:
             is_winner = (self.trials[c.TRIAL_ID] == winner.trial_id) | (self.confirms == winner.trial_id)
             among = self._ranked(self.trials[is_winner])
@@ -73,7 +73,7 @@ class Results:
         return pd.Series(None, self.trials.index, dtype=object) if there is None else there
 
     @cached_property
-    def confirmations(self) -> tuple[list[Confirmed], Confirmed | None]:
+    def confirmed(self) -> tuple[list[Confirmed], Confirmed | None]:
         """What was trained again with new seeds, the best mean first, and the winner, if all of it has ended."""
         again = self.trials[self.confirms.notna()]
         rows = zip(self.confirms[again.index], again[c.STATUS], map(plain, again[c.OBJECTIVE]), strict=True)
@@ -239,7 +239,7 @@ def confirmation_json(results: Results) -> dict[str, Any]:
 
     `winner` and `first_place_held` are null until all repeats have ended.
     """
-    entries, winner = results.confirmations
+    entries, winner = results.confirmed
     first = results.ranked.iloc[0][c.TRIAL_ID] if len(results.ranked) else None
     searched = results.trials.set_index(c.TRIAL_ID)[c.OBJECTIVE]
     return {

@@ -59,7 +59,7 @@ def _print_confirmations(results: Results, console: Console) -> None:
     """The best configurations with new seeds, the best mean first, and whether the search's first place held."""
     from rich.markup import escape
 
-    entries, winner = results.confirmations
+    entries, winner = results.confirmed
     if not entries:
         return
     console.print()
@@ -78,7 +78,7 @@ def _print_confirmations(results: Results, console: Console) -> None:
 
 
 def _verdict(results: Results, winner: Confirmed) -> str:
-    entries, _ = results.confirmations
+    entries, _ = results.confirmed
     first = results.ranked.iloc[0][c.TRIAL_ID]
     if winner.trial_id == first:
         text = f"confirmed: trial {first}, the search's first place, has the best mean"
