@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.storage import Storage
@@ -22,8 +23,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class _ResultsGroup(TyperGroup):
+    """`results [NAME]` and `results export NAME`: what is no subcommand belongs to the default one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if args[:1] == ["export"] else ["show", *args])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return "" if name == "show" else name, command, rest  # the usage text says `balltrain results`
+
+
 data_app = typer.Typer(help="Build a task's data, or export it in its public format.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+results_app = typer.Typer(cls=_ResultsGroup)
+app.add_typer(
+    results_app, name="results", help="Show a sweep's best trials, or list the sweeps; also while they run."
+)
 
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
@@ -187,6 +205,8 @@ def sweep(
     scheduler: Annotated[str | None, typer.Option(help="asha or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs before ASHA may stop a trial.")] = None,
     reduction_factor: Annotated[float | None, typer.Option(help="ASHA keeps one in so many at a rung.")] = None,
+    confirm: Annotated[int | None, typer.Option(help="Train the best K again at the end, with new seeds.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="New seeds for each of them [default: 5].")] = None,
     name: Annotated[str | None, typer.Option(help="[default: TASK-TIME]")] = None,
     storage: StorageUri = "runs",
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: the sweep's].", min=0)] = None,
@@ -216,8 +236,12 @@ def sweep(
         grace=grace,
         reduction_factor=reduction_factor,
         seed=seed,
+        confirm=confirm,
+        repeats=repeats,
         hyperparameters={**found.hyperparameters, **_settings(set_)},
     )
+    if repeats is not None and not found.confirm:
+        raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
     if resume and name is None:
         raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
     name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -251,7 +275,7 @@ def sweep(
     _end(result, json_, storage)
 
 
-@app.command()
+@results_app.command("show", hidden=True, epilog="balltrain results export NAME --optuna URL: as an Optuna study.")
 def results(
     name: Annotated[str | None, typer.Argument(help="A sweep's name; without one the sweeps are listed.")] = None,
     storage: StorageUri = "runs",
@@ -269,6 +293,23 @@ def results(
         return
     found = r.load_results(place.root, place.open(name).name if place.remote else name)
     _print_json(r.results_json(found, top)) if json_ else print_results(found, _stdout(), top)
+
+
+@results_app.command("export")
+def results_export(
+    name: str,
+    optuna: Annotated[str, typer.Option(help="Optuna's storage: sqlite:///study.db, for `optuna-dashboard`.")],
+    storage: StorageUri = "runs",
+) -> None:
+    """Write a sweep as an Optuna study of its name; a study of an earlier export is replaced."""
+    from balltrain.reporting.optuna_study import export_study
+    from balltrain.reporting.results import load_results
+
+    place = Storage(storage)
+    if place.remote is not None:
+        place.open(name)
+    count = export_study(load_results(place.root, name), optuna)
+    print(f"{count} trials in {optuna}, study {name}: optuna-dashboard {optuna}")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError
 from balltrain.tuning import columns as c
+from balltrain.tuning.confirmation import Confirmed, confirmations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,13 +51,37 @@ class Results:
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
-        """Trials that did not fail and have an objective, the best first."""
-        valid = self.trials[(self.trials[c.STATUS] != c.FAILED) & self.trials[c.OBJECTIVE].notna()]
-        return valid.sort_values(c.OBJECTIVE, ascending=self.mode == "min", kind="stable")
+        """Trials of the search that did not fail and have an objective, the best first."""
+        return self._ranked(self.trials[self.confirms.isna()])
 
     @cached_property
     def best(self) -> pd.Series | None:
-        return self.ranked.iloc[0] if len(self.ranked) else None
+        """The first of `ranked`; once there is a confirmed winner, its best training."""
+        among = self.ranked
+        _, winner = self.confirmed
+        if winner is not None:
+            is_winner = (self.trials[c.TRIAL_ID] == winner.trial_id) | (self.confirms == winner.trial_id)
+            among = self._ranked(self.trials[is_winner])
+        return among.iloc[0] if len(among) else None
+
+    @property
+    def confirms(self) -> pd.Series:
+        """By row of `trials`, the trial_id that it repeats; missing for those of the search."""
+        import pandas as pd
+
+        there = self.trials.get(c.CONFIRMS)  # not in the tables of the first version
+        return pd.Series(None, self.trials.index, dtype=object) if there is None else there
+
+    @cached_property
+    def confirmed(self) -> tuple[list[Confirmed], Confirmed | None]:
+        """What was trained again with new seeds, the best mean first, and the winner, if all of it has ended."""
+        again = self.trials[self.confirms.notna()]
+        rows = zip(self.confirms[again.index], again[c.STATUS], map(plain, again[c.OBJECTIVE]), strict=True)
+        return confirmations(rows, self.sweep.get("repeats") or 0, self.mode)
+
+    def _ranked(self, trials: pd.DataFrame) -> pd.DataFrame:
+        valid = trials[(trials[c.STATUS] != c.FAILED) & trials[c.OBJECTIVE].notna()]
+        return valid.sort_values(c.OBJECTIVE, ascending=self.mode == "min", kind="stable")
 
     @cached_property
     def failed(self) -> pd.DataFrame:
@@ -195,6 +220,7 @@ def summary_json(results: Results) -> dict[str, Any]:
         **results.counts,
         "epochs": results.num_epochs,
         **({"cross_validation": results.cross_validation} if results.sweep.get("folds") else {}),
+        **({"confirmation": confirmation_json(results)} if results.sweep.get("confirm") else {}),
         "best": None
         if best is None
         else {
@@ -205,6 +231,32 @@ def summary_json(results: Results) -> dict[str, Any]:
             "checkpoint": str(results.checkpoint),
         },
         "seconds": round(results.seconds, 3),
+    }
+
+
+def confirmation_json(results: Results) -> dict[str, Any]:
+    """The winner by the mean of new seeds, whether it is the search's first place, and each configuration's figures.
+
+    `winner` and `first_place_held` are null until all repeats have ended.
+    """
+    entries, winner = results.confirmed
+    first = results.ranked.iloc[0][c.TRIAL_ID] if len(results.ranked) else None
+    searched = results.trials.set_index(c.TRIAL_ID)[c.OBJECTIVE]
+    return {
+        "winner": winner and winner.trial_id,
+        "first_place": first,
+        "first_place_held": winner and winner.trial_id == first,
+        "configurations": [
+            {
+                "trial_id": entry.trial_id,
+                "searched": plain(searched[entry.trial_id]),
+                "mean": entry.mean,
+                "interval": entry.interval,
+                "objectives": entry.objectives,
+                "failed": entry.failed,
+            }
+            for entry in entries
+        ],
     }
 
 
@@ -300,6 +352,8 @@ def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
+        if columns is not None:  # an older version's table may lack one
+            columns = [name for name in columns if name in pq.read_schema(path).names]
         return pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise BalltrainError(_damaged(path, error)) from error
@@ -327,7 +381,7 @@ def _summarise(folder: Path) -> dict[str, Any]:
         summary |= {"planned": sweep.get("trials") or 0, "started": sweep.get("created_at")}
         if not (folder / c.TRIALS_FILE).is_file():
             return summary
-        wanted = [c.STATUS, c.OBJECTIVE, c.STARTED_AT]
+        wanted = [c.TRIAL_ID, c.STATUS, c.OBJECTIVE, c.STARTED_AT, c.CONFIRMS]
         trials = _data_frame(_read_table(folder / c.TRIALS_FILE, wanted))
         results = Results(folder, sweep, trials, trials, frozenset())
         best = plain(results.best[c.OBJECTIVE]) if results.best is not None else None
