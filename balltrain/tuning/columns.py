@@ -1,6 +1,8 @@
 """Names of a sweep's tables and of their columns, and the words in their status columns."""
 
 TRIALS_FILE, EPOCHS_FILE = "trials.parquet", "epochs.parquet"
+TABLES_VERSION = 1  # higher when a column changes its meaning or goes; one more column is no new version
+VERSION_MARK = b"balltrain.tables"  # in the Parquet metadata of both
 
 # both tables
 SWEEP = "sweep"  # name of the sweep
@@ -22,6 +24,9 @@ NODE = "node"  # host of the last attempt
 SEED = "seed"  # of initialisation, shuffling, dropout and augmentation
 NUM_PARAMS = "num_params"  # of the model
 DATA_FINGERPRINT = "data_fingerprint"  # SHA-256 of the data trained on
+CONFIRMS = "confirms"  # of a repeat with a new seed: the trial whose configuration it trains again
+DIGEST = "digest"  # of the optimiser's parameter groups and the model's structure, as they really were
+FIRST_LOSS = "first_loss"  # of the first batch
 FOLD = "fold"  # the fold that validated, from 0, in a cross-validation; the last column
 
 # epochs.parquet: one row an epoch
