@@ -187,6 +187,8 @@ def sweep(
     scheduler: Annotated[str | None, typer.Option(help="asha or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs before ASHA may stop a trial.")] = None,
     reduction_factor: Annotated[float | None, typer.Option(help="ASHA keeps one in so many at a rung.")] = None,
+    confirm: Annotated[int | None, typer.Option(help="Train the best K again at the end, with new seeds.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="New seeds for each of them [default: 5].")] = None,
     name: Annotated[str | None, typer.Option(help="[default: TASK-TIME]")] = None,
     storage: StorageUri = "runs",
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: the sweep's].", min=0)] = None,
@@ -214,8 +216,12 @@ def sweep(
         grace=grace,
         reduction_factor=reduction_factor,
         seed=seed,
+        confirm=confirm,
+        repeats=repeats,
         hyperparameters={**found.hyperparameters, **_settings(set_)},
     )
+    if repeats is not None and not found.confirm:
+        raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
     if resume and name is None:
         raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
     name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")

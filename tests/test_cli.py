@@ -277,6 +277,8 @@ USAGE = [
     (("sweep", "detect", "--trials", "0"), ["trials is 0"]),
     (("sweep", "detect", "--searcher", "grid"), ["unknown searcher 'grid'", "hyperopt, sobol, random"]),
     (("sweep", "detect", "--scheduler", "pbt"), ["unknown scheduler 'pbt'", "asha, none"]),
+    (("sweep", "detect", "--repeats", "3"), ["--repeats needs --confirm"]),
+    (("sweep", "detect", "--confirm", "2", "--repeats", "1"), ["repeats is 1", "at least 2"]),
     (("sweep", "detect", "--grace", "91"), ["grace period is 91"]),
     (("sweep", "detect", "--reduction-factor", "1"), ["reduction factor is 1"]),
     (("sweep", "detect", "--name", "a/b"), ["'a/b' cannot be a folder's name"]),

@@ -89,7 +89,7 @@ class View:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        total, ended = self.controller.plan.trials, _num_ended(trials)
+        total, ended = self.controller.plan.num_trials, _num_ended(trials)
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(ratio=1)
         table.add_column(no_wrap=True)
@@ -132,7 +132,7 @@ class View:
     def _seconds_left(self, trials: list[Trial], now: float) -> float | None:
         """From the trials ended per second; None before one has ended for each that runs at a time."""
         ended = _num_ended(trials)
-        by_this_run, more = ended - self._ended_before, self.controller.plan.trials - ended
+        by_this_run, more = ended - self._ended_before, self.controller.plan.num_trials - ended
         if self.controller.interrupted or by_this_run < max(2, self.controller.concurrency):
             return None
         return more * (now - self._started) / by_this_run

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError
 from balltrain.tuning import columns as c
+from balltrain.tuning.confirmation import Confirmed, confirmations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,10 +65,7 @@ class Results:
     @cached_property
     def ranked(self) -> pd.DataFrame:
         """Trials of the search that did not fail and have an objective, the best first."""
-        valid = self.trials[(self.trials[c.STATUS] != c.FAILED) & self.trials[c.OBJECTIVE].notna()]
-        if c.CONFIRMS in valid:
-            valid = valid[valid[c.CONFIRMS].isna()]
-        return valid.sort_values(c.OBJECTIVE, ascending=self.mode == "min", kind="stable")
+        return self._ranked(self.trials[self.confirms.isna()])
 
     @property
     def listed(self) -> pd.DataFrame:
@@ -78,7 +76,32 @@ class Results:
 
     @cached_property
     def best(self) -> pd.Series | None:
-        return self.ranked.iloc[0] if len(self.ranked) else None
+        """The first of `ranked`; once there is a confirmed winner, its best training."""
+        among = self.ranked
+        _, winner = self.confirmed
+        if winner is not None:
+            is_winner = (self.trials[c.TRIAL_ID] == winner.trial_id) | (self.confirms == winner.trial_id)
+            among = self._ranked(self.trials[is_winner])
+        return among.iloc[0] if len(among) else None
+
+    @property
+    def confirms(self) -> pd.Series:
+        """By row of `trials`, the trial_id that it repeats; missing for those of the search."""
+        import pandas as pd
+
+        there = self.trials.get(c.CONFIRMS)  # not in the tables of the first version
+        return pd.Series(None, self.trials.index, dtype=object) if there is None else there
+
+    @cached_property
+    def confirmed(self) -> tuple[list[Confirmed], Confirmed | None]:
+        """What was trained again with new seeds, the best mean first, and the winner, if all of it has ended."""
+        again = self.trials[self.confirms.notna()]
+        rows = zip(self.confirms[again.index], again[c.STATUS], map(plain, again[c.OBJECTIVE]), strict=True)
+        return confirmations(rows, self.sweep.get("repeats") or 0, self.mode)
+
+    def _ranked(self, trials: pd.DataFrame) -> pd.DataFrame:
+        valid = trials[(trials[c.STATUS] != c.FAILED) & trials[c.OBJECTIVE].notna()]
+        return valid.sort_values(c.OBJECTIVE, ascending=self.mode == "min", kind="stable")
 
     @cached_property
     def failed(self) -> pd.DataFrame:
@@ -121,32 +144,6 @@ class Results:
                 found.append({"trial_ids": sorted(trials[c.TRIAL_ID]), **intervals})
         sign = 1 if self.mode == "min" else -1
         return sorted(found, key=lambda entry: sign * entry[self.objective_name]["mean"])
-
-    @cached_property
-    def confirmations(self) -> list[dict[str, Any]]:
-        """Of each configuration that was trained again with new seeds: mean and 95 % interval, the best mean first.
-
-        The value that the configuration was chosen for is left out of the mean: it was chosen for being good.
-        """
-        if c.CONFIRMS not in self.trials:
-            return []
-        repeats = self.trials[self.trials[c.CONFIRMS].notna()]
-        ended = repeats[(repeats[c.STATUS] == c.COMPLETED) & repeats[c.OBJECTIVE].notna()]
-        ranks = {trial_id: rank for rank, trial_id in enumerate(self.ranked[c.TRIAL_ID], 1)}
-        searched = self.trials.set_index(c.TRIAL_ID)[c.OBJECTIVE]
-        found = [
-            {
-                "trial_id": trial_id,
-                "rank": ranks.get(trial_id),
-                "searched": plain(searched.get(trial_id)),
-                "trial_ids": trials[c.TRIAL_ID].tolist(),
-                "values": trials[c.OBJECTIVE].tolist(),
-                **_interval(trials[c.OBJECTIVE]),
-            }
-            for trial_id, trials in ended.groupby(c.CONFIRMS)
-        ]
-        sign = 1 if self.mode == "min" else -1
-        return sorted(found, key=lambda entry: sign * entry["mean"])
 
     @cached_property
     def progress(self) -> pd.DataFrame:
@@ -265,7 +262,7 @@ def summary_json(results: Results) -> dict[str, Any]:
         **results.counts,
         "epochs": results.num_epochs,
         **({"cross_validation": results.cross_validation} if results.sweep.get("folds") else {}),
-        **({"confirmations": results.confirmations} if results.confirmations else {}),
+        **({"confirmation": confirmation_json(results)} if results.sweep.get("confirm") else {}),
         "best": None
         if best is None
         else {
@@ -276,6 +273,32 @@ def summary_json(results: Results) -> dict[str, Any]:
             "checkpoint": str(results.checkpoint),
         },
         "seconds": round(results.seconds, 3),
+    }
+
+
+def confirmation_json(results: Results) -> dict[str, Any]:
+    """The winner by the mean of new seeds, whether it is the search's first place, and each configuration's figures.
+
+    `winner` and `first_place_held` are null until all repeats have ended.
+    """
+    entries, winner = results.confirmed
+    first = results.ranked.iloc[0][c.TRIAL_ID] if len(results.ranked) else None
+    searched = results.trials.set_index(c.TRIAL_ID)[c.OBJECTIVE]
+    return {
+        "winner": winner and winner.trial_id,
+        "first_place": first,
+        "first_place_held": winner and winner.trial_id == first,
+        "configurations": [
+            {
+                "trial_id": entry.trial_id,
+                "searched": plain(searched[entry.trial_id]),
+                "mean": entry.mean,
+                "interval": entry.interval,
+                "objectives": entry.objectives,
+                "failed": entry.failed,
+            }
+            for entry in entries
+        ],
     }
 
 
@@ -333,12 +356,9 @@ def quoted(path: Path | str) -> str:
     return shlex.quote(str(path))
 
 
-def _interval(values: pd.Series) -> dict[str, float | None]:
-    """Mean, and the half width of its 95 % confidence interval: Student's t. A single value has none."""
+def _interval(values: pd.Series) -> dict[str, float]:
+    """Mean, and the half width of its 95 % confidence interval."""
     from scipy.stats import t
-
-    if len(values) < 2:
-        return {"mean": float(values.mean()), "interval": None}
 
     half = t.ppf(0.975, len(values) - 1) * values.std() / len(values) ** 0.5
     return {"mean": float(values.mean()), "interval": float(half)}
@@ -377,6 +397,8 @@ def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
     file = _opened(path)
     _check_version(file, path)
+    if columns is not None:  # an older version's table may lack one
+        columns = [name for name in columns if name in file.schema_arrow.names]
     try:
         return file.read(columns=columns)
     except (OSError, pa.ArrowException) as error:
@@ -430,7 +452,7 @@ def _summarise(folder: Path) -> dict[str, Any]:
         summary |= {"planned": sweep.get("trials") or 0, "started": sweep.get("created_at")}
         if not (folder / c.TRIALS_FILE).is_file():
             return summary
-        wanted = [c.TRIAL_ID, c.STATUS, c.OBJECTIVE, c.STARTED_AT]
+        wanted = [c.TRIAL_ID, c.STATUS, c.OBJECTIVE, c.STARTED_AT, c.CONFIRMS]
         trials = _data_frame(_read_table(folder / c.TRIALS_FILE, wanted))
         results = Results(folder, sweep, trials, frozenset())
         best = plain(results.best[c.OBJECTIVE]) if results.best is not None else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from balltrain.reporting.compare import compare, differing
 from balltrain.reporting.results import Results, duration, quoted, short
 from balltrain.tuning import columns as c
+from balltrain.tuning.confirmation import Confirmed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,18 +50,51 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
             if "_ids" not in name
         )
         console.print(f"mean of {len(entry['trial_ids'])} folds, 95 %:  {'  '.join(figures)}", highlight=False)
-    for entry in results.confirmations[:top]:
-        spread = f" ± {short(entry['interval'], 2)}" if entry["interval"] is not None else ""
-        console.print(
-            f"{entry['trial_id']} trained {len(entry['values'])} times with new seeds, mean and 95 %:  "
-            f"{results.objective_name} {short(entry['mean'])}{spread}",
-            highlight=False,
-        )
+    _print_confirmations(results, console)
     lines = [f"best checkpoint: {results.checkpoint}", f"balltrain evaluate {quoted(results.checkpoint)}"]
     if not results.checkpoint.exists():
         lines = [lines[0] + ", which is not there"]
     for line in lines:  # not wrapped, so that it can be copied
         console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _print_confirmations(results: Results, console: Console) -> None:
+    """The best configurations with new seeds, the best mean first, and whether the search's first place held."""
+    from rich.markup import escape
+
+    entries, winner = results.confirmed
+    if not entries:
+        return
+    console.print()
+    table = _table()
+    name = escape(results.objective_name)
+    for heading in ("trial", "seeds", f"{name}, mean of new seeds", "95 %", "in the search"):
+        table.add_column(heading, justify="left" if heading == "trial" else "right")
+    searched = results.trials.set_index(c.TRIAL_ID)[c.OBJECTIVE]
+    for entry in entries:
+        seeds = f"{len(entry.objectives)}/{entry.repeats}" + f", [red]{entry.failed} failed[/]" * bool(entry.failed)
+        interval = "" if entry.interval is None else f"± {short(entry.interval, 2)}"
+        table.add_row(entry.trial_id, seeds, short(entry.mean), interval, short(searched[entry.trial_id]))
+    console.print(table, highlight=False)
+    if winner is not None:
+        console.print(_verdict(results, winner), highlight=False)
+
+
+def _verdict(results: Results, winner: Confirmed) -> str:
+    entries, _ = results.confirmed
+    first = results.ranked.iloc[0][c.TRIAL_ID]
+    if winner.trial_id == first:
+        text = f"confirmed: trial {first}, the search's first place, has the best mean"
+    else:
+        text = f"the winner is trial {winner.trial_id}: the search's first place, {first}, did not hold"
+    near = [other.trial_id for other in entries[1:] if _overlap(winner, other)]
+    return text + (f"; the intervals of {', '.join(near)} overlap its own" if near else "")
+
+
+def _overlap(one: Confirmed, other: Confirmed) -> bool:
+    if one.mean is None or other.mean is None or one.interval is None or other.interval is None:
+        return False
+    return abs(one.mean - other.mean) <= one.interval + other.interval
 
 
 def print_comparison(sweeps: list[Results], console: Console) -> None:

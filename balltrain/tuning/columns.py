@@ -24,10 +24,10 @@ NODE = "node"  # host of the last attempt
 SEED = "seed"  # of initialisation, shuffling, dropout and augmentation
 NUM_PARAMS = "num_params"  # of the model
 DATA_FINGERPRINT = "data_fingerprint"  # SHA-256 of the data trained on
-CONFIRMS = "confirms"  # of a repeat with a new seed: the trial whose configuration it trains again
-DIGEST = "digest"  # of the optimiser's parameter groups and the model's structure, as they really were
-FIRST_LOSS = "first_loss"  # of the first batch
-FOLD = "fold"  # the fold that validated, from 0, in a cross-validation; the last column
+FOLD = "fold"  # the fold that validated, from 0, in a cross-validation
+DIGEST = "digest"  # of what optimiser and model really got: training/digest.py
+FIRST_LOSS = "first_loss"  # of the first batch, with a seed that all trials share
+CONFIRMS = "confirms"  # trial_id of the searched trial that this one repeats with a new seed; the last column
 
 # epochs.parquet: one row an epoch
 EPOCH = "epoch"  # from 1

@@ -5,9 +5,10 @@ Knows no Ray and no clock but the one it is given, so that it is tested on simul
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from balltrain.tuning import columns as c
 from balltrain.tuning import policy
 from balltrain.tuning.journal import Line, finite_or_none
 from balltrain.tuning.searchers import build_searcher
+from balltrain.tuning.space import Point
 from balltrain.tuning.state import SweepState, Trial
 from balltrain.tuning.sweep import Plan
 
@@ -73,8 +75,10 @@ class Controller:
             return None
         if self._waiting:
             trial = self.state.trials[self._waiting.popleft()]
-        elif len(self.state.trials) < self.plan.num_trials:
+        elif len(self.state.searched) < self.plan.num_searched:
             trial = self._propose()
+        elif (repeated := self._to_confirm()) is not None:
+            trial = self._confirm(repeated)
         else:
             return None
         self._write({"type": "start", "number": trial.number, "attempt": trial.attempts + 1})
@@ -128,23 +132,47 @@ class Controller:
         return self.interrupted or self.error is not None
 
     def _has_more(self) -> bool:
-        return bool(self._waiting) or len(self.state.trials) < self.plan.num_trials
+        more_to_search = len(self.state.searched) < self.plan.num_searched
+        return bool(self._waiting) or more_to_search or self._to_confirm() is not None
 
     def _propose(self) -> Trial:
-        number = len(self.state.trials)
-        proposal, fold = divmod(number, self.plan.folds or 1)
-        point = self._searcher.suggest(proposal) if fold == 0 else self.state.trials[number - 1].point or {}
+        order = len(self.state.searched)
+        proposal, fold = divmod(order, self.plan.folds or 1)
+        point = self._searcher.suggest(proposal) if fold == 0 else self.state.searched[-1].point or {}
         config = self.plan.configure(self.plan.space.decode(point))
-        seed = int(np.random.SeedSequence([self.plan.seed, number]).generate_state(1)[0]) >> 1
+        more = {} if self.plan.folds is None else {"fold": fold}
+        return self._add_trial(point, config, _seed(self.plan.seed, order), **more)
+
+    def _to_confirm(self) -> Trial | None:
+        """The searched trial to repeat next; None while the search goes on, and once all have their repeats.
+
+        Those repeated least come first, so that an interrupted sweep knows as much of each.
+        """
+        if not self.plan.confirm or any(t.status in (c.RUNNING, c.INTERRUPTED) for t in self.state.searched):
+            return None
+        different = {json.dumps(t.config, sort_keys=True): t for t in reversed(self.state.ranked())}
+        best = self.state.ranked(different.values())[: self.plan.confirm]
+        counts = Counter(trial.confirms for trial in self.state.trials.values())
+        least = min(best, key=lambda trial: counts[trial.number], default=None)
+        return least if least is not None and counts[least.number] < self.plan.repeats else None
+
+    def _confirm(self, repeated: Trial) -> Trial:
+        """The same configuration with a new seed: the n-th repeats of all have the same one, and compare better."""
+        times = sum(trial.confirms == repeated.number for trial in self.state.trials.values())
+        seed = _seed(self.plan.seed, times, 1)  # the 1 keeps it apart from the search's
+        return self._add_trial(repeated.point, repeated.config, seed, confirms=repeated.number)
+
+    def _add_trial(self, point: Point | None, config: dict[str, Any], seed: int, **more: int) -> Trial:
+        number = len(self.state.trials)
         line = {"type": "trial", "number": number, "point": point, "config": config, "seed": seed}
-        self._write(line if self.plan.folds is None else {**line, "fold": fold})
+        self._write({**line, **more})
         return self.state.trials[number]
 
     def _decide(self, trial: Trial, row: dict[str, Any]) -> str:
         objective = row["objective"]
         if not (math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])):
             return c.FAIL
-        goes_on = self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
+        goes_on = trial.confirms is not None or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
         if row[c.EPOCH] >= self.plan.epochs:
             return c.COMPLETE
         if not goes_on:
@@ -166,10 +194,12 @@ class Controller:
 
     def _tell(self, trial: Trial) -> None:
         """Tell the searcher of a proposal once all its folds have ended: their mean, or that one failed."""
+        if trial.confirms is not None:
+            return
         folds = self.plan.folds or 1
-        proposal = trial.number // folds
-        trials = [self.state.trials.get(proposal * folds + fold) for fold in range(folds)]
-        done = [t for t in trials if t is not None and t.status in (c.COMPLETED, c.STOPPED, c.FAILED)]
+        proposal = trial.order // folds
+        trials = self.state.searched[proposal * folds : (proposal + 1) * folds]
+        done = [t for t in trials if t.status in (c.COMPLETED, c.STOPPED, c.FAILED)]
         if len(done) < folds:
             return
         values = [None if t.status == c.FAILED else t.objective for t in done]
@@ -184,12 +214,16 @@ class Controller:
 
     def _replay(self) -> None:
         """Tell the searcher and the scheduler of the trials of an earlier run; queue those it did not finish."""
-        for trial in self.state.trials.values():
+        for trial in self.state.searched:
             if not trial.fold:
-                self._searcher.add(trial.number // (self.plan.folds or 1), trial.point or {})
+                self._searcher.add(trial.order // (self.plan.folds or 1), trial.point or {})
             for row in trial.rows:
                 if row["decision"] != c.FAIL:
                     self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
         for trial in self.state.ended_in_order:
             self._tell(trial)
         self._waiting.extend(trial.number for trial in self.state.with_status(c.RUNNING, c.INTERRUPTED))
+
+
+def _seed(*entropy: int) -> int:
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0]) >> 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from balltrain.errors import BalltrainError
 from balltrain.tuning import columns as c
+from balltrain.tuning.confirmation import Confirmed, confirmations
 from balltrain.tuning.journal import Line
 from balltrain.tuning.space import Point
 
@@ -23,6 +24,8 @@ class Trial:
     point: Point | None
     seed: int
     fold: int | None = None
+    confirms: int | None = None  # number of the searched trial that this one repeats with another seed
+    order: int = -1  # among the searched trials, from 0
     status: str = c.RUNNING
     attempts: int = 0
     lost_attempts: int = 0  # ended by a node's loss, which says nothing of the trial
@@ -52,6 +55,7 @@ class SweepState:
     def __init__(self) -> None:
         self.sweep: dict[str, Any] = {}  # the contents of sweep.json
         self.trials: dict[int, Trial] = {}
+        self.searched: list[Trial] = []  # those that the searcher proposed, in order; the others confirm them
         self.ended_in_order: list[Trial] = []  # as the searcher was told
 
     @classmethod
@@ -74,8 +78,11 @@ class SweepState:
             case "sweep" | "resume":
                 self.sweep = line["sweep"]
             case "trial":
-                number = line["number"]
-                self.trials[number] = Trial(number, line["config"], line["point"], line["seed"], line.get("fold"))
+                number, more = line["number"], (line.get("fold"), line.get("confirms"))
+                trial = self.trials[number] = Trial(number, line["config"], line["point"], line["seed"], *more)
+                if trial.confirms is None:
+                    trial.order = len(self.searched)
+                    self.searched.append(trial)
             case "start":
                 trial = self.trials[line["number"]]
                 trial.attempts += 1
@@ -98,16 +105,30 @@ class SweepState:
     def with_status(self, *statuses: str) -> list[Trial]:
         return [trial for trial in self.trials.values() if trial.status in statuses]
 
-    def ranked(self) -> list[Trial]:
-        """Trials that did not fail and have an objective, the best first."""
+    def ranked(self, trials: Iterable[Trial] | None = None) -> list[Trial]:
+        """Those that did not fail and have an objective, the best first; of all searched trials unless given."""
         sign = 1 if self.mode == "min" else -1
-        valid = [t for t in self.trials.values() if t.objective is not None and t.status != c.FAILED]
+        among = self.searched if trials is None else trials
+        valid = [t for t in among if t.objective is not None and t.status != c.FAILED]
         return sorted(valid, key=lambda trial: sign * trial.objective)  # type: ignore[operator]
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best objective of those that did not fail."""
-        return next(iter(self.ranked()), None)
+        """The searched trial with the best objective; once there is a confirmed winner, its best training."""
+        _, winner = self.confirmations()
+        trials = self.searched
+        if winner is not None:
+            number = int(winner.trial_id)
+            trials = [t for t in self.trials.values() if number in (t.number, t.confirms)]
+        return next(iter(self.ranked(trials)), None)
+
+    def confirmations(self) -> tuple[list[Confirmed], Confirmed | None]:
+        """What was confirmed, the best mean first, and the winner, if all of it has ended."""
+        if len(self.searched) == len(self.trials):
+            return [], None
+        repeating = [t for t in self.trials.values() if t.confirms is not None]
+        repetitions = [(self.trials[t.confirms].trial_id, t.status, t.objective) for t in repeating]  # type: ignore[index]
+        return confirmations(repetitions, self.sweep.get("repeats") or 0, self.mode)
 
     def _end(self, trial: Trial, status: str, time: float, error: str | None) -> None:
         trial.status, trial.ended_at, trial.error = status, time, error

@@ -132,37 +132,6 @@ def test_sweeps_without_any_objective_compare(sweep: Run):
     assert "failed" in printed(print_comparison, [failed, sweep(trials=2)])
 
 
-def with_repeats(results: Results, values: dict[str, list[float]]) -> Results:
-    """As after `--confirm`: each trial of `values` trained again, with these objectives."""
-    rows = [results.trials.assign(**{c.CONFIRMS: None})]
-    for trial_id, objectives in values.items():
-        for value in objectives:
-            row = results.trials[results.trials.trial_id == trial_id].assign(confirms=trial_id, objective=value)
-            number = len(results.trials) + len(rows) - 1
-            rows.append(row.assign(trial_id=f"{number:05d}", number=number, status="completed"))
-    return replace(results, trials=pd.concat(rows, ignore_index=True))
-
-
-def test_repeats_are_summed_up_and_stay_out_of_the_ranking(sweep: Run):
-    results = sweep()
-    first, second = results.ranked.trial_id[:2]
-    confirmed = with_repeats(results, {first: [0.3, 0.4, 0.5], second: [0.1, 0.1, 0.13]})
-    assert list(confirmed.ranked.trial_id) == list(results.ranked.trial_id)
-    best, other = confirmed.confirmations
-    assert (best["trial_id"], best["rank"], other["trial_id"], other["rank"]) == (second, 2, first, 1)
-    assert other["mean"] == pytest.approx(0.4)
-    assert other["interval"] == pytest.approx(0.2484, abs=1e-4)  # t(0.975, 2) = 4.303, x 0.1 / sqrt(3)
-    assert f"{second} trained 3 times with new seeds" in printed(print_results, confirmed)
-    assert summary_json(confirmed)["confirmations"][0]["trial_id"] == second
-
-
-def test_one_repeat_has_no_interval(sweep: Run):
-    results = sweep()
-    confirmed = with_repeats(results, {results.ranked.trial_id.iloc[0]: [0.3]})
-    assert json.loads(json.dumps(summary_json(confirmed), allow_nan=False))["confirmations"][0]["interval"] is None
-    assert "±" not in printed(print_results, confirmed)
-
-
 def test_an_unknown_name_suggests_the_nearest(sweep: Run, tmp_path: Path):
     for name in ("detect-heatmap", "forecast"):
         sweep(trials=1, name=name)

@@ -50,6 +50,8 @@ def test_a_sweep_from_proposals_to_parquet_and_wandb(sweep):
     assert trials["config.lr"].nunique() == 24
     assert trials["config.lr"].between(1e-5, 1e-1).all()
     assert set(trials["config.batch_size"]) == {8, 16}
+    assert trials["digest"].nunique() == 24  # as many as learning rates
+    assert trials["first_loss"].nunique() == 2  # one a batch size: all trials share the seed of that
 
     # ASHA stops
     assert set(trials["status"]) == {c.COMPLETED, c.STOPPED}
@@ -165,6 +167,24 @@ def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
     assert {line["cause"] for line in ends} == {"killed"}
     assert all("died" in line["error"] for line in ends)
     assert all([row["epoch"] for row in trial.rows] == [1, 2, 3, 4] for trial in trials)
+
+
+def test_the_best_are_confirmed_and_the_winner_is_kept(sweep, tmp_path):
+    result = sweep(trials=5, epochs=3, grace=1, confirm=2, repeats=2)
+    trials = pd.read_parquet(result.folder / "trials.parquet").set_index("trial_id")
+    again = trials[trials["confirms"].notna()]
+    assert len(again) == 4
+    assert set(again["epochs"]) == {3}
+    assert again["seed"].nunique() == 2
+    winner = again.groupby("confirms")["objective"].mean().idxmin()
+    objectives = trials[(trials["confirms"] == winner) | (trials.index == winner)]["objective"]
+    loaded = load_checkpoint(result.folder / "best")
+    assert loaded.config["seed"] == trials.loc[objectives.idxmin(), "seed"]
+    assert loaded.config["hyperparameters"]["lr"] == trials.loc[winner, "config.lr"]
+
+    more = sweep(trials=5, epochs=3, grace=1, confirm=2, repeats=3, resume=True)  # as after a kill: the rest alone
+    lines = [line for line in read_journal(result.folder) if line["type"] == "start"]
+    assert len(more.state.trials) == len(lines) == 5 + 2 * 3
 
 
 def start_cli(tmp_path, *more):
