@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -176,6 +177,7 @@ def train(
     }
     sweep = Sweep(task, {}, hyperparameters=_settings(set_), **budget)
     plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
+    how_to_go_on = _how_to_go_on("--out", str(folder))
     mode = resolve_mode(wandb)
     common: dict[str, Any] = {
         "data_dir": data_dir,
@@ -183,12 +185,13 @@ def train(
         "resume": resume,
         "on_start": None if json_ else epoch_lines,
         "on_phase": _phase(json_),
+        "on_interrupt": _on_interrupt(how_to_go_on),
     }
     if workers == 1:
         result = train_once(plan, folder, num_gpus=num_gpus, **common)
     else:
         result = run_sweep(plan, folder, Resources(num_gpus=num_gpus, workers_per_trial=workers), **common)
-    _end(result, json_)
+    _end(result, json_, how_to_go_on)
 
 
 @app.command()
@@ -245,6 +248,7 @@ def sweep(
     if resume and name is None:
         raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
     name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    how_to_go_on = _how_to_go_on("--name", name)
     place = Storage(storage)
     plan = make_plan(found, ref, name=name, request=_request(source, size, found.seed))
     mode = resolve_mode(wandb)
@@ -271,8 +275,9 @@ def sweep(
         storage=place,
         on_start=None if json_ else _live_view,
         on_phase=_phase(json_),
+        on_interrupt=_on_interrupt(how_to_go_on),
     )
-    _end(result, json_, storage)
+    _end(result, json_, how_to_go_on, storage)
 
 
 @results_app.command("show", hidden=True, epilog="balltrain results export NAME --optuna URL: as an Optuna study.")
@@ -430,6 +435,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    _typed[:] = arguments
     try:
         code = app(arguments, standalone_mode=False, prog_name="balltrain")
     except BalltrainError as error:
@@ -453,7 +459,7 @@ def _fail(message: str, code: int, debug: bool) -> None:
     sys.exit(code)
 
 
-def _end(result: Any, json_: bool, storage: str | None = None) -> None:
+def _end(result: Any, json_: bool, how_to_go_on: str, storage: str | None = None) -> None:
     """What is said when a sweep or a training ended, and its exit code."""
     from balltrain.reporting import results as r
     from balltrain.reporting.terminal import print_results
@@ -472,7 +478,7 @@ def _end(result: Any, json_: bool, storage: str | None = None) -> None:
         print_results(found, _stdout())
         print(f"balltrain report {result.folder.name} --storage {storage or result.folder.parent}")
     if result.interrupted:
-        print(f"interrupted: to go on, {_resume_command()}", file=sys.stderr)
+        print(f"interrupted; {how_to_go_on}", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED)
     if summary["failed"]:
         raise typer.Exit(EXIT_SOME_FAILED)
@@ -487,11 +493,25 @@ def _load_results(place: Storage, name: str) -> Any:
     return r.load_results(place.root, name)
 
 
-def _resume_command() -> str:
+_typed: list[str] = []  # the arguments of this run, for the command that goes on with it
+
+
+def _how_to_go_on(option: str, value: str) -> str:
+    """The command that resumes; `option` names the run, and is added where it was not typed."""
     import shlex
 
-    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    return f"balltrain {shlex.join([*arguments, '--resume'])}"
+    arguments = [argument for argument in _typed if argument != "--resume"]
+    if not any(argument.split("=")[0] == option for argument in arguments):
+        arguments += [option, value]
+    return f"to go on: balltrain {shlex.join([*arguments, '--resume'])}"
+
+
+def _on_interrupt(how_to_go_on: str) -> Callable[[], None]:
+    def say() -> None:
+        print("ending after the epochs that run; Ctrl-C again ends at once", file=sys.stderr)
+        print(how_to_go_on, file=sys.stderr, flush=True)
+
+    return say
 
 
 def _live_view(controller: Any, placement: Any) -> Any:

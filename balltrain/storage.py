@@ -109,6 +109,11 @@ class Remote:
             with self._fs.open_output_stream(f"{self._base}/{relative}") as stream:
                 stream.write(content)
 
+    def delete(self, relative: str) -> None:
+        """Delete all under `relative`, if there is anything."""
+        with self._named("delete from"), contextlib.suppress(FileNotFoundError):
+            self._fs.delete_dir(f"{self._base}/{relative}")
+
     def pull_file(self, local: Path, relative: str) -> None:
         """Fetch one file, where it is there."""
         with self._named("read"):

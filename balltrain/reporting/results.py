@@ -64,8 +64,8 @@ class Results:
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
-        """Trials of the search that did not fail and have an objective, the best first."""
-        return self._ranked(self.trials[self.confirms.isna()])
+        """Trials that the search trained, did not fail and have an objective, the best first."""
+        return self._ranked(self.trials[self.confirms.isna() & self.same_as.isna()])
 
     @property
     def listed(self) -> pd.DataFrame:
@@ -81,15 +81,23 @@ class Results:
         _, winner = self.confirmed
         if winner is not None:
             is_winner = (self.trials[c.TRIAL_ID] == winner.trial_id) | (self.confirms == winner.trial_id)
-            among = self._ranked(self.trials[is_winner])
+            among = self._ranked(self.trials[is_winner & self.trials[c.CHECKPOINT].notna()])
         return among.iloc[0] if len(among) else None
 
     @property
     def confirms(self) -> pd.Series:
         """By row of `trials`, the trial_id that it repeats; missing for those of the search."""
+        return self._trial_ids(c.CONFIRMS)
+
+    @property
+    def same_as(self) -> pd.Series:
+        """By row of `trials`, the trial_id of the one with its configuration; missing for those that were trained."""
+        return self._trial_ids(c.SAME_AS)
+
+    def _trial_ids(self, column: str) -> pd.Series:
         import pandas as pd
 
-        there = self.trials.get(c.CONFIRMS)  # not in the tables of the first version
+        there = self.trials.get(column)  # not in the tables of the first version
         return pd.Series(None, self.trials.index, dtype=object) if there is None else there
 
     @cached_property

@@ -43,6 +43,8 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
         console.print(f"No trial has a {escape(results.objective_name)} yet, so there is no best checkpoint.")
         return
     console.print(_description(results), highlight=False)
+    if num_same := int(results.same_as.notna().sum()):
+        console.print(f"{num_same} had the configuration of an earlier trial, and were not trained again")
     for entry in results.cross_validation[:top]:
         figures = (
             f"{name} {short(v['mean'])} ± {short(v['interval'], 2)}"

@@ -27,12 +27,13 @@ from balltrain.tuning.controller import Controller
 from balltrain.tuning.journal import FILE as JOURNAL_FILE
 from balltrain.tuning.journal import VERSION, Journal, read_journal
 from balltrain.tuning.placement import Placement, local_resources, place
-from balltrain.tuning.state import SweepState
+from balltrain.tuning.state import SweepState, Trial
 from balltrain.tuning.sweep import Plan
 from balltrain.tuning.tables import write_tables
 from balltrain.tuning.trial import TrialContext, run_attempt
 
 COMPACT_EVERY_S = 20.0
+DELETE_EVERY_S = 5.0
 CONNECT_TIMEOUT_S = 5.0
 
 # Tune's own bookkeeping, which the journal replaces; set before ray is imported
@@ -91,10 +92,12 @@ def run_sweep(
     storage: Storage | None = None,
     on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> SweepResult:
     """Run a plan to its end, or until Ctrl-C. `folder` is <storage>/<name>, on this machine.
 
-    `on_start` makes the live view, `on_phase` is told what is being prepared. Raises BalltrainError where the
+    `on_start` makes the live view, `on_phase` is told what is being prepared, `on_interrupt` of the first Ctrl-C.
+    Raises BalltrainError where the
     sweep cannot run: its name exists (unless `resume`), the cluster is too small or out of reach, the data
     cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
     """
@@ -113,6 +116,7 @@ def run_sweep(
                 files.enter_context(storage.mirrored(plan.name))
             journal, state = files.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
             controller = Controller(plan, state, journal, placement.concurrency)
+            controller.on_dropped = files.enter_context(deleted_checkpoints(state, folder, remote))
             context = TrialContext.of(plan, dataset, folder, wandb_mode, placement, remote)
             view = on_start(controller, placement) if on_start else contextlib.nullcontext()
 
@@ -120,11 +124,36 @@ def run_sweep(
                 write_tables(SweepState.replay(read_journal(folder)), plan.task, folder)
 
             compacting = every(COMPACT_EVERY_S, compact, ignoring=(OSError, BalltrainError))
-            with view, interruptible(controller), compacting:
+            with view, interruptible(controller, on_interrupt), compacting:
                 if not controller.done:
                     _run_on_ray(controller, context, placement, folder)
             finish_sweep(controller, folder, remote)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
+
+
+@contextlib.contextmanager
+def deleted_checkpoints(
+    state: SweepState, folder: Path, remote: str | None = None
+) -> Iterator[Callable[[Trial], None]]:
+    """What deletes the checkpoint of a trial: here at once, in object storage beside the block."""
+    to_delete: list[str] = []
+
+    def delete(trial: Trial) -> None:
+        shutil.rmtree(folder / "checkpoints" / trial.trial_id, ignore_errors=True)
+        to_delete.append(trial.trial_id)
+
+    def delete_remote() -> None:
+        while to_delete and remote is not None:
+            Remote(remote).delete(f"checkpoints/{to_delete[0]}")
+            del to_delete[0]
+
+    for trial in state.dropped:  # before a resume; a kill may have come between
+        delete(trial)
+    state.dropped.clear()
+    with every(DELETE_EVERY_S, delete_remote, ignoring=(BalltrainError,)) if remote else contextlib.nullcontext():
+        yield delete
+    with contextlib.suppress(BalltrainError):  # deleted when the sweep is resumed
+        delete_remote()
 
 
 def placement_of(resources: Resources) -> tuple[Placement, dict[str, float]]:
@@ -317,7 +346,7 @@ def _run_on_ray(controller: Controller, context: TrialContext, placement: Placem
 
 
 @contextlib.contextmanager
-def interruptible(controller: Controller) -> Iterator[None]:
+def interruptible(controller: Controller, on_interrupt: Callable[[], None]) -> Iterator[None]:
     """First Ctrl-C: trials end after their epoch. Second: now. Nothing is lost either way."""
 
     def handle(signum: int, frame: Any) -> None:
@@ -325,6 +354,7 @@ def interruptible(controller: Controller) -> Iterator[None]:
             # the journal is on disk; Ray's processes end with their driver
             os._exit(130)
         controller.interrupted = True
+        on_interrupt()
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -32,6 +32,7 @@ def train_once(
     resume: bool,
     on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> SweepResult:
     """Run the trial of a plan here, or those of its folds, without Ray.
 
@@ -45,7 +46,7 @@ def train_once(
         controller = Controller(plan, state, journal, concurrency=1)
         context = TrialContext.of(plan, dataset, folder, wandb_mode, placement)
         view = on_start(controller, placement) if on_start else contextlib.nullcontext()
-        with view, interruptible(controller):
+        with view, interruptible(controller, on_interrupt):
             _run(controller, context)
     finish_sweep(controller, folder)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)

@@ -53,7 +53,7 @@ def trials_schema(task: Task) -> pa.Schema:
         fields.append(_config_field(name, info.annotation))
     fields += [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names]
     fields += [(c.FOLD, pa.int64()), (c.DIGEST, pa.string()), (c.FIRST_LOSS, pa.float64())]
-    return pa.schema([*fields, (c.CONFIRMS, pa.string())])
+    return pa.schema([*fields, (c.SAME_AS, pa.string()), (c.CONFIRMS, pa.string())])
 
 
 def epochs_schema(task: Task) -> pa.Schema:
@@ -89,7 +89,7 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
             c.STARTED_AT: _microseconds(trial.started_at),
             c.ENDED_AT: _microseconds(trial.ended_at),
             c.ERROR: trial.error,
-            c.CHECKPOINT: str(folder / "checkpoints" / trial.trial_id) if trial.best else None,
+            c.CHECKPOINT: str(folder / "checkpoints" / trial.trial_id) if trial.has_checkpoint else None,
             c.NODE: trial.node,
             c.SEED: trial.seed,
             c.NUM_PARAMS: first.get("num_params"),
@@ -100,9 +100,10 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
             if column in fields:
                 is_json = value is not None and c.JSON_MARK in (fields[column].metadata or {})
                 row[column] = json.dumps(value) if is_json else value
-        confirms = None if trial.confirms is None else state.trials[trial.confirms].trial_id
+        for column, other in ((c.SAME_AS, trial.same_as), (c.CONFIRMS, trial.confirms)):
+            row[column] = None if other is None else state.trials[other].trial_id
         row |= {c.FOLD: trial.fold, c.DIGEST: first.get("digest"), c.FIRST_LOSS: first.get("first_loss")}
-        rows.append(row | _metrics(trial.best) | {c.CONFIRMS: confirms})
+        rows.append(row | _metrics(trial.best))
     return rows
 
 

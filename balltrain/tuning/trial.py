@@ -6,15 +6,19 @@ in it, by a TorchTrainer in local mode; with several it starts a TorchTrainer th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from balltrain.data.cache import Dataset
+from balltrain.errors import StorageError
+from balltrain.storage import Remote, Uploads, retrying
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest
 from balltrain.tuning import policy
@@ -92,7 +96,6 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
     import torch
 
     from balltrain.data.cache import load_data
-    from balltrain.storage import Remote, Uploads, retrying
     from balltrain.tasks.base import objective_of, resolve
     from balltrain.tracking.wandb import WandbRun
     from balltrain.training.checkpoint import CheckpointConfig, save_config
@@ -105,30 +108,24 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
         dataset = dataset.fold(*attempt.fold)
     torch.set_num_threads(max(1, round(context.cpus_per_worker)))
     folder = Path(context.folder) / "checkpoints" / attempt.trial_id
-    uploads = None
-    if context.remote is not None:
-        remote, relative = Remote(context.remote), f"checkpoints/{attempt.trial_id}"
-        if attempt.attempt > 1:  # the attempt before may have run on another node
-            retrying(lambda: remote.pull(folder, relative))
-        uploads = Uploads(remote, folder, relative) if rank == 0 else None
-    if rank == 0:
-        config = CheckpointConfig(
-            context.ref,
-            attempt.config,
-            attempt.seed,
-            context.request,
-            dataset.facts,
-            dataset.fingerprint,
-            attempt.fold,
-        )
-        save_config(folder, config)
+    config = CheckpointConfig(
+        context.ref,
+        attempt.config,
+        attempt.seed,
+        context.request,
+        dataset.facts,
+        dataset.fingerprint,
+        attempt.fold,
+    )
     wandb_mode = context.wandb_mode if rank == 0 else "off"
-    with WandbRun(wandb_mode, Path(context.folder), context.sweep, task, attempt.trial_id, attempt.config) as run:
+    wandb = WandbRun(wandb_mode, Path(context.folder), context.sweep, task, attempt.trial_id, attempt.config)
+    with _uploading(folder, context.remote, attempt, rank) as upload, wandb as run:
+        if rank == 0:
+            save_config(folder, config)
 
         def report_row(row: dict[str, Any]) -> None:
             row = {**row, "objective": objective_of(task, row), "node": socket.gethostname()}
-            if uploads is not None:
-                retrying(uploads.push)
+            upload()
             run.log(row)
             report(row)
 
@@ -142,6 +139,30 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
             device=pick_device(context.gpus_per_worker),
             reported_epochs=attempt.reported_epochs,
         )
+
+
+@contextlib.contextmanager
+def _uploading(folder: Path, remote_uri: str | None, attempt: Attempt, rank: int) -> Iterator[Callable[[], None]]:
+    """Yields what uploads a trial's checkpoint to object storage, where there is one; no copy is left here."""
+    if remote_uri is None:
+        yield lambda: None
+        return
+    remote, relative = Remote(remote_uri), f"checkpoints/{attempt.trial_id}"
+    if attempt.attempt > 1:  # the attempt before may have run on another node
+        retrying(lambda: remote.pull(folder, relative))
+    if rank > 0:
+        yield lambda: None
+        return
+    uploads = Uploads(remote, folder, relative)
+    keep = False
+    try:
+        yield lambda: retrying(uploads.push)
+    except StorageError:  # the last epoch is here alone
+        keep = True
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def pick_device(gpus: float) -> Any:

@@ -189,7 +189,7 @@ def test_the_best_are_confirmed_and_the_winner_is_kept(sweep, tmp_path):
 
 
 def start_cli(tmp_path, *more, file=TOY_FILE, trials=12, epochs=30):
-    command = [sys.executable, "-m", "balltrain.cli", "sweep", str(file), "--name", "k", "--storage", str(tmp_path)]
+    command = [sys.executable, "-m", "balltrain.cli", "sweep", str(file), "--name=k", "--storage", str(tmp_path)]
     command += ["--data-dir", str(tmp_path / "data"), "--wandb", "off"]
     command += ["--trials", str(trials), "--epochs", str(epochs), *more]
     return subprocess.Popen(
@@ -239,7 +239,9 @@ def test_ctrl_c_stops_after_the_epoch_and_says_how_to_resume(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "--resume" in err
+    command = err.splitlines()[-1].partition("to go on: balltrain ")[2]
+    assert command.startswith(f"sweep {TOY_FILE} --name=k ")
+    assert command.endswith("--resume")
     assert (tmp_path / "k" / "trials.parquet").exists()
     process = start_cli(tmp_path, "--resume")
     process.communicate(timeout=200)
@@ -257,7 +259,7 @@ def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(tmp_path, monkeypatch):
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=2) == 130
-    assert "--resume" in process.stderr.read()
+    assert "--resume" in os.read(process.stderr.fileno(), 10_000).decode()
     before = SweepState.replay(read_journal(tmp_path / "k"))
     deadline = time.monotonic() + 60
     while processes_of_session(process.pid):
@@ -319,6 +321,7 @@ def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep):
 
 def test_a_workers_own_error_decides_what_happens_to_its_trial():
     """The other workers fail as well, with errors of the connection."""
+    from ray.core.generated.common_pb2 import ActorDiedErrorContext
     from ray.exceptions import ActorDiedError
     from ray.train import ControllerError, WorkerGroupError
     from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
@@ -327,8 +330,15 @@ def test_a_workers_own_error_decides_what_happens_to_its_trial():
 
     connection = UserExceptionWithTraceback(RuntimeError("Connection closed by peer"), "Traceback…")
     wrong = UserExceptionWithTraceback(ValueError("width 0"), "Traceback…")
-    dead = WorkerHealthCheckFailedError("check", ActorDiedError("The actor died: worker process has died."))
-    lost = WorkerHealthCheckFailedError("check", ActorDiedError("The actor died because its node has died."))
+    dead, lost = (
+        WorkerHealthCheckFailedError(
+            "check", ActorDiedError(ActorDiedErrorContext(error_message=why, actor_id=b"0" * 16))
+        )
+        for why in (
+            "The actor is dead because its worker process has died.",
+            "The actor died because its node has died.",
+        )
+    )
     for failure, cause, message in (
         (wrong, "deterministic", "ValueError: width 0"),
         (dead, "killed", "worker process has died"),
