@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from balltrain.errors import BalltrainError, UsageError
+from balltrain.errors import EXIT_INTERRUPTED, BalltrainError, UsageError
 from balltrain.storage import Storage
 
 app = typer.Typer(
@@ -45,7 +45,6 @@ app.add_typer(
 )
 
 EXIT_SOME_FAILED = 3
-EXIT_INTERRUPTED = 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 Source = Annotated[Path | None, typer.Option(help="Real data in the task's public format.")]

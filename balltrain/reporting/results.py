@@ -460,7 +460,7 @@ def _summarise(folder: Path) -> dict[str, Any]:
         summary |= {"planned": sweep.get("trials") or 0, "started": sweep.get("created_at")}
         if not (folder / c.TRIALS_FILE).is_file():
             return summary
-        wanted = [c.TRIAL_ID, c.STATUS, c.OBJECTIVE, c.STARTED_AT, c.CONFIRMS]
+        wanted = [c.TRIAL_ID, c.STATUS, c.OBJECTIVE, c.CHECKPOINT, c.STARTED_AT, c.SAME_AS, c.CONFIRMS]
         trials = _data_frame(_read_table(folder / c.TRIALS_FILE, wanted))
         results = Results(folder, sweep, trials, frozenset())
         best = plain(results.best[c.OBJECTIVE]) if results.best is not None else None

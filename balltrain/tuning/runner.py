@@ -21,7 +21,7 @@ from typing import Any
 
 from balltrain.background import every
 from balltrain.data.cache import Dataset, load_data
-from balltrain.errors import BalltrainError, UsageError
+from balltrain.errors import EXIT_INTERRUPTED, BalltrainError, UsageError
 from balltrain.storage import Remote, Storage
 from balltrain.tuning.controller import Controller
 from balltrain.tuning.journal import FILE as JOURNAL_FILE
@@ -351,8 +351,7 @@ def interruptible(controller: Controller, on_interrupt: Callable[[], None]) -> I
 
     def handle(signum: int, frame: Any) -> None:
         if controller.interrupted:
-            # the journal is on disk; Ray's processes end with their driver
-            os._exit(130)
+            _end_now()
         controller.interrupted = True
         on_interrupt()
 
@@ -365,6 +364,14 @@ def interruptible(controller: Controller, on_interrupt: Callable[[], None]) -> I
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end_now() -> None:
+    """The journal is on disk. Ray's own processes would outlive their driver, some of them for minutes."""
+    worker = sys.modules.get("ray._private.worker")
+    if worker is not None and worker._global_node is not None:
+        worker._global_node.kill_all_processes(check_alive=False, allow_graceful=True)
+    os._exit(EXIT_INTERRUPTED)
 
 
 def finish_sweep(controller: Controller, folder: Path, remote: str | None = None) -> None:

@@ -74,8 +74,8 @@ class Plan:
     reduction_factor: float
     seed: int
     folds: int | None
-    keep_checkpoints: int
     request: DataRequest
+    keep_checkpoints: int = 5
     confirm: int = 0
     repeats: int = 5
 
