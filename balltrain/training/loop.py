@@ -20,7 +20,7 @@ from balltrain.tasks.base import Task, objective_of
 from balltrain.training import checkpoint
 from balltrain.training.digest import digest_of, first_loss
 from balltrain.training.schedules import build_optimizer, learning_rate
-from balltrain.training.workers import gather_rows, rank_and_world, replicate, sum_over_workers
+from balltrain.training.workers import gather_rows, rank_and_world, replicate, share_buffers, sum_over_workers
 
 # epoch, seconds, lr, train_loss, val_loss, metrics: {name: value}, num_params; that of epoch 1: digest, first_loss
 Row = dict[str, Any]
@@ -84,6 +84,7 @@ def fit(
         got = _what_it_got(task, hp, dataset, model, optimizer, train) if epoch == 1 else {}
         start = time.perf_counter()
         train_loss, lr = _train_epoch(task, hp, replica, optimizer, train, seed, epoch, on_batch)
+        share_buffers(model)
         metrics = _evaluate(task, hp, model, val, thorough=False)
         val_loss = metrics.pop("loss", math.nan)
         _check_names(task, metrics)

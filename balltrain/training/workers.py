@@ -27,7 +27,17 @@ def replicate(model: nn.Module, device: torch.device, *, sync_batch_norm: bool =
     if sync_batch_norm:
         _synchronise_batch_norm(model)
     ids = [device.index or 0] if device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(model, device_ids=ids)
+    # buffers are needed in evaluation alone: `share_buffers`, once an epoch in place of once a batch
+    return nn.parallel.DistributedDataParallel(
+        model, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
+    )
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every worker the buffers of rank 0, such as the running statistics of batch norm."""
+    if rank_and_world()[1] > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def sum_over_workers(value: Tensor) -> Tensor:
