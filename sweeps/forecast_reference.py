@@ -32,7 +32,7 @@ sweep = Sweep(
     },
     trials=100,
     epochs=90,
-    hyperparameters={"model": "reference"},
+    hyperparameters={"model": "reference", "step_size": 60},  # down once, after two thirds of the epochs
 )
 
 if __name__ == "__main__":
