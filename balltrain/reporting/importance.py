@@ -15,11 +15,12 @@ from balltrain.tuning import columns as c
 
 if TYPE_CHECKING:
     import numpy as np
+    import optuna
     import pandas as pd
 
 MIN_TRIALS = 10
 MAX_TRIALS = 200  # a forest of more takes seconds, and says the same
-NUM_RESAMPLES, NUM_TREES, MAX_DEPTH = 24, 8, 6
+NUM_RESAMPLES, NUM_TREES, MAX_DEPTH = 20, 6, 6
 NUM_SHUFFLES = 19  # exceeding all of them has a probability of 1 in 20 where there is no effect
 MISSING = -0.25  # a hyperparameter that a trial does not have lies below all that do: [0, 1]
 
@@ -63,16 +64,16 @@ def importances(results: Results) -> list[Importance]:
     if results.mode == "min" and is_log(rows[c.OBJECTIVE]):
         values = np.log10(values)
     coordinates, options = _coordinates(results, rows, columns)
+    trials = _optuna_trials(coordinates, values, options)
     random = np.random.default_rng(0)
-    everything = np.arange(len(rows))
-    samples = [random.integers(0, len(rows), len(rows)) for _ in range(NUM_RESAMPLES)]
+    resamples = [random.integers(0, len(rows), len(rows)) for _ in range(NUM_RESAMPLES)]
+    shuffles = [random.permutation(values) for _ in range(NUM_SHUFFLES)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        whole = _shares(coordinates, values, everything, options, NUM_TREES * 4)
-        resampled = np.array([_shares(coordinates, values, sample, options) for sample in samples])
-        shuffled = [
-            _shares(coordinates, random.permutation(values), everything, options) for _ in range(NUM_SHUFFLES)
-        ]
+        study = _study(trials)
+        whole = _shares(study, num_trees=4 * NUM_TREES)
+        resampled = [_shares(_study([trials[row] for row in sample])) for sample in resamples]
+        shuffled = [_shares(study, shuffle) for shuffle in shuffles]
     low, high = np.quantile(resampled, [0.05, 0.95], axis=0)
     by_chance = np.max(shuffled, axis=0)
     found = [
@@ -101,35 +102,45 @@ def _coordinates(results: Results, rows: pd.DataFrame, columns: list[str]) -> tu
     return np.column_stack(found), options
 
 
-def _shares(
-    coordinates: np.ndarray, values: np.ndarray, sample: np.ndarray, options: list[int | None], trees: int = NUM_TREES
-) -> np.ndarray:
-    import numpy as np
+def _optuna_trials(
+    coordinates: np.ndarray, values: np.ndarray, options: list[int | None]
+) -> list[optuna.trial.FrozenTrial]:
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+    from optuna.trial import create_trial
+
+    distributions: dict[str, BaseDistribution] = {
+        f"{number:03d}": FloatDistribution(MISSING, 1.0) if count is None else CategoricalDistribution(range(count))
+        for number, count in enumerate(options)
+    }
+    kinds = [float if count is None else int for count in options]
+    return [
+        create_trial(
+            params={name: kind(place) for name, kind, place in zip(distributions, kinds, row, strict=True)},
+            distributions=distributions,
+            value=float(value),
+        )
+        for row, value in zip(coordinates, values, strict=True)
+    ]
+
+
+def _study(trials: list[optuna.trial.FrozenTrial]) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    distributions: dict[str, optuna.distributions.BaseDistribution] = {
-        f"{number:03d}": optuna.distributions.FloatDistribution(MISSING, 1.0)
-        if count is None
-        else optuna.distributions.CategoricalDistribution(range(count))
-        for number, count in enumerate(options)
-    }
     study = optuna.create_study()
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                params={
-                    name: float(coordinates[row, column])
-                    if options[column] is None
-                    else int(coordinates[row, column])
-                    for column, name in enumerate(distributions)
-                },
-                distributions=distributions,
-                value=float(values[row]),
-            )
-            for row in sample
-        ]
+    study.add_trials(trials)
+    return study
+
+
+def _shares(study: optuna.Study, values: np.ndarray | None = None, num_trees: int = NUM_TREES) -> np.ndarray:
+    """(columns,): the part each explains; of `values` by trial, where they are given."""
+    import numpy as np
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    found = get_param_importances(
+        study,
+        evaluator=FanovaImportanceEvaluator(n_trees=num_trees, max_depth=MAX_DEPTH, seed=0),
+        target=None if values is None else lambda trial: float(values[trial.number]),
+        normalize=False,
     )
-    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=trees, max_depth=MAX_DEPTH, seed=0)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=False)
-    return np.array([float(found[name]) for name in distributions])
+    return np.array([float(found[name]) for name in sorted(found)])
