@@ -400,13 +400,14 @@ def report(
     name: str,
     storage: StorageUri = "runs",
     out: Annotated[Path | None, typer.Option(help="[default: STORAGE/NAME/report.html]")] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Draw a sweep's results as one HTML file."""
     from balltrain.reporting.report import write_report
 
     place = Storage(storage)
     found = _load_results(place, name)
-    written = write_report(found, out or found.folder / "report.html")
+    written = write_report(found, out or found.folder / "report.html", data_dir)
     if place.remote is not None and out is None:
         place.remote.push_file(written, f"{name}/{written.name}")
     print(written)

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from balltrain.reporting.importance import Importance
+
 SWEEP_FILE = "sweep.json"
+LANE_OVERLAP_S = 0.5  # that a trial's start may seem to lie before the end of the one before it
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,14 @@ class Results:
         return self.objective_name if plain else c.METRIC_PREFIX + self.objective_name
 
     @cached_property
+    def searched(self) -> pd.DataFrame:
+        """What the search trained: without those that were not trained again, and those that confirm."""
+        return self.trials[self.confirms.isna() & self.same_as.isna()]
+
+    @cached_property
     def ranked(self) -> pd.DataFrame:
         """Trials that the search trained, did not fail and have an objective, the best first."""
-        return self._ranked(self.trials[self.confirms.isna() & self.same_as.isna()])
+        return self._ranked(self.searched)
 
     @property
     def listed(self) -> pd.DataFrame:
@@ -160,7 +168,7 @@ class Results:
         """
         import pandas as pd
 
-        rows = self.epochs.merge(self.trials[[c.TRIAL_ID, c.STARTED_AT, c.STATUS]], on=c.TRIAL_ID)
+        rows = self.epochs.merge(self.searched[[c.TRIAL_ID, c.STARTED_AT, c.STATUS]], on=c.TRIAL_ID)
         rows = rows[rows[c.STARTED_AT].notna()]
         ran = pd.to_timedelta(rows.groupby(c.TRIAL_ID)[c.SECONDS].cumsum(), unit="s")
         since = (rows[c.STARTED_AT] + ran - rows[c.STARTED_AT].min()).dt.total_seconds()
@@ -179,6 +187,46 @@ class Results:
         # a trial that runs, or was killed, has no end: it has run at least as long as its epochs took
         ran = pd.to_timedelta(begun[c.SECONDS].fillna(0.0), unit="s")
         return begun.assign(end=begun[c.ENDED_AT].fillna(begun[c.STARTED_AT] + ran)).sort_values(c.STARTED_AT)
+
+    @cached_property
+    def lanes(self) -> pd.DataFrame:
+        """`spans` with `since` and `until` in seconds after the first start, and the `lane` of each trial: one of as
+        many on a node as trials ran there at a time.
+        """
+        spans = self.spans.dropna(subset=[c.NODE])
+        origin = spans[c.STARTED_AT].min()
+        since = (spans[c.STARTED_AT] - origin).dt.total_seconds()
+        until = (spans["end"] - origin).dt.total_seconds()
+        free: dict[str, list[float]] = {}  # when each lane of a node's became free
+        places = []
+        for node, start, end in zip(spans[c.NODE], since, until, strict=True):
+            ends = free.setdefault(node, [])
+            number = next((i for i, busy_until in enumerate(ends) if busy_until <= start + LANE_OVERLAP_S), len(ends))
+            ends[number : number + 1] = [end]
+            places.append(number + 1)
+        found = spans.assign(since=since, until=until, place=places)
+        found = found.assign(lane=found[c.NODE].str.cat(found["place"].astype(str), sep=" · "))
+        return found.sort_values([c.NODE, "place", "since"])
+
+    @cached_property
+    def idle(self) -> pd.DataFrame:
+        """`lane`, `since` and `until` of what lies between and around the trials of each lane."""
+        import pandas as pd
+
+        end, found = float(self.lanes["until"].max()) if len(self.lanes) else 0.0, []
+        for lane, trials in self.lanes.groupby("lane", sort=False):
+            edges = [0.0, *trials["until"]]
+            for since, until in zip(edges, [*trials["since"], end], strict=True):
+                if until - since > LANE_OVERLAP_S:
+                    found.append((lane, since, until))
+        return pd.DataFrame(found, columns=["lane", "since", "until"])
+
+    @cached_property
+    def importances(self) -> list[Importance]:
+        """How much each hyperparameter that varies explains, the most important first."""
+        from balltrain.reporting.importance import importances
+
+        return importances(self)
 
     @cached_property
     def num_epochs(self) -> int:

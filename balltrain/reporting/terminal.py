@@ -79,10 +79,10 @@ def _print_confirmations(results: Results, console: Console) -> None:
         table.add_row(entry.trial_id, seeds, short(entry.mean), interval, short(searched[entry.trial_id]))
     console.print(table, highlight=False)
     if winner is not None:
-        console.print(_verdict(results, winner), highlight=False)
+        console.print(verdict(results, winner), highlight=False)
 
 
-def _verdict(results: Results, winner: Confirmed) -> str:
+def verdict(results: Results, winner: Confirmed) -> str:
     entries, _ = results.confirmed
     first = results.ranked.iloc[0][c.TRIAL_ID]
     if winner.trial_id == first:
