@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STORAGE ?= runs
 NAME ?= first-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: sweep test chaos lint bench clean
+.PHONY: sweep test chaos lint bench wheel clean
 
 # made again when what is to be installed changes
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -39,5 +39,11 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/journal.py
 
+## what the cluster files copy to each node: this package and the tested versions
+wheel: $(VENV)/installed
+	rm -rf cluster/dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir cluster/dist .
+	cp constraints.txt cluster/dist/
+
 clean:
-	rm -rf $(VENV) runs build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) runs build dist cluster/dist .pytest_cache .ruff_cache .mypy_cache
