@@ -109,6 +109,11 @@ class Remote:
             with self._fs.open_output_stream(f"{self._base}/{relative}") as stream:
                 stream.write(content)
 
+    def remove(self, relative: str) -> None:
+        """Delete what is under `relative`, where it is there."""
+        with self._named("write to"), contextlib.suppress(FileNotFoundError):
+            self._fs.delete_dir(f"{self._base}/{relative}")
+
     def pull_file(self, local: Path, relative: str) -> None:
         """Fetch one file, where it is there."""
         with self._named("read"):

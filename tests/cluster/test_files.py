@@ -1,4 +1,4 @@
-"""The cluster files, against the schemas of what reads them: Ray's launcher, AWS as moto has it, Kubernetes, KubeRay."""
+"""The cluster files, against what reads them: Ray's launcher, AWS as moto has it, Kubernetes, KubeRay."""
 
 import copy
 import json
@@ -177,7 +177,9 @@ CLUSTER_SCHEMA = {
                 "properties": {
                     **GROUP,
                     "groupName": {"type": "string"},
-                    **dict.fromkeys(("replicas", "minReplicas", "maxReplicas"), {"type": "integer"}),
+                    "replicas": {"type": "integer"},
+                    "minReplicas": {"type": "integer"},
+                    "maxReplicas": {"type": "integer"},
                 },
             },
         },
