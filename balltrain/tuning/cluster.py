@@ -89,27 +89,43 @@ def check_reachable(address: str) -> None:
             f"no Ray answers at {address} ({error.strerror or error}): start one with `ray start --head`, "
             "or leave --address out"
         ) from error
+    answer = ask(address, _token())
+    if answer == REFUSED:
+        has = "another" if _token() else "none"
+        raise BalltrainError(
+            f"the Ray at {address} wants its token, this machine has {has}: copy the file ~/.ray/auth_token of its "
+            f"head to {token_file()}, with chmod 600"
+        )
+    if answer != OK:
+        raise BalltrainError(f"what answers at {address} is no Ray: {answer}")
+
+
+OK, REFUSED = "ok", "refused"
+
+
+def ask(address: str, token: str | None) -> str:
+    """Whether a Ray answers at host:port: OK, REFUSED for another token than its own, or else what is wrong."""
     # by gRPC itself: Ray's own client writes warnings of its own, or ends the process
     import grpc
     from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined]
     from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 
-    metadata = []
-    if os.environ.get("RAY_AUTH_MODE") == "token":
-        token = os.environ.get("RAY_AUTH_TOKEN") or token_file().read_text().strip()
-        metadata = [("authorization", f"Bearer {token}")]
+    metadata = [("authorization", f"Bearer {token}")] if token else []
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             NodeInfoGcsServiceStub(channel).CheckAlive(
                 CheckAliveRequest(), timeout=CONNECT_TIMEOUT_S, metadata=metadata
             )
         except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-                raise BalltrainError(
-                    f"the Ray at {address} wants its token, this machine has {'another' if metadata else 'none'}: "
-                    f"copy the file ~/.ray/auth_token of its head to {token_file()}, with chmod 600"
-                ) from error
-            raise BalltrainError(f"what answers at {address} is no Ray: {error.details()}") from error
+            return REFUSED if error.code() == grpc.StatusCode.UNAUTHENTICATED else str(error.details())
+    return OK
+
+
+def _token() -> str | None:
+    """The token that this process authenticates by."""
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        return None
+    return os.environ.get("RAY_AUTH_TOKEN") or token_file().read_text().strip()
 
 
 def nodes() -> list[Node]:

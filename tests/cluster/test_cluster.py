@@ -176,6 +176,23 @@ def test_a_cluster_that_wants_a_token_is_joined_with_the_token_alone(tmp_path):
         head.communicate("\n", timeout=60)
 
 
+@pytest.mark.parametrize("before", [None, 0o644])
+def test_the_token_of_a_ray_of_our_own_is_its_owners_alone(before, tmp_path):
+    file = tmp_path / ".ray" / "auth_token"
+    if before:
+        file.parent.mkdir()
+        file.write_text("0" * 64)
+        file.chmod(before)
+    code = "from balltrain.tuning import cluster; cluster.use_token(True); print(cluster.os.environ['RAY_AUTH_MODE'])"
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("RAY_AUTH_MODE", None)
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout == "token\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert len(file.read_text()) == 64
+    assert [path.name for path in file.parent.iterdir()] == ["auth_token"]
+
+
 def test_workers_of_a_trial_are_on_one_node_where_they_fit(start_cluster):
     """Nodes with 1, 2 and 1 GPUs: Ray's own packing takes the first that has room for one worker."""
     import ray
