@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STORAGE ?= runs
 NAME ?= first-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: sweep test chaos lint bench clean
+.PHONY: sweep test chaos test-cluster lint bench wheel clean
 
 # made again when what is to be installed changes
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -26,6 +26,12 @@ test: $(VENV)/installed
 chaos: $(VENV)/installed
 	$(BIN)/python -m pytest -m chaos -s
 
+## a cluster of hosts of our own, by namespaces and ssh, cut off, killed and joined: 10 minutes at most, as root
+test-cluster: $(VENV)/installed
+	for tool in sshd ip rsync; do PATH=$$PATH:/usr/sbin command -v $$tool > /dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-server iproute2 rsync; break; }; done
+	$(BIN)/python -m pytest -m hosts -s
+
 ## format, lint and types
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
@@ -38,6 +44,13 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/journal.py
+	$(BIN)/python benchmarks/cluster.py
+
+## what the cluster files copy to each node: this package and the tested versions
+wheel: $(VENV)/installed
+	rm -rf cluster/dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir cluster/dist .
+	cp constraints.txt cluster/dist/
 
 clean:
-	rm -rf $(VENV) runs build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) runs build dist cluster/dist .pytest_cache .ruff_cache .mypy_cache

@@ -50,7 +50,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Source = Annotated[Path | None, typer.Option(help="Real data in the task's public format.")]
 Size = Annotated[int | None, typer.Option(help="Take the first N items, or generate N.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where decoded data is kept [default: the user's cache folder].")]
-StorageUri = Annotated[str, typer.Option("--storage", help="Folder or URI (s3://bucket/prefix) of the sweeps.")]
+StorageUri = Annotated[
+    str,
+    typer.Option("--storage", envvar="BALLTRAIN_STORAGE", help="Folder or URI (s3://bucket/prefix) of the sweeps."),
+]
 Wandb = Annotated[str, typer.Option(help="auto (online with a key, else offline), online, offline or off.")]
 Seed = Annotated[int, typer.Option(help="Of the data, its splits, and every trial's initialisation.", min=0)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter. Repeatable.")]
@@ -203,6 +206,9 @@ def sweep(
     gpus_per_trial: Annotated[float | None, typer.Option(help="A part of one, or several [default: 1].")] = None,
     workers_per_trial: Annotated[int | None, typer.Option(help="Data-parallel workers [default: 1].")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(help="[default: 1, or a GPU's share]")] = None,
+    gpu_type: Annotated[
+        str | None, typer.Option(help="Of a cluster's kinds of GPUs one alone, such as A10G.")
+    ] = None,
     searcher: Annotated[str | None, typer.Option(help="hyperopt, sobol or random.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="asha or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs before ASHA may stop a trial.")] = None,
@@ -252,7 +258,12 @@ def sweep(
     plan = make_plan(found, ref, name=name, request=_request(source, size, found.seed))
     mode = resolve_mode(wandb)
     resources = Resources(
-        num_gpus, gpus_per_trial, workers_per_trial, cpus_per_trial, address or os.environ.get("RAY_ADDRESS")
+        num_gpus,
+        gpus_per_trial,
+        workers_per_trial,
+        cpus_per_trial,
+        address or os.environ.get("RAY_ADDRESS"),
+        gpu_type,
     )
     if dry_run:
         from balltrain.reporting.terminal import print_forecast

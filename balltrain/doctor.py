@@ -50,6 +50,7 @@ def examine(storage: Path, data_dir: Path) -> list[Check]:
         ("shared memory", lambda: check_shared_memory(SHARED_MEMORY)),
         ("Ray", check_ray),
         ("Ray cluster", check_cluster),
+        ("Ray token", check_token),
         ("W&B", check_wandb),
         ("storage", lambda: check_folder("storage", storage)),
         ("data", lambda: check_folder("data", data_dir)),
@@ -187,10 +188,31 @@ def check_cluster() -> Check:
     if dashboard is None:
         return Check(name, OK, f"{address} ({source}); its dashboard is not known")
     detail = f"{address} ({source}), dashboard http://{dashboard}"
-    if _is_loopback(dashboard.rpartition(":")[0]):
-        return Check(name, OK, detail)
-    advice = "who reaches the dashboard runs code as you: ray start --head --dashboard-host=127.0.0.1"
-    return Check(name, WARN, detail, advice)
+    if not _is_loopback(dashboard.rpartition(":")[0]):
+        advice = "who reaches the dashboard runs code as you: ray start --head --dashboard-host=127.0.0.1"
+        return Check(name, WARN, detail, advice)
+    return Check(name, OK, detail)
+
+
+def check_token() -> Check:
+    """Whether a running Ray asks for a token, and whether others can read ours."""
+    from balltrain.tuning.cluster import OK as ANSWERS
+    from balltrain.tuning.cluster import ask, token_file
+
+    name, file = "Ray token", token_file()
+    address, _ = _ray_address()
+    try:
+        mode = file.stat().st_mode & 0o777
+    except OSError:
+        mode = None
+    if mode is not None and mode & 0o077:
+        return Check(name, WARN, f"{file} can be read by others (mode {mode:o})", f"chmod 600 {file}")
+    if address and ask(address, None) == ANSWERS:
+        advice = "start it with RAY_AUTH_MODE=token on all nodes: docs/security.md"
+        return Check(name, WARN, f"the Ray at {address} takes code from whoever reaches it: it has no token", advice)
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return Check(name, OK, "in RAY_AUTH_TOKEN")
+    return Check(name, OK, "none yet: a sweep makes one" if mode is None else f"{file}, read by its owner alone")
 
 
 def check_wandb() -> Check:
@@ -266,9 +288,15 @@ def _dashboard(address: str) -> str | None:
         "found = GcsClient(address=sys.argv[1]).internal_kv_get(b'dashboard', namespace=b'dashboard', timeout=1)\n"
         "print(found.decode() if found else '')"
     )
+    from balltrain.tuning.cluster import token_file
+
+    environment = dict(os.environ)
+    if os.environ.get("RAY_AUTH_TOKEN") or token_file().is_file():
+        environment.setdefault("RAY_AUTH_MODE", "token")
     try:
         answer = subprocess.run(
             [sys.executable, "-c", code, address],
+            env=environment,
             capture_output=True,
             text=True,
             timeout=2 * TIMEOUT_S,

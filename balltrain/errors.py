@@ -13,6 +13,10 @@ class StorageError(BalltrainError):
     """Disk or object storage cannot be written: no trial's fault; the sweep can be resumed later."""
 
 
+class NodeError(StorageError):
+    """A node that joined a sweep cannot run its trials: no trial's fault either, and the same for each next one."""
+
+
 class UsageError(BalltrainError):
     """What was typed is wrong: an unknown name, a value outside its range. Exit code 2."""
 

@@ -53,6 +53,7 @@ def test_this_machine_can_train(tmp_path: Path):
         "shared memory",
         "Ray",
         "Ray cluster",
+        "Ray token",
         "W&B",
         "storage",
         "data",
@@ -189,6 +190,27 @@ def test_a_dashboard_that_others_reach_is_a_warning(
     check = doctor.check_cluster()
     assert check.status == status
     assert ("--dashboard-host=127.0.0.1" in check.advice) == (status == "warn")
+
+
+def test_a_token_that_others_read_and_a_ray_without_token_are_warnings(monkeypatch: pytest.MonkeyPatch):
+    from balltrain.tuning import cluster
+
+    file = Path(os.environ["HOME"]) / ".ray" / "auth_token"
+    assert doctor.check_token().detail.startswith("none yet")
+    file.parent.mkdir(parents=True)
+    file.write_text("0" * 64)
+    file.chmod(0o644)
+    check = doctor.check_token()
+    assert (check.status, check.advice) == ("warn", f"chmod 600 {file}")
+    assert "0" * 64 not in check.detail
+    file.chmod(0o600)
+    assert doctor.check_token().status == "ok"
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    for answer, status in ((cluster.OK, "warn"), (cluster.REFUSED, "ok"), ("nobody is there", "ok")):
+        monkeypatch.setattr(cluster, "ask", lambda address, token, answer=answer: answer)
+        check = doctor.check_token()
+        assert check.status == status
+        assert ("RAY_AUTH_MODE=token" in check.advice) == (status == "warn")
 
 
 def test_wandb_login_is_looked_up_without_a_server(monkeypatch: pytest.MonkeyPatch):

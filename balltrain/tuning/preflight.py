@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from balltrain.data.cache import load_data
 from balltrain.tasks.base import resolve
-from balltrain.tuning.placement import Placement
+from balltrain.tuning.placement import Node, Placement
 from balltrain.tuning.runner import Resources, placement_of
 from balltrain.tuning.searchers import SEARCHERS, build_searcher
 from balltrain.tuning.sweep import Plan
@@ -37,7 +37,7 @@ def forecast_sweep(
     from balltrain.training.probe import probe
     from balltrain.tuning.trial import pick_device
 
-    placement, there = placement_of(resources)
+    placement, nodes = placement_of(resources)
     on_phase("preparing the data")
     dataset = load_data(plan.ref, plan.task, plan.request, data_dir)
     on_phase("timing a few batches")
@@ -57,7 +57,7 @@ def forecast_sweep(
         **plan.to_json(),
         "storage": str(folder),
         "at_a_time": placement.concurrency,
-        "because": because(placement, there),
+        "because": because(placement, nodes),
         "rungs": rungs,
         "all_epochs": {"expected": expected, "at_most": most},
         "epoch_seconds": round(epoch_seconds, 4),
@@ -76,16 +76,17 @@ def forecast_sweep(
     }
 
 
-def because(placement: Placement, there: Mapping[str, float]) -> str:
+def because(placement: Placement, nodes: Sequence[Node]) -> str:
     """The arithmetic behind the number of trials at a time."""
     parts = []
     for unit, total, each in (
-        ("CPU", there["CPU"], placement.cpus_per_worker * placement.workers),
+        ("CPU", sum(node.get("CPU", 0) for node in nodes), placement.cpus_per_worker * placement.workers),
         ("GPU", placement.num_gpus, placement.gpus_per_worker * placement.workers),
     ):
         if each:
             parts.append(f"{total:g} {unit}s / {each:.3g} a trial")
-    return " and ".join(parts) + f", {placement.workers} workers each" * (placement.workers > 1)
+    text = " and ".join(parts) + f", {placement.workers} workers each" * (placement.workers > 1)
+    return text + f", on {len(nodes)} nodes" * (len(nodes) > 1)
 
 
 def num_checkpoints(plan: Plan, placement: Placement) -> int:

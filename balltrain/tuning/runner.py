@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,12 +22,13 @@ from typing import Any
 
 from balltrain.background import every
 from balltrain.data.cache import Dataset, load_data
-from balltrain.errors import EXIT_INTERRUPTED, BalltrainError, UsageError
+from balltrain.errors import EXIT_INTERRUPTED, BalltrainError
 from balltrain.storage import Remote, Storage
+from balltrain.tuning import cluster
 from balltrain.tuning.controller import Controller
 from balltrain.tuning.journal import FILE as JOURNAL_FILE
 from balltrain.tuning.journal import VERSION, Journal, read_journal
-from balltrain.tuning.placement import Placement, local_resources, place
+from balltrain.tuning.placement import Node, NotEnoughGpus, Placement, local_resources, place
 from balltrain.tuning.state import SweepState, Trial
 from balltrain.tuning.sweep import Plan
 from balltrain.tuning.tables import write_tables
@@ -34,7 +36,7 @@ from balltrain.tuning.trial import TrialContext, run_attempt
 
 COMPACT_EVERY_S = 20.0
 DELETE_EVERY_S = 5.0
-CONNECT_TIMEOUT_S = 5.0
+LOOK_AT_NODES_EVERY_S = 5.0
 
 # Tune's own bookkeeping, which the journal replaces; set before ray is imported
 RAY_ENVIRONMENT = {
@@ -59,14 +61,21 @@ class Resources:
     workers_per_trial: int | None = None
     cpus_per_trial: float | None = None
     address: str | None = None
+    gpu_type: str | None = None
 
-    def place(self, cluster: dict[str, float]) -> Placement:
+    @property
+    def joins(self) -> bool:
+        """A Ray that was there before, and perhaps of several machines."""
+        return bool(self.address) and self.address != "local"
+
+    def place(self, nodes: Sequence[Node]) -> Placement:
         return place(
-            cluster,
+            nodes,
             num_gpus=self.num_gpus,
             gpus_per_trial=self.gpus_per_trial,
             workers_per_trial=self.workers_per_trial,
             cpus_per_trial=self.cpus_per_trial,
+            gpu_type=self.gpu_type,
         )
 
 
@@ -102,29 +111,44 @@ def run_sweep(
     cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
     """
     start = time.monotonic()
-    if not resources.address:
-        resources.place(local_resources())  # before the data is built, which takes its time
+    if not resources.joins and resources.gpu_type is None:
+        resources.place([local_resources()])  # before the data is built, which takes its time
     on_phase("preparing the data")
     dataset = load_sweep_data(plan, folder, data_dir, resume)
     on_phase("starting Ray")
-    with _ray(resources) as cluster:
-        placement = resources.place(cluster)
+    remote = storage.uri_of(plan.name) if storage else None
+    with _ray(resources):
+        placement = _placement(resources)
+        if resources.joins:
+            on_phase("looking at the nodes")
+            cluster.check_nodes(folder, remote, plan.request.source)
+            cluster.wait_for_first_trial(placement, on_phase)
         on_phase("")
-        remote = storage.uri_of(plan.name) if storage else None
         with contextlib.ExitStack() as files:
             if storage is not None:
                 files.enter_context(storage.mirrored(plan.name))
             journal, state = files.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
             controller = Controller(plan, state, journal, placement.concurrency)
             controller.on_dropped = files.enter_context(deleted_checkpoints(state, folder, remote))
-            context = TrialContext.of(plan, dataset, folder, wandb_mode, placement, remote)
+            context = TrialContext.of(plan, dataset, folder, wandb_mode, placement, remote, data_dir)
+            if resources.joins:
+                context = dataclasses.replace(context, versions=cluster.versions(), environment=cluster.environment())
             view = on_start(controller, placement) if on_start else contextlib.nullcontext()
 
             def compact() -> None:  # from the journal: the state belongs to another thread
                 write_tables(SweepState.replay(read_journal(folder)), plan.task, folder)
 
+            def follow_nodes() -> None:  # that join, and that are lost
+                controller.concurrency = max(1, placement.on(cluster.nodes()).concurrency)
+
             compacting = every(COMPACT_EVERY_S, compact, ignoring=(OSError, BalltrainError))
-            with view, interruptible(controller, on_interrupt), compacting:
+            following = every(LOOK_AT_NODES_EVERY_S, follow_nodes, ignoring=(Exception,))
+            with (
+                view,
+                interruptible(controller, on_interrupt),
+                compacting,
+                following if resources.joins else contextlib.nullcontext(),
+            ):
                 if not controller.done:
                     _run_on_ray(controller, context, placement, folder)
             finish_sweep(controller, folder, remote)
@@ -156,13 +180,13 @@ def deleted_checkpoints(
         delete_remote()
 
 
-def placement_of(resources: Resources) -> tuple[Placement, dict[str, float]]:
-    """What trials would hold, and what there is, without starting a Ray of one's own."""
-    if not resources.address:
-        there = local_resources()
-        return resources.place(there), there
-    with _ray(resources) as there:
-        return resources.place(there), there
+def placement_of(resources: Resources) -> tuple[Placement, Sequence[Node]]:
+    """What trials would hold, and the nodes there are, without starting a Ray of one's own."""
+    if not resources.joins:
+        nodes: Sequence[Node] = [local_resources()]
+        return resources.place(nodes), nodes
+    with _ray(resources):
+        return _placement(resources), cluster.nodes()
 
 
 def check_name(folder: Path, resume: bool) -> None:
@@ -266,9 +290,10 @@ def _provenance() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _ray(resources: Resources) -> Iterator[dict[str, float]]:
-    """A Ray to run on, and its resources: that at `address`, else one of this machine's that ends with the sweep."""
+def _ray(resources: Resources) -> Iterator[None]:
+    """A Ray to run on: that at `address`, else one of this machine's that ends with the sweep."""
     os.environ.update({key: os.environ.get(key, value) for key, value in RAY_ENVIRONMENT.items()})
+    cluster.use_token(new_cluster=not resources.joins)
     import ray
 
     address = resources.address
@@ -277,8 +302,8 @@ def _ray(resources: Resources) -> Iterator[dict[str, float]]:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     # Ray asks the process group of its own for Ctrl-C; ours comes through the sweep's handler
     try:
-        if address and address != "local":
-            _check_reachable(address)
+        if resources.joins and address:
+            cluster.check_reachable(address)
             ray.init(address=address, **quiet)
         else:
             # a stopped data-parallel trial gives its placement group back only where the State API runs
@@ -289,27 +314,20 @@ def _ray(resources: Resources) -> Iterator[dict[str, float]]:
         reason = " ".join(str(error).split())[:200]
         raise BalltrainError(f"cannot reach or start Ray {where}: {reason}") from error
     try:
-        yield {name: ray.cluster_resources().get(name, 0.0) for name in ("CPU", "GPU")}
+        yield
     finally:
         ray.shutdown()
 
 
-def _check_reachable(address: str) -> None:
-    """Ray itself waits a minute for a host that does not answer."""
-    if address == "auto":
-        return
-    if address.startswith("ray://"):
-        raise UsageError(f"--address {address}: start the sweep on the cluster, or give its GCS address host:6379")
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise UsageError(f"--address {address!r} is not host:port, such as 10.0.0.1:6379, nor auto")
+def _placement(resources: Resources) -> Placement:
+    """On the nodes there are, or that an autoscaler may add. Raises BalltrainError where that is not enough."""
+    nodes = cluster.nodes()
     try:
-        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise BalltrainError(
-            f"no Ray answers at {address} ({error.strerror or error}): start one with `ray start --head`, "
-            "or leave --address out"
-        ) from error
+        return resources.place(nodes)
+    except NotEnoughGpus as error:
+        if len(nodes) > len(cluster.nodes_there()):
+            raise BalltrainError(f"{error} (the autoscaler's maximum, max_workers in the cluster file)") from None
+        raise
 
 
 def _run_on_ray(controller: Controller, context: TrialContext, placement: Placement, folder: Path) -> None:

@@ -44,7 +44,7 @@ def train_once(
     on_phase("")
     with sweep_files(plan, folder, dataset, placement.to_json(), resume) as (journal, state):
         controller = Controller(plan, state, journal, concurrency=1)
-        context = TrialContext.of(plan, dataset, folder, wandb_mode, placement)
+        context = TrialContext.of(plan, dataset, folder, wandb_mode, placement, data_dir=data_dir)
         view = on_start(controller, placement) if on_start else contextlib.nullcontext()
         with view, interruptible(controller, on_interrupt):
             _run(controller, context)
@@ -80,4 +80,4 @@ def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt
 def _place_here(num_gpus: int | None) -> Placement:
     there = local_resources()
     wanted = min(1, int(there["GPU"])) if num_gpus is None else num_gpus
-    return place(there, num_gpus=wanted, gpus_per_trial=None, workers_per_trial=1, cpus_per_trial=there["CPU"])
+    return place([there], num_gpus=wanted, gpus_per_trial=None, workers_per_trial=1, cpus_per_trial=there["CPU"])

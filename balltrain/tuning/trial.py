@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,19 @@ class TrialContext:
     ref: TaskRef
     request: DataRequest
     data_key: str
-    data_dir: str
+    data_dir: str | None  # None: each node's own default
+    data_fingerprint: str
     folder: str  # <storage>/<name>
     wandb_mode: str  # online, offline or off
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
     remote: str | None  # URI of the sweep in object storage, which `folder` mirrors
+    placement_strategy: str = "PACK"
+    gpu_type: str | None = None
+    # on a Ray that was there before: what its nodes must have, and what they are given
+    versions: dict[str, str] | None = None
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -57,6 +63,7 @@ class TrialContext:
         wandb_mode: str,
         placement: Placement,
         remote: str | None = None,
+        data_dir: Path | None = None,
     ) -> TrialContext:
         return cls(
             sweep=plan.name,
@@ -64,13 +71,16 @@ class TrialContext:
             request=plan.request,
             data_key=dataset.folder.name,
             # a trial's process, on a cluster that was there before, starts in another folder
-            data_dir=str(dataset.folder.parent.parent.resolve()),
+            data_dir=str(data_dir.resolve()) if data_dir else None,
+            data_fingerprint=dataset.fingerprint,
             folder=str(folder.resolve()),
             wandb_mode=wandb_mode,
             workers=placement.workers,
             cpus_per_worker=placement.cpus_per_worker,
             gpus_per_worker=placement.gpus_per_worker,
             remote=remote,
+            placement_strategy=placement.strategy,
+            gpu_type=placement.gpu_type,
         )
 
 
@@ -96,14 +106,23 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
     import torch
 
     from balltrain.data.cache import load_data
+    from balltrain.errors import NodeError
     from balltrain.tasks.base import objective_of, resolve
     from balltrain.tracking.wandb import WandbRun
     from balltrain.training.checkpoint import CheckpointConfig, save_config
     from balltrain.training.loop import fit
+    from balltrain.tuning.cluster import check_this_node
 
+    if context.versions is not None:
+        check_this_node(context.versions, Path(context.folder), context.remote)
+        for name, value in context.environment.items():
+            os.environ.setdefault(name, value)
     task = context.ref.load()
     hp = resolve(task, attempt.config)
     dataset = load_data(context.ref, task, context.request, context.data_dir, context.data_key)
+    # built data may differ in a last bit between processors; files that differ are other data
+    if context.request.source is not None and dataset.fingerprint != context.data_fingerprint:
+        raise NodeError(f"{socket.gethostname()} has other data in {context.request.source} than the sweep's machine")
     if attempt.fold is not None:
         dataset = dataset.fold(*attempt.fold)
     torch.set_num_threads(max(1, round(context.cpus_per_worker)))
@@ -246,7 +265,8 @@ def _run_on_workers(attempt: Attempt, context: TrialContext) -> None:
             num_workers=context.workers,
             use_gpu=context.gpus_per_worker > 0,
             resources_per_worker={name: amount for name, amount in resources.items() if amount},
-            placement_strategy="PACK",
+            placement_strategy=context.placement_strategy,
+            accelerator_type=context.gpu_type if context.gpus_per_worker else None,
         ),
         run_config=_run_config(RunConfig, attempt, context, callbacks=[TuneReportCallback()]),
     ).fit()

@@ -67,9 +67,9 @@ def test_asha_lets_a_third_pass_each_rung_and_some_who_came_first(make_toy_plan)
 
 
 def test_the_number_at_a_time_is_explained():
-    assert because(Placement(1, 1, 0, 2, 0), {"CPU": 2}) == "2 CPUs / 1 a trial"
-    text = because(Placement(2, 3.995, 1, 4, 8), {"CPU": 64})
-    assert text == "64 CPUs / 7.99 a trial and 8 GPUs / 2 a trial, 2 workers each"
+    assert because(Placement(1, 1, 0, 2, 0), [{"CPU": 2}]) == "2 CPUs / 1 a trial"
+    text = because(Placement(2, 3.995, 1, 4, 8), [{"CPU": 32}, {"CPU": 32}])
+    assert text == "64 CPUs / 7.99 a trial and 8 GPUs / 2 a trial, 2 workers each, on 2 nodes"
 
 
 def test_what_does_not_fit_is_refused_with_the_arithmetic(forecast):

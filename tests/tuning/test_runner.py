@@ -310,8 +310,15 @@ def test_a_ray_that_does_not_answer_is_named(sweep):
 
 
 @pytest.mark.timeout(600)
-def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep):
-    """A stopped data-parallel trial that kept its workers' resources would make the next one wait for ever."""
+def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep, request):
+    """A stopped data-parallel trial that kept its workers' resources would make the next one wait for ever.
+
+    Another Ray on the machine has the same effect, where the trial does not say which is its own.
+    """
+    from ray.cluster_utils import Cluster
+
+    another = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    request.addfinalizer(another.shutdown)
     result = sweep(Resources(num_gpus=0, workers_per_trial=2, cpus_per_trial=2), trials=8, epochs=3, grace=1,
                    space={"lr": tune.loguniform(1e-5, 1e-1)}, searcher="random", seed=STOPS_MANY)  # fmt: skip
     found = [trial.status for trial in result.state.trials.values()]
