@@ -277,22 +277,36 @@ def sweep(
 
 @results_app.command("show", hidden=True, epilog="balltrain results export NAME --optuna URL: as an Optuna study.")
 def results(
-    name: Annotated[str | None, typer.Argument(help="A sweep's name; without one the sweeps are listed.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="None lists, several compare.")
+    ] = None,
     storage: StorageUri = "runs",
     top: Annotated[int, typer.Option(help="Trials to show.", min=1)] = 10,
+    where: Annotated[str | None, typer.Option(help="Only these: SQL, such as 'config.lr < 1e-3'.")] = None,
+    sort: Annotated[str | None, typer.Option(help="Another order: SQL, such as 'seconds desc'.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write all rows there, failures too.")] = None,
     json_: Json = False,
 ) -> None:
-    """Show a sweep's best trials, or list the sweeps; also while they run."""
+    """Show a sweep's best trials, compare several sweeps, or list them; also while they run."""
+    from balltrain.reporting import query, terminal
     from balltrain.reporting import results as r
-    from balltrain.reporting.terminal import print_results, print_sweeps
+    from balltrain.reporting.compare import compare
 
     place = Storage(storage)
-    if name is None:
+    if len(names or []) != 1 and (where, sort, csv) != (None, None, None):
+        raise UsageError("--where, --sort and --csv are for one sweep: balltrain results NAME")
+    if not names:
         sweeps = r.list_sweeps(place.fetch_list())
-        _print_json({"sweeps": sweeps}) if json_ else print_sweeps(sweeps, _stdout())
+        _print_json({"sweeps": sweeps}) if json_ else terminal.print_sweeps(sweeps, _stdout())
         return
-    found = r.load_results(place.root, place.open(name).name if place.remote else name)
-    _print_json(r.results_json(found, top)) if json_ else print_results(found, _stdout(), top)
+    several = [_load_results(place, name) for name in names]
+    if len(several) > 1:
+        _print_json(compare(several)) if json_ else terminal.print_comparison(several, _stdout())
+        return
+    found = query.select(several[0], where, sort)
+    if csv is not None:
+        query.write_csv(found, csv)
+    _print_json(r.results_json(found, top)) if json_ else terminal.print_results(found, _stdout(), top)
 
 
 @results_app.command("export")
@@ -303,12 +317,8 @@ def results_export(
 ) -> None:
     """Write a sweep as an Optuna study of its name; a study of an earlier export is replaced."""
     from balltrain.reporting.optuna_study import export_study
-    from balltrain.reporting.results import load_results
 
-    place = Storage(storage)
-    if place.remote is not None:
-        place.open(name)
-    count = export_study(load_results(place.root, name), optuna)
+    count = export_study(_load_results(Storage(storage), name), optuna)
     print(f"{count} trials in {optuna}, study {name}: optuna-dashboard {optuna}")
 
 
@@ -395,16 +405,14 @@ def report(
     name: str,
     storage: StorageUri = "runs",
     out: Annotated[Path | None, typer.Option(help="[default: STORAGE/NAME/report.html]")] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Draw a sweep's results as one HTML file."""
     from balltrain.reporting.report import write_report
-    from balltrain.reporting.results import load_results
 
     place = Storage(storage)
-    if place.remote is not None:
-        place.open(name)
-    found = load_results(place.root, name)
-    written = write_report(found, out or found.folder / "report.html")
+    found = _load_results(place, name)
+    written = write_report(found, out or found.folder / "report.html", data_dir)
     if place.remote is not None and out is None:
         place.remote.push_file(written, f"{name}/{written.name}")
     print(written)
@@ -492,6 +500,15 @@ def _mirrors(wandb: str, wandb_checkpoint: bool, tensorboard: bool, mlflow: str 
     if mlflow is not None and (warning := check_mlflow(mlflow)):
         print(warning, file=sys.stderr)
     return Mirrors(mode, tensorboard, mlflow, wandb_checkpoint)
+
+
+def _load_results(place: Storage, name: str) -> Any:
+    """Of a sweep on this machine, or fetched from object storage."""
+    from balltrain.reporting import results as r
+
+    if place.remote is not None and not (place.open(name) / r.SWEEP_FILE).is_file():
+        place.fetch_list()  # for the names of those that are there
+    return r.load_results(place.root, name)
 
 
 def _resume_command() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from balltrain.reporting.compare import compare, differing
 from balltrain.reporting.results import Results, duration, quoted, short
 from balltrain.tuning import columns as c
 from balltrain.tuning.confirmation import Confirmed
@@ -29,7 +30,9 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
     from rich.markup import escape
 
     console.print(_header(results), highlight=False)
-    if len(results.ranked):
+    if results.where is not None:
+        console.print(f"[dim]only trials with[/] {escape(results.where)}", highlight=False)
+    if len(results.listed):
         console.print()
         _print_top(results, console, top)
     if results.failures:
@@ -74,10 +77,10 @@ def _print_confirmations(results: Results, console: Console) -> None:
         table.add_row(entry.trial_id, seeds, short(entry.mean), interval, short(searched[entry.trial_id]))
     console.print(table, highlight=False)
     if winner is not None:
-        console.print(_verdict(results, winner), highlight=False)
+        console.print(verdict(results, winner), highlight=False)
 
 
-def _verdict(results: Results, winner: Confirmed) -> str:
+def verdict(results: Results, winner: Confirmed) -> str:
     entries, _ = results.confirmed
     first = results.ranked.iloc[0][c.TRIAL_ID]
     if winner.trial_id == first:
@@ -92,6 +95,39 @@ def _overlap(one: Confirmed, other: Confirmed) -> bool:
     if one.mean is None or other.mean is None or one.interval is None or other.interval is None:
         return False
     return abs(one.mean - other.mean) <= one.interval + other.interval
+
+
+def print_comparison(sweeps: list[Results], console: Console) -> None:
+    """A column a sweep, and in words which is better."""
+    from rich.markup import escape
+
+    found = compare(sweeps)
+    table = _table()
+    table.add_column("")
+    for sweep in sweeps:
+        table.add_column(escape(sweep.name), justify="right", overflow="fold")
+    entries, bests = found["sweeps"], [entry["best"] or {} for entry in found["sweeps"]]
+
+    def add(label: str, cells: list[Any]) -> None:
+        table.add_row(f"[dim]{escape(label)}[/]", *(escape(str(cell)) for cell in cells))
+
+    add("task", [entry["task"] for entry in entries])
+    add("method", [f"{entry['searcher']} + {entry['scheduler']}" for entry in entries])
+    add("trials", [entry["trials"] for entry in entries])
+    add("stopped, failed", [f"{entry[c.STOPPED]}, {entry[c.FAILED]}" for entry in entries])
+    add("epochs", [entry["epochs"] for entry in entries])
+    add("time", [duration(entry["seconds"]) for entry in entries])
+    add(f"best {sweeps[0].objective_name}", [short(best.get("objective")) for best in bests])
+    add(f"after {found['equal_epochs']} epochs", [short(entry["best_at_equal_epochs"]) for entry in entries])
+    for figure in ("mean", "std", "25%", "50%", "75%", "max"):
+        add(figure, [short(entry["objectives"].get(figure)) for entry in entries])
+    table.add_section()
+    add("best trial", [best.get("trial_id", "") for best in bests])
+    for name in differing(sweeps):
+        add(name, [short(best.get("config", {}).get(name)) for best in bests])
+    console.print(table, highlight=False)
+    for remark in found["remarks"]:
+        console.print(escape(remark), highlight=False)
 
 
 def print_sweeps(sweeps: list[dict[str, Any]], console: Console) -> None:
@@ -181,14 +217,15 @@ def _print_top(results: Results, console: Console, top: int) -> None:
 
 
 def _top_columns(results: Results, top: int) -> list[_Column]:
-    rows = results.ranked.head(top)
+    rows = results.listed.head(top)
+    ranks = {trial_id: rank for rank, trial_id in enumerate(results.ranked[c.TRIAL_ID], 1)}
 
     def cells(column: str, show: Callable[[Any], str] = short) -> list[str]:
         return [show(value) for value in rows[column]]
 
     epochs = [f"{best}/{all_}" for best, all_ in zip(cells(c.BEST_EPOCH), cells(c.EPOCHS), strict=True)]
     columns = [
-        _Column("#", [str(rank + 1) for rank in range(len(rows))], 100),
+        _Column("#", [str(ranks[trial_id]) for trial_id in rows[c.TRIAL_ID]], 100),
         _Column("trial", cells(c.TRIAL_ID), 100, right=False),
         _Column("status", cells(c.STATUS), 80, right=False),
         _Column(_broken(results.objective_name), cells(c.OBJECTIVE), 100),

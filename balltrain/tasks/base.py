@@ -77,6 +77,7 @@ class Task:
     metric_names: ClassVar[tuple[str, ...]] = ()  # what `metrics` returns beside `loss`: columns of the results
     inputs: ClassVar[tuple[str, ...]] = ()  # large arrays that only the model reads, never `metrics`
     data_version: ClassVar[int] = 1  # raise it when `prepare` changes what it writes
+    predicts_from: ClassVar[str] = "*"  # of the files that `export` writes, those that `draw_predictions` reads
     default_size: ClassVar[int | None] = None  # items the built-in generator makes when not told
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:

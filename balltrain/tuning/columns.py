@@ -1,6 +1,8 @@
 """Names of a sweep's tables and of their columns, and the words in their status columns."""
 
 TRIALS_FILE, EPOCHS_FILE = "trials.parquet", "epochs.parquet"
+TABLES_VERSION = 1  # higher when a column changes its meaning or goes; one more column is no new version
+VERSION_MARK = b"balltrain.tables"  # in the Parquet metadata of both
 
 # both tables
 SWEEP = "sweep"  # name of the sweep

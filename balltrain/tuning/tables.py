@@ -139,6 +139,7 @@ def _microseconds(seconds: float | None) -> int | None:
 
 def _write(table: pa.Table, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
+    table = table.replace_schema_metadata({c.VERSION_MARK: str(c.TABLES_VERSION)})
     pq.write_table(table, temporary, compression="zstd")
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
