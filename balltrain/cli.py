@@ -55,6 +55,11 @@ StorageUri = Annotated[
     typer.Option("--storage", envvar="BALLTRAIN_STORAGE", help="Folder or URI (s3://bucket/prefix) of the sweeps."),
 ]
 Wandb = Annotated[str, typer.Option(help="auto (online with a key, else offline), online, offline or off.")]
+WandbCheckpoint = Annotated[bool, typer.Option("--wandb-checkpoint", help="And the best checkpoint as an artifact.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write event files, under <storage>/<name>.")]
+Mlflow = Annotated[
+    str | None, typer.Option(metavar="URI", help="Log to MLflow: http://host:5000, sqlite:///mlflow.db.")
+]
 Seed = Annotated[int, typer.Option(help="Of the data, its splits, and every trial's initialisation.", min=0)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter. Repeatable.")]
 NumGpus = Annotated[int | None, typer.Option(help="GPUs to use [default: all there are].")]
@@ -154,12 +159,14 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/TASK-TIME].")] = None,
     resume: Resume = False,
     wandb: Wandb = "auto",
+    wandb_checkpoint: WandbCheckpoint = False,
+    tensorboard: TensorBoard = False,
+    mlflow: Mlflow = None,
     json_: Json = False,
 ) -> None:
     """Train one model, with the best known hyperparameters unless told otherwise."""
     from balltrain.reporting.epochs import epoch_lines
     from balltrain.tasks import task_ref
-    from balltrain.tracking.wandb import resolve_mode
     from balltrain.tuning.runner import Resources, run_sweep
     from balltrain.tuning.single import train_once
     from balltrain.tuning.sweep import Sweep, make_plan
@@ -180,10 +187,10 @@ def train(
     sweep = Sweep(task, {}, hyperparameters=_settings(set_), **budget)
     plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
     how_to_go_on = _how_to_go_on("--out", str(folder))
-    mode = resolve_mode(wandb)
+    mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
     common: dict[str, Any] = {
         "data_dir": data_dir,
-        "wandb_mode": mode,
+        "mirrors": mirrors,
         "resume": resume,
         "on_start": None if json_ else epoch_lines,
         "on_phase": _phase(json_),
@@ -223,6 +230,9 @@ def sweep(
     data_dir: DataDir = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray, or auto.")] = None,
     wandb: Wandb = "auto",
+    wandb_checkpoint: WandbCheckpoint = False,
+    tensorboard: TensorBoard = False,
+    mlflow: Mlflow = None,
     resume: Resume = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, time a few batches, show the plan, run no trial.")
@@ -230,7 +240,6 @@ def sweep(
     json_: Json = False,
 ) -> None:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
-    from balltrain.tracking.wandb import resolve_mode
     from balltrain.tuning.runner import Resources, run_sweep
     from balltrain.tuning.sweep import find_sweep, make_plan, override
 
@@ -256,7 +265,7 @@ def sweep(
     how_to_go_on = _how_to_go_on("--name", name)
     place = Storage(storage)
     plan = make_plan(found, ref, name=name, request=_request(source, size, found.seed))
-    mode = resolve_mode(wandb)
+    mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
     resources = Resources(
         num_gpus,
         gpus_per_trial,
@@ -270,7 +279,7 @@ def sweep(
         from balltrain.tuning.preflight import forecast_sweep
 
         forecast = forecast_sweep(
-            plan, place.root / name, resources, data_dir=data_dir, wandb_mode=mode, on_phase=_phase(json_)
+            plan, place.root / name, resources, data_dir=data_dir, wandb_mode=mirrors.wandb, on_phase=_phase(json_)
         )
         _print_json(forecast) if json_ else print_forecast(forecast, _stdout())
         return
@@ -280,7 +289,7 @@ def sweep(
         folder,
         resources,
         data_dir=data_dir,
-        wandb_mode=mode,
+        mirrors=mirrors,
         resume=resume,
         storage=place,
         on_start=None if json_ else _live_view,
@@ -332,13 +341,22 @@ def results_export(
 ) -> None:
     """Write a sweep as an Optuna study of its name; a study of an earlier export is replaced."""
     from balltrain.reporting.optuna_study import export_study
-    from balltrain.reporting.results import load_results
 
-    place = Storage(storage)
-    if place.remote is not None:
-        place.open(name)
-    count = export_study(load_results(place.root, name), optuna)
+    count = export_study(_load_results(Storage(storage), name), optuna)
     print(f"{count} trials in {optuna}, study {name}: optuna-dashboard {optuna}")
+
+
+@app.command()
+def watch(name: str, storage: StorageUri = "runs") -> None:
+    """Watch a sweep that runs elsewhere, from its storage; ends when the sweep has ended."""
+    from balltrain.reporting.terminal import print_results
+    from balltrain.reporting.watch import watch as watch_sweep
+
+    try:
+        found = watch_sweep(Storage(storage), name, _stdout())
+    except KeyboardInterrupt:
+        return  # of the sweep nothing ends
+    print_results(found, _stdout())
 
 
 @app.command()
@@ -493,6 +511,20 @@ def _end(result: Any, json_: bool, how_to_go_on: str, storage: str | None = None
         raise typer.Exit(EXIT_INTERRUPTED)
     if summary["failed"]:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _mirrors(wandb: str, wandb_checkpoint: bool, tensorboard: bool, mlflow: str | None) -> Any:
+    """What numbers are copied to, checked before anything runs."""
+    from balltrain.tracking.mirrors import Mirrors
+    from balltrain.tracking.mlflow import check_mlflow
+    from balltrain.tracking.wandb import resolve_mode
+
+    mode = resolve_mode(wandb)
+    if wandb_checkpoint and mode == "off":
+        raise UsageError("--wandb-checkpoint needs W&B, which --wandb off turns off")
+    if mlflow is not None and (warning := check_mlflow(mlflow)):
+        print(warning, file=sys.stderr)
+    return Mirrors(mode, tensorboard, mlflow, wandb_checkpoint)
 
 
 def _load_results(place: Storage, name: str) -> Any:

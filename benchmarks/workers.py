@@ -24,7 +24,7 @@ def images_per_second(folder: Path, workers: int, images: int, batch_size: int, 
     sweep = Sweep("detect", {}, hyperparameters={**REFERENCE, "batch_size": batch_size}, **budget)
     plan = make_plan(sweep, task_ref("detect"), name=f"workers-{workers}", request=DataRequest(size=images))
     resources = Resources(num_gpus=0, workers_per_trial=workers, cpus_per_trial=workers)
-    result = run_sweep(plan, folder / plan.name, resources, data_dir=folder / "data", wandb_mode="off", resume=False)
+    result = run_sweep(plan, folder / plan.name, resources, data_dir=folder / "data", resume=False)
     trial = result.state.trials[0]
     seconds = [row["seconds"] for row in trial.rows]
     start = trial.ended_at - trial.started_at - sum(seconds)

@@ -36,14 +36,12 @@ WORKERS_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1", "RAY_TRAIN_EN
 class TrialContext:
     """What all trials of a sweep share; sent to every trial process once."""
 
-    sweep: str
     ref: TaskRef
     request: DataRequest
     data_key: str
     data_dir: str | None  # None: each node's own default
     data_fingerprint: str
     folder: str  # <storage>/<name>
-    wandb_mode: str  # online, offline or off
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
@@ -60,13 +58,11 @@ class TrialContext:
         plan: Plan,
         dataset: Dataset,
         folder: Path,
-        wandb_mode: str,
         placement: Placement,
         remote: str | None = None,
         data_dir: Path | None = None,
     ) -> TrialContext:
         return cls(
-            sweep=plan.name,
             ref=plan.ref,
             request=plan.request,
             data_key=dataset.folder.name,
@@ -74,7 +70,6 @@ class TrialContext:
             data_dir=str(data_dir.resolve()) if data_dir else None,
             data_fingerprint=dataset.fingerprint,
             folder=str(folder.resolve()),
-            wandb_mode=wandb_mode,
             workers=placement.workers,
             cpus_per_worker=placement.cpus_per_worker,
             gpus_per_worker=placement.gpus_per_worker,
@@ -108,7 +103,6 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
     from balltrain.data.cache import load_data
     from balltrain.errors import NodeError
     from balltrain.tasks.base import objective_of, resolve
-    from balltrain.tracking.wandb import WandbRun
     from balltrain.training.checkpoint import CheckpointConfig, save_config
     from balltrain.training.loop import fit
     from balltrain.tuning.cluster import check_this_node
@@ -136,17 +130,13 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
         dataset.fingerprint,
         attempt.fold,
     )
-    wandb_mode = context.wandb_mode if rank == 0 else "off"
-    wandb = WandbRun(wandb_mode, Path(context.folder), context.sweep, task, attempt.trial_id, attempt.config)
-    with _uploading(folder, context.remote, attempt, rank) as upload, wandb as run:
+    with _uploading(folder, context.remote, attempt, rank) as upload:
         if rank == 0:
             save_config(folder, config)
 
         def report_row(row: dict[str, Any]) -> None:
-            row = {**row, "objective": objective_of(task, row), "node": socket.gethostname()}
             upload()
-            run.log(row)
-            report(row)
+            report({**row, "objective": objective_of(task, row), "node": socket.gethostname()})
 
         fit(
             task,

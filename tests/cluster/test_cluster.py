@@ -73,7 +73,7 @@ def run(file, tmp_path, cluster, resources=None, **options):
     options = {"trials": TRIALS, "epochs": EPOCHS, "scheduler": "none", "searcher": "random", **options}
     plan = make_plan(override(sweep, **options), ref, name="nodes", request=DataRequest())
     resources = resources or Resources(num_gpus=0, cpus_per_trial=1, address=cluster.address)
-    return run_sweep(plan, tmp_path / "nodes", resources, data_dir=None, wandb_mode="off", resume=False)
+    return run_sweep(plan, tmp_path / "nodes", resources, data_dir=None, resume=False)
 
 
 def wait_for_lines(journal, count):

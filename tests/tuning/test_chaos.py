@@ -140,9 +140,7 @@ def test_a_node_that_is_lost_costs_its_trials_no_retry(tmp_path):
     thread.start()
     try:
         resources = Resources(num_gpus=0, cpus_per_trial=1, address=cluster.address)
-        result = run_sweep(
-            plan, tmp_path / "nodes", resources, data_dir=tmp_path / "data", wandb_mode="off", resume=False
-        )
+        result = run_sweep(plan, tmp_path / "nodes", resources, data_dir=tmp_path / "data", resume=False)
     finally:
         thread.join()
         cluster.shutdown()
@@ -196,7 +194,7 @@ def test_a_killed_worker_of_two_is_tried_again_from_the_checkpoint(tmp_path):
     plan = make_plan(sweep, ref, name="workers", request=DataRequest())
     resources = Resources(num_gpus=0, workers_per_trial=2, cpus_per_trial=2)
     folder = tmp_path / "workers"
-    result = run_sweep(plan, folder, resources, data_dir=tmp_path / "data", wandb_mode="off", resume=False)
+    result = run_sweep(plan, folder, resources, data_dir=tmp_path / "data", resume=False)
     assert (tmp_path / "dying.died").exists()
     trial = result.state.trials[0]
     assert (trial.status, trial.attempts) == (c.COMPLETED, 2)

@@ -63,7 +63,7 @@ def test_a_real_sweep_leaves_the_folders_of_its_best(make_toy_plan, tmp_path, sh
     plan = make_toy_plan(trials=8, epochs=3, grace=1, keep_checkpoints=2)
     resources = Resources(num_gpus=0, cpus_per_trial=1)
     folder = tmp_path / "toy-sweep"
-    result = run_sweep(plan, folder, resources, data_dir=shared_data_dir, wandb_mode="off", resume=False)
+    result = run_sweep(plan, folder, resources, data_dir=shared_data_dir, resume=False)
     best = [trial.trial_id for trial in result.state.ranked()[:2]]
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == sorted(best)
     trials = pd.read_parquet(folder / "trials.parquet").set_index("trial_id")

@@ -43,7 +43,7 @@ def test_the_disk_it_needs_is_that_of_the_checkpoints_of_a_real_trial(forecast, 
     from balltrain.tuning.single import train_once
 
     plan = make_toy_plan(trials=1, epochs=2, searcher="random", scheduler="none")
-    train_once(plan, tmp_path / "one", num_gpus=0, data_dir=tmp_path / "data", wandb_mode="off", resume=False)
+    train_once(plan, tmp_path / "one", num_gpus=0, data_dir=tmp_path / "data", resume=False)
     written = sum(file.stat().st_size for file in (tmp_path / "one" / "best").iterdir())
     said = forecast(trials=1, epochs=2)["checkpoint_bytes"]
     assert said <= written <= said + 2000  # config.json, which the probe does not write
