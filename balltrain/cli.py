@@ -222,6 +222,7 @@ def sweep(
     reduction_factor: Annotated[float | None, typer.Option(help="ASHA keeps one in so many at a rung.")] = None,
     confirm: Annotated[int | None, typer.Option(help="Train the best K again at the end, with new seeds.")] = None,
     repeats: Annotated[int | None, typer.Option(help="New seeds for each of them [default: 5].")] = None,
+    keep_checkpoints: Annotated[int | None, typer.Option(help="Of the best trials that ended [default: 5].")] = None,
     name: Annotated[str | None, typer.Option(help="[default: TASK-TIME]")] = None,
     storage: StorageUri = "runs",
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: the sweep's].", min=0)] = None,
@@ -255,6 +256,7 @@ def sweep(
         seed=seed,
         confirm=confirm,
         repeats=repeats,
+        keep_checkpoints=keep_checkpoints,
         hyperparameters={**found.hyperparameters, **_settings(set_)},
     )
     if repeats is not None and not found.confirm:
