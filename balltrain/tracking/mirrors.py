@@ -49,12 +49,12 @@ class Mirrors:
     mlflow: str | None = None
     wandb_checkpoint: bool = False
 
-    def build(self, folder: Path) -> list[Mirror]:
+    def build(self, folder: Path, data_dir: Path | None = None) -> list[Mirror]:
         found: list[Mirror] = []
         if self.wandb != "off":
             from balltrain.tracking.wandb import WandbMirror
 
-            found.append(WandbMirror(self.wandb, folder, self.wandb_checkpoint))
+            found.append(WandbMirror(self.wandb, folder, data_dir, self.wandb_checkpoint))
         if self.tensorboard:
             from balltrain.tracking.tensorboard import TensorBoardMirror
 

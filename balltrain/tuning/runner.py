@@ -114,7 +114,7 @@ def run_sweep(
             journal, state = files.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
             controller = Controller(plan, state, journal, placement.concurrency)
             context = TrialContext.of(plan, dataset, folder, placement, remote)
-            files.enter_context(mirrored(folder, mirrors.build(folder)))
+            files.enter_context(mirrored(folder, mirrors.build(folder, data_dir)))
             view = on_start(controller, placement) if on_start else contextlib.nullcontext()
 
             def compact() -> None:  # from the journal: the state belongs to another thread

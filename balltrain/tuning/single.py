@@ -46,7 +46,7 @@ def train_once(
         controller = Controller(plan, state, journal, concurrency=1)
         context = TrialContext.of(plan, dataset, folder, placement)
         view = on_start(controller, placement) if on_start else contextlib.nullcontext()
-        with mirrored(folder, mirrors.build(folder)):
+        with mirrored(folder, mirrors.build(folder, data_dir)):
             with view, interruptible(controller):
                 _run(controller, context)
             finish_sweep(controller, folder)
