@@ -72,6 +72,7 @@ def test_a_sweep_from_proposals_to_parquet_and_wandb(sweep):
     # sweep.json says what was run
     sweep_json = json.loads((result.folder / "sweep.json").read_text())
     assert sweep_json["versions"]["ray"]
+    assert sweep_json["ended_at"] >= sweep_json["created_at"]
     assert sweep_json["data_fingerprint"] == best["data_fingerprint"]
     assert not (result.folder / ".ray").exists()
 
