@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.storage import Storage
@@ -22,8 +23,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class _ResultsGroup(TyperGroup):
+    """`results [NAME]` and `results export NAME`: what is no subcommand belongs to the default one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if args[:1] == ["export"] else ["show", *args])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return "" if name == "show" else name, command, rest  # the usage text says `balltrain results`
+
+
 data_app = typer.Typer(help="Build a task's data, or export it in its public format.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+results_app = typer.Typer(cls=_ResultsGroup)
+app.add_typer(
+    results_app, name="results", help="Show a sweep's best trials, or list the sweeps; also while they run."
+)
 
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
@@ -34,6 +52,11 @@ Size = Annotated[int | None, typer.Option(help="Take the first N items, or gener
 DataDir = Annotated[Path | None, typer.Option(help="Where decoded data is kept [default: the user's cache folder].")]
 StorageUri = Annotated[str, typer.Option("--storage", help="Folder or URI (s3://bucket/prefix) of the sweeps.")]
 Wandb = Annotated[str, typer.Option(help="auto (online with a key, else offline), online, offline or off.")]
+WandbCheckpoint = Annotated[bool, typer.Option("--wandb-checkpoint", help="And the best checkpoint as an artifact.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write event files, under <storage>/<name>.")]
+Mlflow = Annotated[
+    str | None, typer.Option(metavar="URI", help="Log to MLflow: http://host:5000, sqlite:///mlflow.db.")
+]
 Seed = Annotated[int, typer.Option(help="Of the data, its splits, and every trial's initialisation.", min=0)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter. Repeatable.")]
 NumGpus = Annotated[int | None, typer.Option(help="GPUs to use [default: all there are].")]
@@ -133,12 +156,14 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/TASK-TIME].")] = None,
     resume: Resume = False,
     wandb: Wandb = "auto",
+    wandb_checkpoint: WandbCheckpoint = False,
+    tensorboard: TensorBoard = False,
+    mlflow: Mlflow = None,
     json_: Json = False,
 ) -> None:
     """Train one model, with the best known hyperparameters unless told otherwise."""
     from balltrain.reporting.epochs import epoch_lines
     from balltrain.tasks import task_ref
-    from balltrain.tracking.wandb import resolve_mode
     from balltrain.tuning.runner import Resources, run_sweep
     from balltrain.tuning.single import train_once
     from balltrain.tuning.sweep import Sweep, make_plan
@@ -158,10 +183,10 @@ def train(
     }
     sweep = Sweep(task, {}, hyperparameters=_settings(set_), **budget)
     plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
-    mode = resolve_mode(wandb)
+    mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
     common: dict[str, Any] = {
         "data_dir": data_dir,
-        "wandb_mode": mode,
+        "mirrors": mirrors,
         "resume": resume,
         "on_start": None if json_ else epoch_lines,
         "on_phase": _phase(json_),
@@ -197,12 +222,14 @@ def sweep(
     data_dir: DataDir = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray, or auto.")] = None,
     wandb: Wandb = "auto",
+    wandb_checkpoint: WandbCheckpoint = False,
+    tensorboard: TensorBoard = False,
+    mlflow: Mlflow = None,
     resume: Resume = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, run nothing.")] = False,
     json_: Json = False,
 ) -> None:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
-    from balltrain.tracking.wandb import resolve_mode
     from balltrain.tuning.runner import Resources, run_sweep
     from balltrain.tuning.sweep import find_sweep, make_plan, override
 
@@ -231,7 +258,7 @@ def sweep(
         _show_plan(plan, place.root / name, json_)
         return
     folder = place.open(name)
-    mode = resolve_mode(wandb)
+    mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
     result = run_sweep(
         plan,
         folder,
@@ -239,7 +266,7 @@ def sweep(
             num_gpus, gpus_per_trial, workers_per_trial, cpus_per_trial, address or os.environ.get("RAY_ADDRESS")
         ),
         data_dir=data_dir,
-        wandb_mode=mode,
+        mirrors=mirrors,
         resume=resume,
         storage=place,
         on_start=None if json_ else _live_view,
@@ -248,7 +275,7 @@ def sweep(
     _end(result, json_, storage)
 
 
-@app.command()
+@results_app.command("show", hidden=True, epilog="balltrain results export NAME --optuna URL: as an Optuna study.")
 def results(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="None lists, several compare.")
@@ -280,6 +307,32 @@ def results(
     if csv is not None:
         query.write_csv(found, csv)
     _print_json(r.results_json(found, top)) if json_ else terminal.print_results(found, _stdout(), top)
+
+
+@results_app.command("export")
+def results_export(
+    name: str,
+    optuna: Annotated[str, typer.Option(help="Optuna's storage: sqlite:///study.db, for `optuna-dashboard`.")],
+    storage: StorageUri = "runs",
+) -> None:
+    """Write a sweep as an Optuna study of its name; a study of an earlier export is replaced."""
+    from balltrain.reporting.optuna_study import export_study
+
+    count = export_study(_load_results(Storage(storage), name), optuna)
+    print(f"{count} trials in {optuna}, study {name}: optuna-dashboard {optuna}")
+
+
+@app.command()
+def watch(name: str, storage: StorageUri = "runs") -> None:
+    """Watch a sweep that runs elsewhere, from its storage; ends when the sweep has ended."""
+    from balltrain.reporting.terminal import print_results
+    from balltrain.reporting.watch import watch as watch_sweep
+
+    try:
+        found = watch_sweep(Storage(storage), name, _stdout())
+    except KeyboardInterrupt:
+        return  # of the sweep nothing ends
+    print_results(found, _stdout())
 
 
 @app.command()
@@ -433,6 +486,20 @@ def _end(result: Any, json_: bool, storage: str | None = None) -> None:
         raise typer.Exit(EXIT_INTERRUPTED)
     if summary["failed"]:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _mirrors(wandb: str, wandb_checkpoint: bool, tensorboard: bool, mlflow: str | None) -> Any:
+    """What numbers are copied to, checked before anything runs."""
+    from balltrain.tracking.mirrors import Mirrors
+    from balltrain.tracking.mlflow import check_mlflow
+    from balltrain.tracking.wandb import resolve_mode
+
+    mode = resolve_mode(wandb)
+    if wandb_checkpoint and mode == "off":
+        raise UsageError("--wandb-checkpoint needs W&B, which --wandb off turns off")
+    if mlflow is not None and (warning := check_mlflow(mlflow)):
+        print(warning, file=sys.stderr)
+    return Mirrors(mode, tensorboard, mlflow, wandb_checkpoint)
 
 
 def _load_results(place: Storage, name: str) -> Any:

@@ -62,6 +62,7 @@ class Controller:
         self._searcher = build_searcher(plan.searcher, plan.space, plan.task.mode, plan.seed)
         self._stopping = plan.build_stopping()
         self._waiting: deque[int] = deque()
+        self._to_repeat: list[Trial] | None = None
         self._failures_in_a_row = 0
         self._replay()
 
@@ -150,10 +151,11 @@ class Controller:
         """
         if not self.plan.confirm or any(t.status in (c.RUNNING, c.INTERRUPTED) for t in self.state.searched):
             return None
-        different = {json.dumps(t.config, sort_keys=True): t for t in reversed(self.state.ranked())}
-        best = self.state.ranked(different.values())[: self.plan.confirm]
+        if self._to_repeat is None:  # once: a search that has ended changes no more
+            different = {json.dumps(t.config, sort_keys=True): t for t in reversed(self.state.ranked())}
+            self._to_repeat = self.state.ranked(different.values())[: self.plan.confirm]
         counts = Counter(trial.confirms for trial in self.state.trials.values())
-        least = min(best, key=lambda trial: counts[trial.number], default=None)
+        least = min(self._to_repeat, key=lambda trial: counts[trial.number], default=None)
         return least if least is not None and counts[least.number] < self.plan.repeats else None
 
     def _confirm(self, repeated: Trial) -> Trial:

@@ -70,6 +70,19 @@ def read_journal(folder: Path) -> Iterator[Line]:
         raise BalltrainError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def tail_journal(folder: Path) -> Iterator[list[Line]]:
+    """Without an end: at each step the whole lines added since the one before. The journal must be there."""
+    path, number = folder / FILE, 0
+    with open(path, "rb") as file:
+        while True:
+            found = []
+            while (raw := file.readline()).endswith(b"\n"):
+                number += 1
+                found.append(_parse(path, number, raw))
+            file.seek(-len(raw), os.SEEK_CUR)  # being written
+            yield found
+
+
 def _parse(path: Path, number: int, raw: bytes) -> Line:
     try:
         # equal keys are one string: a third of json's time and half of its memory (benchmarks/journal.py)

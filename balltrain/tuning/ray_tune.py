@@ -6,7 +6,6 @@ Tune's trial is one attempt at one of ours. The only module, besides `trial.py` 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from balltrain.tuning import columns as c
 from balltrain.tuning import policy
 from balltrain.tuning.controller import Controller
 from balltrain.tuning.trial import END, ROW
-
-END_TIMEOUT_S = 10  # Tune itself waits 5 s for the last trials
 
 
 class _NotSaved:
@@ -96,24 +93,6 @@ class ControllerScheduler(_NotSaved, FIFOScheduler):
     def _give_up(self, number: int, error: Exception) -> None:
         self.controller.error = self.controller.error or error
         self.controller.live.discard(number)
-
-
-def trainable_of(function: Callable[[dict[str, Any]], None]) -> type:
-    """Tune's class for a trainable function, but it ends only after the function has, when a trial is stopped.
-
-    Tune's own does not wait: the last trials of a sweep would be killed while they end their W&B runs.
-    """
-    from ray.train._internal.session import get_session
-    from ray.tune.trainable.function_trainable import wrap_function
-
-    class Attempts(wrap_function(function)):  # type: ignore[misc]
-        def cleanup(self) -> None:
-            session = get_session()
-            if session is not None:
-                session.finish(timeout=END_TIMEOUT_S)
-            super().cleanup()
-
-    return Attempts
 
 
 def _death(trial: Any) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from balltrain.background import every
 from balltrain.data.cache import Dataset, load_data
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.storage import Remote, Storage
+from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
 from balltrain.tuning.controller import Controller
 from balltrain.tuning.journal import FILE as JOURNAL_FILE
 from balltrain.tuning.journal import VERSION, Journal, read_journal
@@ -40,7 +41,6 @@ RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",  # a trial that is stopped ends its W&B run first
     "TUNE_MAX_PENDING_TRIALS_PG": "64",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -86,7 +86,7 @@ def run_sweep(
     resources: Resources,
     *,
     data_dir: Path | None,
-    wandb_mode: str,
+    mirrors: Mirrors = NO_MIRRORS,
     resume: bool,
     storage: Storage | None = None,
     on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
@@ -113,7 +113,8 @@ def run_sweep(
                 files.enter_context(storage.mirrored(plan.name))
             journal, state = files.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
             controller = Controller(plan, state, journal, placement.concurrency)
-            context = TrialContext.of(plan, dataset, folder, wandb_mode, placement, remote)
+            context = TrialContext.of(plan, dataset, folder, placement, remote)
+            files.enter_context(mirrored(folder, mirrors.build(folder, data_dir)))
             view = on_start(controller, placement) if on_start else contextlib.nullcontext()
 
             def compact() -> None:  # from the journal: the state belongs to another thread
@@ -175,15 +176,34 @@ def sweep_files(
         }
         journal.append(line)
         state.apply(line)
-        new = folder / ".sweep.json.new"
-        new.write_text(json.dumps(sweep, indent=1))
-        new.replace(folder / "sweep.json")
-        yield journal, state
-        write_tables(state, plan.task, folder)
+        _write_sweep(sweep, folder)
+        try:
+            yield journal, state
+        except BaseException:
+            with contextlib.suppress(OSError):  # a full disk: what ended the sweep is the better message
+                _write_end(state, plan, folder)
+            raise
+        _write_end(state, plan, folder)
     except OSError as error:
         raise BalltrainError(f"cannot write to {folder}: {error.strerror or error}; what is there is kept") from error
     finally:
         journal.close()
+
+
+def _write_end(state: SweepState, plan: Plan, folder: Path) -> None:
+    """The last tables, and in sweep.json that no more come until it is resumed."""
+    write_tables(state, plan.task, folder)
+    _write_sweep({**state.sweep, "ended_at": _utc_now()}, folder)
+
+
+def _write_sweep(sweep: dict[str, Any], folder: Path) -> None:
+    new = folder / ".sweep.json.new"
+    new.write_text(json.dumps(sweep, indent=1))
+    new.replace(folder / "sweep.json")
+
+
+def _utc_now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -223,8 +243,7 @@ def _provenance() -> dict[str, Any]:
         ["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True, check=False
     )
     commit = git.stdout.strip() or None
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return {"versions": versions, "git_commit": commit, "host": socket.gethostname(), "created_at": created}
+    return {"versions": versions, "git_commit": commit, "host": socket.gethostname(), "created_at": _utc_now()}
 
 
 @contextlib.contextmanager
@@ -277,14 +296,12 @@ def _check_reachable(address: str) -> None:
 def _run_on_ray(controller: Controller, context: TrialContext, placement: Placement, folder: Path) -> None:
     from ray import tune
 
-    from balltrain.tuning.ray_tune import ControllerScheduler, ControllerSearcher, trainable_of
+    from balltrain.tuning.ray_tune import ControllerScheduler, ControllerSearcher
 
     scratch = folder / ".ray"
     attempt = partial(run_attempt, context=context)
-    # what waits for workers cannot be waited for: it is killed when it is stopped, and its workers with it
-    trainable = trainable_of(attempt) if placement.workers == 1 else attempt
     tuner = tune.Tuner(
-        tune.with_resources(trainable, placement.trial_resources),
+        tune.with_resources(attempt, placement.trial_resources),
         tune_config=tune.TuneConfig(
             search_alg=ControllerSearcher(controller),
             scheduler=ControllerScheduler(controller),

@@ -32,13 +32,11 @@ WORKERS_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1", "RAY_TRAIN_EN
 class TrialContext:
     """What all trials of a sweep share; sent to every trial process once."""
 
-    sweep: str
     ref: TaskRef
     request: DataRequest
     data_key: str
     data_dir: str
     folder: str  # <storage>/<name>
-    wandb_mode: str  # online, offline or off
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
@@ -50,19 +48,16 @@ class TrialContext:
         plan: Plan,
         dataset: Dataset,
         folder: Path,
-        wandb_mode: str,
         placement: Placement,
         remote: str | None = None,
     ) -> TrialContext:
         return cls(
-            sweep=plan.name,
             ref=plan.ref,
             request=plan.request,
             data_key=dataset.folder.name,
             # a trial's process, on a cluster that was there before, starts in another folder
             data_dir=str(dataset.folder.parent.parent.resolve()),
             folder=str(folder.resolve()),
-            wandb_mode=wandb_mode,
             workers=placement.workers,
             cpus_per_worker=placement.cpus_per_worker,
             gpus_per_worker=placement.gpus_per_worker,
@@ -94,7 +89,6 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
     from balltrain.data.cache import load_data
     from balltrain.storage import Remote, Uploads, retrying
     from balltrain.tasks.base import objective_of, resolve
-    from balltrain.tracking.wandb import WandbRun
     from balltrain.training.checkpoint import CheckpointConfig, save_config
     from balltrain.training.loop import fit
 
@@ -122,26 +116,22 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
             attempt.fold,
         )
         save_config(folder, config)
-    wandb_mode = context.wandb_mode if rank == 0 else "off"
-    with WandbRun(wandb_mode, Path(context.folder), context.sweep, task, attempt.trial_id, attempt.config) as run:
 
-        def report_row(row: dict[str, Any]) -> None:
-            row = {**row, "objective": objective_of(task, row), "node": socket.gethostname()}
-            if uploads is not None:
-                retrying(uploads.push)
-            run.log(row)
-            report(row)
+    def report_row(row: dict[str, Any]) -> None:
+        if uploads is not None:
+            retrying(uploads.push)
+        report({**row, "objective": objective_of(task, row), "node": socket.gethostname()})
 
-        fit(
-            task,
-            hp,
-            dataset,
-            seed=attempt.seed,
-            folder=folder,
-            report=report_row,
-            device=pick_device(context.gpus_per_worker),
-            reported_epochs=attempt.reported_epochs,
-        )
+    fit(
+        task,
+        hp,
+        dataset,
+        seed=attempt.seed,
+        folder=folder,
+        report=report_row,
+        device=pick_device(context.gpus_per_worker),
+        reported_epochs=attempt.reported_epochs,
+    )
 
 
 def pick_device(gpus: float) -> Any:

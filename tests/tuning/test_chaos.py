@@ -141,9 +141,7 @@ def test_a_node_that_is_lost_costs_its_trials_no_retry(tmp_path):
     thread.start()
     try:
         resources = Resources(num_gpus=0, cpus_per_trial=1, address=cluster.address)
-        result = run_sweep(
-            plan, tmp_path / "nodes", resources, data_dir=tmp_path / "data", wandb_mode="off", resume=False
-        )
+        result = run_sweep(plan, tmp_path / "nodes", resources, data_dir=tmp_path / "data", resume=False)
     finally:
         thread.join()
         cluster.shutdown()
