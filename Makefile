@@ -38,6 +38,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/journal.py
+	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/mirrors.py
 
 clean:
