@@ -45,6 +45,9 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/cluster.py
+	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/mirrors.py
+	$(BIN)/python benchmarks/workers.py
 
 ## what the cluster files copy to each node: this package and the tested versions
 wheel: $(VENV)/installed

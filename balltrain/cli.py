@@ -432,6 +432,7 @@ def report(
     storage: StorageUri = "runs",
     out: Annotated[Path | None, typer.Option(help="[default: STORAGE/NAME/report.html]")] = None,
     data_dir: DataDir = None,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Make a report in W&B too.")] = False,
 ) -> None:
     """Draw a sweep's results as one HTML file."""
     from balltrain.reporting.report import write_report
@@ -442,6 +443,10 @@ def report(
     if place.remote is not None and out is None:
         place.remote.push_file(written, f"{name}/{written.name}")
     print(written)
+    if wandb:
+        from balltrain.reporting.wandb_report import publish
+
+        print(publish(found, written.parent))
 
 
 @app.command()

@@ -179,11 +179,47 @@ def test_results_lists_sweeps_and_shows_one(cli, trained):
 
 
 def test_report_is_one_file(cli, trained, tmp_path):
-    folder, _, _ = trained
-    code, out, _ = cli("report", "run", "--storage", folder.parent, "--out", tmp_path / "r.html")
+    folder, data_dir, _ = trained
+    arguments = ("--out", tmp_path / "r.html", "--data-dir", data_dir)
+    code, out, _ = cli("report", "run", "--storage", folder.parent, *arguments)
     assert code == 0
     assert out.strip() == str(tmp_path / "r.html")
-    assert "<html" in (tmp_path / "r.html").read_text()
+    page = (tmp_path / "r.html").read_text()
+    assert page.count('src="data:image/webp;base64,') == 6  # as many as its validation split has, of 60 items
+    assert "Of the validation split, the first ones." in page
+
+
+def test_the_report_draws_predictions_without_the_sweeps_data(cli, trained, tmp_path):
+    folder, _, _ = trained
+    assert (
+        cli("report", "run", "--storage", folder.parent, "--out", tmp_path / "r.html", "--data-dir", tmp_path)[0] == 0
+    )
+    page = (tmp_path / "r.html").read_text()
+    assert page.count('src="data:image/webp;base64,') == 12
+    assert "Generated with the seed 4, so that none was trained on." in page
+
+
+def test_results_are_chosen_ordered_exported_and_compared(cli, trained, tmp_path):
+    folder, _, summary = trained
+    common = ("--storage", folder.parent)
+    code, out, _ = cli("results", "run", *common, "--where", "epochs = 1", "--sort", "objective", "--json")
+    assert (code, json.loads(out)["top"][0]["trial_id"]) == (0, "00000")
+    assert cli("results", "run", *common, "--csv", tmp_path / "t.csv")[0] == 0
+    assert list(pd.read_csv(tmp_path / "t.csv").objective) == [summary["best"]["objective"]]
+    code, out, _ = cli("results", "run", "run", *common)
+    assert code == 0
+    assert "best val_loss" in out
+    assert_error(cli("results", "run", *common, "--where", "config.lr <"), 2, "--where 'config.lr <'")
+    assert_error(cli("results", *common, "--csv", tmp_path / "t.csv"), 2, "--csv", "results NAME")
+    assert_error(cli("results", "rum", *common), 1, "did you mean run?")
+
+
+def test_a_report_in_wandb_without_a_key_leaves_its_specification(cli, trained, tmp_path):
+    folder, _, _ = trained
+    code, out, _ = cli("report", "run", "--storage", folder.parent, "--out", tmp_path / "r.html", "--wandb")
+    assert code == 0
+    assert "WANDB_API_KEY" in out
+    assert json.loads((tmp_path / "wandb_report.json").read_text())["displayName"] == "run"
 
 
 def test_a_training_that_was_cut_goes_on(cli, tmp_path):

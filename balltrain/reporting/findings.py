@@ -60,16 +60,13 @@ def _importances(results: Results) -> list[str]:
     found = results.importances
     told = [
         f"{entry.name} explains {entry.share:.0%} of the differences in {results.objective_name} "
-        f"({entry.low:.0%} to {entry.high:.0%}){_where(results, entry.column)}"
+        f"(90 % interval {entry.low:.0%} to {entry.high:.0%}){_where(results, entry.column)}"
         for entry in found[:NUM_TOLD]
         if entry.is_clear
     ]
-    unclear = [entry.name for entry in found if not entry.is_clear]
-    told += [
-        f"{entry.name}{_where(results, entry.column).replace(';', ':', 1)}"
-        for entry in found
-        if not entry.is_clear and _is_apart(results, entry.column)
-    ]
+    apart = [entry for entry in found if not entry.is_clear and _is_apart(results, entry.column)]
+    told += [f"{entry.name}{_where(results, entry.column).replace(';', ':', 1)}" for entry in apart]
+    unclear = [entry.name for entry in found if not entry.is_clear and entry not in apart]
     if found and len(unclear) == len(found):
         told.append("No hyperparameter's effect can be told from chance: more trials would show more.")
     elif unclear:

@@ -36,22 +36,31 @@ def gallery(results: Results, data_dir: Path | None = None) -> str:
     return section(title, f"<div class=shots>{images}</div>", note(source))
 
 
-def _pictures(checkpoint: Path, data_dir: Path | None) -> tuple[list[str], str]:
-    """Pictures as base64, and a sentence that says what they show."""
+def sample_predictions(checkpoint: Path, data_dir: Path | None, folder: Path) -> tuple[list[Path], str]:
+    """Pictures, drawn by the task into an empty folder, and a sentence that says what they show.
+
+    Raises BalltrainError where the task draws none, or checkpoint or data cannot be had here.
+    """
     import torch
 
     from balltrain.training.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(checkpoint)
+    dataset, rows, source = _unseen(loaded, data_dir, folder)
+    arrays = {name: array[rows] for name, array in dataset.arrays.items()}
+    inputs, out = folder / "inputs", folder / "out"
+    out.mkdir()
+    loaded.task.export(dataset.request, inputs, arrays)
+    files = sorted(inputs.rglob(loaded.task.predicts_from))
+    found = loaded.task.draw_predictions(loaded.model, loaded.hp, torch.device("cpu"), files, out)
+    return [Path(entry["picture"]) for entry in found], source
+
+
+def _pictures(checkpoint: Path, data_dir: Path | None) -> tuple[list[str], str]:
+    """As base64, and a sentence that says what they show."""
     with tempfile.TemporaryDirectory(prefix="balltrain-gallery-") as temporary:
-        dataset, rows, source = _unseen(loaded, data_dir, Path(temporary))
-        arrays = {name: array[rows] for name, array in dataset.arrays.items()}
-        inputs, out = Path(temporary) / "inputs", Path(temporary) / "out"
-        out.mkdir()
-        loaded.task.export(dataset.request, inputs, arrays)
-        files = sorted(inputs.rglob(loaded.task.predicts_from))
-        found = loaded.task.draw_predictions(loaded.model, loaded.hp, torch.device("cpu"), files, out)
-        return [_encoded(Path(entry["picture"])) for entry in found], source
+        paths, source = sample_predictions(checkpoint, data_dir, Path(temporary))
+        return [_encoded(path) for path in paths], source
 
 
 def _unseen(loaded: Loaded, data_dir: Path | None, temporary: Path) -> tuple[Dataset, Any, str]:

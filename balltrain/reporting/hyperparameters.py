@@ -189,19 +189,19 @@ def _contour(results: Results, pair: tuple[str, str]) -> str:
         ]
     )
     drawn = json.loads(optuna.visualization.plot_contour(study, params=["x", "y"]).to_json())
-    field, *points = drawn["data"]
+    field, points = drawn["data"][:2]  # a third one holds infeasible trials, of which there are none
     colors = ["@0", "@back"] if results.mode == "min" else ["@back", "@0"]
     field |= {"colorscale": [[0, colors[0]], [1, colors[1]]], "reversescale": False, "line": {"width": 0}}
     field |= {"colorbar": {"thickness": 10, "outlinewidth": 0}, "hoverinfo": "skip"}
     dots = {"color": "@ink", "size": 5, "line": {"color": "@back", "width": 1}}
-    points = [trace | {"marker": dots, "hoverinfo": "skip"} for trace in points]
+    points |= {"marker": dots, "hoverinfo": "skip"}
     axes = {}
     for axis, name in (("xaxis", names[0]), ("yaxis", names[1])):
         axes[axis] = {key: drawn["layout"][axis][key] for key in ("type", "range") if key in drawn["layout"][axis]}
         axes[axis] |= titled_axis(name) | {"exponentformat": "power"}
         if axes[axis].get("type") == "category":
             axes[axis].pop("range", None)
-    return figure_html([field, *points], {**axes, "showlegend": False}, height=340)
+    return figure_html([field, points], {**axes, "showlegend": False}, height=340)
 
 
 def _optuna_domain(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[Any], Any]:

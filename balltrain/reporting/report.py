@@ -266,7 +266,7 @@ def _margin(results: Results) -> str:
 def _times(ratio: float) -> str:
     """Two digits, in full: 1.4, 62, 6 200."""
     rounded = float(f"{ratio:.2g}")
-    return f"{rounded:,.0f}".replace(",", " ") if rounded >= 10 else f"{rounded:g}"
+    return f"{rounded:,.0f}".replace(",", "\u202f") if rounded >= 10 else f"{rounded:g}"
 
 
 def set_text(value: Any) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from balltrain.tuning import columns as c
 from balltrain.tuning.journal import tail_journal
 from balltrain.tuning.state import SweepState, Trial
 
@@ -49,12 +50,12 @@ class Mirrors:
     mlflow: str | None = None
     wandb_checkpoint: bool = False
 
-    def build(self, folder: Path) -> list[Mirror]:
+    def build(self, folder: Path, data_dir: Path | None = None) -> list[Mirror]:
         found: list[Mirror] = []
         if self.wandb != "off":
             from balltrain.tracking.wandb import WandbMirror
 
-            found.append(WandbMirror(self.wandb, folder, self.wandb_checkpoint))
+            found.append(WandbMirror(self.wandb, folder, data_dir, self.wandb_checkpoint))
         if self.tensorboard:
             from balltrain.tracking.tensorboard import TensorBoardMirror
 
@@ -135,7 +136,10 @@ class _Feed(threading.Thread):
             self._opened = True
         self._read()
         for number in list(self._pending):
-            self.mirror.update(self._state.trials[number])
+            trial = self._state.trials[number]
+            self.mirror.update(trial)
+            if trial.status in (c.COMPLETED, c.STOPPED, c.FAILED):
+                trial.rows = trial.rows[-1:]  # no mirror asks again: a large sweep is not in memory once a mirror
             del self._pending[number]
             self.progress += 1
         if ending:

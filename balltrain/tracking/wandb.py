@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,8 @@ class WandbMirror:
 
     name = "W&B"
 
-    def __init__(self, mode: str, folder: Path, keep_checkpoint: bool = False):
-        self.mode, self.folder, self.keep_checkpoint = mode, folder, keep_checkpoint
+    def __init__(self, mode: str, folder: Path, data_dir: Path | None = None, keep_checkpoint: bool = False):
+        self.mode, self.folder, self.data_dir, self.keep_checkpoint = mode, folder, data_dir, keep_checkpoint
         self.remedy = f"wandb sync {folder / 'wandb'}/*run-* sends the rest"
         self._sweep: dict[str, Any] = {}
         self._runs: dict[int, Any] = {}
@@ -81,12 +82,12 @@ class WandbMirror:
         self._sweep = state.sweep
         if self.mode == "online" and (reason := unreachable()):
             self._go_offline(reason)
-        for trial in state.trials.values():
-            if trial.status in ENDED:
-                self._ended.add(trial.number)  # by the run of the sweep before, which mirrored it
-            elif self.mode == "offline":  # that run's part of it is written anew, as one with the rest
-                for part in (self.folder / "wandb").glob(f"offline-run-*-{self._id(trial.trial_id)}"):
-                    shutil.rmtree(part)
+        # what the sweep's run before has mirrored: offline, parts are written anew, as one with the rest
+        self._ended = {trial.number for trial in state.trials.values() if trial.status in ENDED}
+        names = [t.trial_id for t in state.trials.values() if t.number not in self._ended]
+        for name in [*names, "best"] if self.mode == "offline" else []:
+            for part in (self.folder / "wandb").glob(f"offline-run-*-{self._id(name)}"):
+                shutil.rmtree(part)
 
     def update(self, trial: Trial) -> None:
         if trial.number in self._ended or not (trial.rows or trial.status in ENDED):
@@ -108,23 +109,39 @@ class WandbMirror:
     def close(self, state: SweepState) -> str | None:
         for number in list(self._runs):
             self._finish(number)
-        if self.keep_checkpoint and state.best is not None and (self.folder / "best").is_dir():
-            self._keep_best(state.best)
+        if state.best is not None and (self.folder / "best").is_dir():
+            self._show_best(state.best)
         if "wandb" in sys.modules:
             sys.modules["wandb"].teardown()  # waits until its service has written what it was given
         return self._trouble
 
-    def _keep_best(self, best: Trial) -> None:
-        """`best/` as an artifact, in a run of its own beside those of the trials."""
+    def _show_best(self, best: Trial) -> None:
+        """A run of its own beside those of the trials: predictions as the task draws them, `best/` as an artifact."""
         import wandb
 
-        run = self._start("best", {**best.config, "trial_id": best.trial_id}, ["best"])
-        metadata = {"trial_id": best.trial_id, "objective": best.objective}
-        artifact = wandb.Artifact(f"{self._sweep['name']}-best", "model", metadata=metadata)
-        artifact.add_dir(str(self.folder / "best"))
-        run.log_artifact(artifact)
-        run.summary["objective"] = best.objective
-        run.finish()
+        with tempfile.TemporaryDirectory(prefix="balltrain-wandb-") as temporary:
+            pictures = self._pictures(Path(temporary))
+            if not pictures and not self.keep_checkpoint:
+                return
+            run = self._start("best", {**best.config, "trial_id": best.trial_id}, ["best"])
+            run.summary["objective"] = best.objective
+            if pictures:
+                run.log({"predictions": [wandb.Image(str(path), caption=path.stem) for path in pictures]})
+            if self.keep_checkpoint:
+                metadata = {"trial_id": best.trial_id, "objective": best.objective}
+                artifact = wandb.Artifact(f"{self._sweep['name']}-best", "model", metadata=metadata)
+                artifact.add_dir(str(self.folder / "best"))
+                run.log_artifact(artifact)
+            run.finish()
+
+    def _pictures(self, folder: Path) -> list[Path]:
+        """None where the task draws none, or its data is not on this machine."""
+        from balltrain.reporting import gallery
+
+        try:
+            return gallery.sample_predictions(self.folder / "best", self.data_dir, folder)[0]
+        except (BalltrainError, OSError):
+            return []
 
     def _start(self, name: str, config: dict[str, Any], tags: list[str]) -> Any:
         os.environ.setdefault("WANDB_SILENT", "true")

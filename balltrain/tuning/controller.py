@@ -65,6 +65,7 @@ class Controller:
         self._waiting: deque[int] = deque()
         self._first_with: dict[str, Trial] = {}  # of each configuration
         self._num_told = 0
+        self._to_repeat: list[Trial] | None = None
         self._failures_in_a_row = 0
         self._replay()
 
@@ -165,9 +166,10 @@ class Controller:
         """
         if not self.plan.confirm or any(t.status in (c.RUNNING, c.INTERRUPTED) for t in self.state.searched):
             return None
-        best = self.state.ranked()[: self.plan.confirm]
+        if self._to_repeat is None:  # once: a search that has ended changes no more
+            self._to_repeat = self.state.ranked()[: self.plan.confirm]
         counts = Counter(trial.confirms for trial in self.state.trials.values())
-        least = min(best, key=lambda trial: counts[trial.number], default=None)
+        least = min(self._to_repeat, key=lambda trial: counts[trial.number], default=None)
         return least if least is not None and counts[least.number] < self.plan.repeats else None
 
     def _confirm(self, repeated: Trial) -> Trial:

@@ -133,7 +133,7 @@ def run_sweep(
             context = TrialContext.of(plan, dataset, folder, placement, remote, data_dir)
             if resources.joins:
                 context = dataclasses.replace(context, versions=cluster.versions(), environment=cluster.environment())
-            files.enter_context(mirrored(folder, mirrors.build(folder)))
+            files.enter_context(mirrored(folder, mirrors.build(folder, data_dir)))
             view = on_start(controller, placement) if on_start else contextlib.nullcontext()
 
             def compact() -> None:  # from the journal: the state belongs to another thread

@@ -47,7 +47,7 @@ def train_once(
         controller = Controller(plan, state, journal, concurrency=1)
         context = TrialContext.of(plan, dataset, folder, placement, data_dir=data_dir)
         view = on_start(controller, placement) if on_start else contextlib.nullcontext()
-        with mirrored(folder, mirrors.build(folder)):
+        with mirrored(folder, mirrors.build(folder, data_dir)):
             with view, interruptible(controller, on_interrupt):
                 _run(controller, context)
             finish_sweep(controller, folder)

@@ -172,7 +172,7 @@ def run(storage: Path, **options: Any) -> Results:
     return load_results(storage, simulation.write(storage).name)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def simulate() -> type[Simulation]:
     return Simulation
 

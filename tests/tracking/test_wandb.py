@@ -1,9 +1,11 @@
 import time
 
 import pytest
+from PIL import Image
 from wandb_files import read_wandb_run
 
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.reporting import gallery
 from balltrain.tracking import wandb as tracking
 from balltrain.tracking.mirrors import Mirrors, mirrored
 
@@ -88,6 +90,28 @@ def test_the_best_checkpoint_is_an_artifact_when_asked_for(written):
     assert set(runs) == {"00000", "00001", "00002", "00003", "best"}
     assert runs["best"]["artifacts"] == {"toy-sweep-best": ["model.safetensors"]}
     assert runs["best"]["group"] == "toy-sweep"
+
+
+def test_the_best_has_pictures_of_its_predictions(written, monkeypatch):
+    def drawn(checkpoint, data_dir, folder):
+        Image.new("RGB", (8, 8)).save(folder / "img_00007.png")
+        return [folder / "img_00007.png"], "Of the validation split."
+
+    monkeypatch.setattr(gallery, "sample_predictions", drawn)
+    sim = written()
+    (sim.folder / "best").mkdir()
+    follow(sim)
+    assert set(runs_of(sim)) == {"00000", "00001", "00002", "00003", "best"}
+    (folder,) = (sim.folder / "wandb").glob("offline-run-*-best")
+    (picture,) = folder.glob("files/media/images/**/*.png")
+    assert Image.open(picture).size == (8, 8)
+
+
+def test_a_task_that_draws_nothing_has_no_such_run(written):
+    sim = written()
+    (sim.folder / "best").mkdir()
+    follow(sim)
+    check(sim)
 
 
 @pytest.fixture(params=["refuses", "hangs", "answers 500"])

@@ -73,6 +73,7 @@ def test_a_sweep_from_proposals_to_parquet_and_wandb(sweep):
     # sweep.json says what was run
     sweep_json = json.loads((result.folder / "sweep.json").read_text())
     assert sweep_json["versions"]["ray"]
+    assert sweep_json["ended_at"] >= sweep_json["created_at"]
     assert sweep_json["data_fingerprint"] == best["data_fingerprint"]
     assert not (result.folder / ".ray").exists()
 
@@ -148,10 +149,6 @@ def test_the_best_are_confirmed_and_the_winner_is_kept(sweep, tmp_path):
     loaded = load_checkpoint(result.folder / "best")
     assert loaded.config["seed"] == trials.loc[objectives.idxmin(), "seed"]
     assert loaded.config["hyperparameters"]["lr"] == trials.loc[winner, "config.lr"]
-
-    more = sweep(trials=5, epochs=3, grace=1, confirm=2, repeats=3, resume=True)  # as after a kill: the rest alone
-    lines = [line for line in read_journal(result.folder) if line["type"] == "start"]
-    assert len(more.state.trials) == len(lines) == 5 + 2 * 3
 
 
 def start_cli(tmp_path, *more, file=TOY_FILE, trials=12, epochs=30):

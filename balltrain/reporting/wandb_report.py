@@ -1,0 +1,117 @@
+"""A sweep's report in W&B, made of its panels over the runs of the sweep's group."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from balltrain.errors import BalltrainError
+from balltrain.reporting.findings import findings
+from balltrain.reporting.hyperparameters import by_importance
+from balltrain.reporting.progress import saving
+from balltrain.reporting.results import Results, duration, short
+from balltrain.reporting.scales import is_choice, is_log, is_log_scale
+from balltrain.tracking.wandb import PROJECT, has_key, unreachable
+from balltrain.tuning import columns as c
+
+if TYPE_CHECKING:
+    import wandb_workspaces.reports.v2 as wr
+
+SPECIFICATION = "wandb_report.json"
+NUM_PARALLEL = 8  # axes that can be told apart
+
+
+def publish(results: Results, folder: Path) -> str:
+    """Save the report in W&B and return its URL; without a key return what is missing.
+
+    Its specification is written to `folder` in any case. Raises BalltrainError where W&B does not take it.
+    """
+    path = folder / SPECIFICATION
+    entity = os.environ.get("WANDB_ENTITY", "")
+    _write(build_report(results, entity), path)
+    if not has_key():
+        return (
+            "W&B has no key, so that no report was made there: `wandb login` or set WANDB_API_KEY, then ask again. "
+            f"Its specification is in {path}"
+        )
+    try:
+        if reason := unreachable():
+            raise ConnectionError(reason)
+        import wandb
+
+        return str(build_report(results, entity or wandb.Api().default_entity or "").save().url)
+    except Exception as error:  # W&B's client raises whatever its server, its network and its own checks do
+        reason = " ".join(str(error).split())[:200]
+        raise BalltrainError(f"W&B did not take the report: {reason}; its specification is in {path}") from error
+
+
+def build_report(results: Results, entity: str) -> wr.Report:
+    """Our summary, curves, importances, parallel coordinates, and the table of the runs."""
+    import wandb_workspaces.reports.v2 as wr
+
+    objective = wr.SummaryMetric("objective")
+    metrics = [name.removeprefix(c.METRIC_PREFIX) for name in results.metrics]
+    curves = [
+        wr.LinePlot(title=name, x="epoch", y=[name], log_y=name.endswith("loss"), max_runs_to_show=100)
+        for name in dict.fromkeys([results.objective_name, c.VAL_LOSS, c.TRAIN_LOSS, *metrics])
+    ]
+    axes = [
+        wr.ParallelCoordinatesPlotColumn(
+            metric=wr.Config(column.removeprefix(c.CONFIG_PREFIX)),
+            log=not is_choice(results, column) and is_log_scale(results, column),
+        )
+        for column in by_importance(results)[:NUM_PARALLEL]
+    ]
+    is_loss = results.mode == "min" and is_log(results.ranked[c.OBJECTIVE])
+    axes.append(wr.ParallelCoordinatesPlotColumn(metric=objective, log=is_loss, inverted=results.mode == "min"))
+    # a run set that names no project is the report's own: one that does is looked up, which takes a key
+    runs = wr.Runset(
+        name=results.name,
+        filters=f"Metric('group') == {results.name!r}",
+        order=[wr.OrderBy(name=objective, ascending=results.mode == "min")],
+    )
+    panels: list[Any] = [
+        *curves,
+        wr.ParameterImportancePlot(with_respect_to="objective"),
+        wr.ParallelCoordinatesPlot(axes),
+    ]
+    return wr.Report(
+        project=os.environ.get("WANDB_PROJECT", PROJECT),
+        entity=entity,
+        title=results.name[:128],
+        description=f"{results.sweep.get('task')}: {results.objective_name}",
+        blocks=[wr.MarkdownBlock(summary(results)), wr.PanelGrid(runsets=[runs], panels=panels)],
+        width="fluid",
+    )
+
+
+def summary(results: Results) -> str:
+    """What the report says in words, as Markdown."""
+    lines = [f"**{len(results.trials)} trials**, {results.num_epochs} epochs in {duration(results.seconds)}."]
+    if results.best is not None:
+        best = results.best
+        lines.append(f"Trial `{best[c.TRIAL_ID]}` has {results.objective_name} **{short(best[c.OBJECTIVE])}**.")
+        config = results.config(best)
+        names = [column.removeprefix(c.CONFIG_PREFIX) for column in results.varied]
+        rows = [f"| {name} | `{json.dumps(config[name])}` |" for name in names]
+        lines.append("\n".join(["| hyperparameter | best |", "|---|---|", *rows]) if rows else "")
+    lines += [saving(results), *(f"- {line}" for line in findings(results))]
+    lines.append(f"Data fingerprint `{results.sweep.get('data_fingerprint')}`, seed {results.sweep.get('seed')}.")
+    return "\n\n".join(line for line in lines if line)
+
+
+def _write(report: Any, path: Path) -> None:
+    model = report._to_model()  # `save` alone makes one publicly, and sends it
+    specification = {
+        "project": report.project,
+        "entity": report.entity,
+        "displayName": report.title,
+        "description": report.description,
+        "spec": json.loads(model.spec.model_dump_json(by_alias=True, exclude_none=True)),
+    }
+    try:
+        path.write_text(json.dumps(specification, indent=1))
+    except OSError as error:
+        raise BalltrainError(f"cannot write {path}: {error.strerror or error}") from error
