@@ -442,11 +442,16 @@ def _live_view(controller: Any, placement: Any) -> Any:
 
 
 def _phase(quiet: bool) -> Any:
-    """Says on the terminal what takes its time before the first trial."""
+    """Says on the terminal what takes its time before the first trial; in a log each once."""
+    said = {""}
 
     def show(phase: str) -> None:
+        what, _, _ = phase.partition(":")  # what follows changes while it is waited for
         if not quiet and sys.stderr.isatty():
             print(f"\r\033[K{phase and phase + ' …'}", end="", file=sys.stderr, flush=True)
+        elif not quiet and what not in said:
+            print(f"{phase} …", file=sys.stderr, flush=True)
+        said.add(what)
 
     return show
 

@@ -10,6 +10,7 @@ time as are named, with the journal on this disk.
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import resource
@@ -70,7 +71,7 @@ def run(folder: Path, trials: int, epochs: int, *cpus: int) -> dict[str, float]:
         )
         seconds, cpu = time.monotonic() - up[0][0], cpu_seconds() - up[0][1]
     reports = [line["time"] for line in read_journal(folder) if line["type"] == "report"]
-    gaps = [after - before for before, after in zip(reports, reports[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(reports)]
     return {"seconds": seconds, "gap": statistics.median(gaps), "cpu_a_report": cpu / len(reports)}
 
 
