@@ -399,7 +399,8 @@ def _fail(message: str, code: int, debug: bool) -> None:
         import traceback
 
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    clear = "\r\033[K" if sys.stderr.isatty() else ""  # a phase that was shown
+    print(f"{clear}error: {message}", file=sys.stderr)
     sys.exit(code)
 
 
