@@ -21,7 +21,7 @@ from balltrain.tuning.placement import place
 from balltrain.tuning.runner import Resources, run_sweep
 from balltrain.tuning.sweep import find_sweep, make_plan, override
 
-TRIALS, EPOCHS = 10, 50
+TRIALS, EPOCHS = 9, 40
 
 
 @pytest.fixture(autouse=True)

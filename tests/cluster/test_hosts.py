@@ -26,7 +26,7 @@ from balltrain.tuning.state import SweepState
 
 REPOSITORY = Path(__file__).parents[2]
 TOOLS = ("sshd", "ssh", "ip", "rsync", "unshare", "nsenter")
-TRIALS, EPOCHS = 12, 120
+TRIALS, EPOCHS = 12, 220
 NETWORK = "10.77.0"
 
 # run as the first process of a host, in its namespaces; $WORK is seen by all hosts
@@ -237,6 +237,12 @@ def test_a_sweep_survives_hosts_cut_off_killed_and_joined(hosts):
     step("a storage that the head alone sees is refused")
     (hosts.work / "built").unlink()
 
+    job = "balltrain sweep tests/toy.py --trials 2 --epochs 1 --name job --wandb off --json"
+    submit_job = "ray job submit --address http://127.0.0.1:8265 --"
+    job = f". ~/balltrain.env; {submit_job} bash -c 'cd {hosts.work}/repository && {job}'"
+    assert '"completed": 2' in hosts.run("head", job).stdout
+    step("a job is submitted through the dashboard, and done")
+
     options = f"--trials {TRIALS} --epochs {EPOCHS} --scheduler none --name chaos --wandb off --json"
     with open(hosts.work / "submit.log", "w") as log:
         submit = subprocess.Popen(
@@ -255,7 +261,12 @@ def test_a_sweep_survives_hosts_cut_off_killed_and_joined(hosts):
 
     wait_until(lambda: reports() > 40, 120, "the sweep reports")
     step(f"the sweep reports, from {', '.join(sorted(report_nodes()))}")
-    hosts.run("laptop", f"ray up -y --no-restart {cluster_file(hosts, ['first', 'second', 'third'])}")
+    config = cluster_file(hosts, ["first", "second", "third"])  # for `ray down`
+    ssh = f"ssh -i {hosts.work}/balltrain -o StrictHostKeyChecking=no root@{hosts.addresses['third']}"
+    hosts.run("laptop", f"{ssh} 'umask 077; cat > .ray/auth_token' < ~/.ray/auth_token")
+    here = f"PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={hosts.work}/repository RAY_AUTH_MODE=token"
+    head = f"{hosts.addresses['head']}:6379"
+    hosts.run("laptop", f"{ssh} 'export {here}; ray start --num-cpus=1 --address={head}'")
     wait_until(lambda: "third" in report_nodes(), 120, "the host that joined trains")
     step("a host has joined, and trains")
     hosts.cut_off("first")
