@@ -270,11 +270,10 @@ def test_a_sweep_survives_hosts_cut_off_killed_and_joined(hosts):
     wait_until(lambda: "third" in report_nodes(), 120, "the host that joined trains")
     step("a host has joined, and trains")
     hosts.cut_off("first")
-    step("a host is cut off")
-    wait_until(lambda: '"cause":"node-lost"' in journal.read_text(), 120, "the lost host is noticed")
-    step("its trial is noticed as lost")
     hosts.kill("second")
-    step("a host is killed")
+    step("a host is cut off, another killed")
+    wait_until(lambda: '"cause":"node-lost"' in journal.read_text(), 120, "the lost host is noticed")
+    step("the trial of the host that was cut off is noticed as lost")
     assert submit.wait(timeout=240) == 0, (hosts.work / "submit.log").read_text()[-3000:]
     step("the sweep has ended")
 
@@ -283,7 +282,8 @@ def test_a_sweep_survives_hosts_cut_off_killed_and_joined(hosts):
     assert {trial.status for trial in trials} == {"completed"}
     assert len(trials) == TRIALS
     assert all([row["epoch"] for row in trial.rows] == list(range(1, EPOCHS + 1)) for trial in trials)
-    assert sum(trial.lost_attempts for trial in trials) >= 2
+    assert sum(trial.lost_attempts for trial in trials) >= 1
+    assert sum(trial.attempts for trial in trials) >= TRIALS + 2
     assert Counter((hosts.work / "built").read_text().split()) == {"head": 1, "first": 1, "second": 1, "third": 1}
     table = pd.read_parquet(hosts.work / "runs" / "chaos" / "trials.parquet")
     assert list(table["status"]) == ["completed"] * TRIALS
