@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -190,6 +191,19 @@ def test_the_token_of_a_ray_of_our_own_is_its_owners_alone(before, tmp_path):
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(file.read_text()) == 64
     assert [path.name for path in file.parent.iterdir()] == ["auth_token"]
+
+
+def test_keys_travel_with_the_trials_and_are_shown_nowhere(monkeypatch, tmp_path):
+    from balltrain.tuning.trial import TrialContext
+
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password 0123456789")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abcdef")
+    passed = c.environment()
+    assert (passed["WANDB_API_KEY"], passed["AWS_SECRET_ACCESS_KEY"]) == ("0123456789", "abcdef")
+    fields = dict.fromkeys(TrialContext.__dataclass_fields__)
+    assert not re.search("0123456789|abcdef", repr(TrialContext(**{**fields, "environment": passed})))
 
 
 def test_gpus_that_an_autoscaler_may_start_are_waited_for_and_more_are_refused(start_cluster, tmp_path, monkeypatch):
