@@ -491,7 +491,8 @@ def _fail(message: str, code: int, debug: bool) -> None:
         import traceback
 
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    clear = "\r\033[K" if sys.stderr.isatty() else ""  # a phase that was shown
+    print(f"{clear}error: {message}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -571,11 +572,16 @@ def _live_view(controller: Any, placement: Any) -> Any:
 
 
 def _phase(quiet: bool) -> Any:
-    """Says on the terminal what takes its time before the first trial."""
+    """Says on the terminal what takes its time before the first trial; in a log each once."""
+    said = {""}
 
     def show(phase: str) -> None:
+        what, _, _ = phase.partition(":")  # what follows changes while it is waited for
         if not quiet and sys.stderr.isatty():
             print(f"\r\033[K{phase and phase + ' …'}", end="", file=sys.stderr, flush=True)
+        elif not quiet and what not in said:
+            print(f"{phase} …", file=sys.stderr, flush=True)
+        said.add(what)
 
     return show
 

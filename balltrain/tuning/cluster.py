@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import platform
 import shutil
@@ -20,12 +21,10 @@ from balltrain.tuning.placement import Node, Placement
 CONNECT_TIMEOUT_S = 5.0
 NODE_TIMEOUT_S = 120.0  # for a node's first process, which imports torch, on a busy machine
 PACKAGES = ("balltrain", "torch", "ray", "numpy")  # that must be the same on all nodes
+BOOTSTRAP_FILE = Path("~/ray_bootstrap_config.yaml")  # where Ray's launcher puts its configuration on a head
+EXAMPLE_NODES = '[{"max_workers": 8, "resources": {"CPU": 4, "GPU": 1}}]'
 # what a trial on another node needs of the environment that the sweep was started in
 PASSED_ON = (
-    "WANDB_API_KEY",
-    "WANDB_BASE_URL",
-    "WANDB_ENTITY",
-    "WANDB_PROJECT",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -144,15 +143,29 @@ def nodes_there() -> list[Node]:
 
 
 def _possible_nodes() -> list[Node]:
-    """What the cluster has when its autoscaler has started all it may; nothing where there is none."""
-    from ray._private.state import state
+    """What the cluster has when its autoscaler has started all it may; nothing where there is none.
 
-    config = state.get_cluster_config()
-    found: list[Node] = []
-    for group in config.node_group_configs if config else ():
-        count = group.max_count if group.max_count > 0 else 1
-        found += [dict(group.resources)] * count
-    return found
+    Ray does not tell. On a head that `ray up` started it is in the launcher's file; elsewhere BALLTRAIN_NODES says
+    it, as cluster/kuberay.yaml does: [{"max_workers": 8, "resources": {"CPU": 4, "GPU": 1}}].
+    """
+    if text := os.environ.get("BALLTRAIN_NODES"):
+        try:
+            return [group["resources"] for group in json.loads(text) for _ in range(group["max_workers"])]
+        except (ValueError, TypeError, KeyError) as error:
+            raise UsageError(f"BALLTRAIN_NODES is {text!r}, but must be a list such as {EXAMPLE_NODES}") from error
+    import yaml
+
+    try:
+        config = yaml.safe_load(BOOTSTRAP_FILE.expanduser().read_text())
+    except (OSError, yaml.YAMLError):
+        return []
+    most = config.get("max_workers", 0)
+    return [
+        node_type["resources"]
+        for name, node_type in config.get("available_node_types", {}).items()
+        for _ in range(1 if name == config.get("head_node_type") else min(most, node_type.get("max_workers", 0)))
+        if node_type.get("resources")
+    ]
 
 
 def _amount(nodes: list[Node]) -> tuple[float, float]:

@@ -1,6 +1,8 @@
 """Sweeps on three nodes of one Ray cluster: nodes on this machine, each with a cache folder of its own."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from balltrain.tuning.placement import place
 from balltrain.tuning.runner import Resources, run_sweep
 from balltrain.tuning.sweep import find_sweep, make_plan, override
 
-TRIALS, EPOCHS = 10, 50
+TRIALS, EPOCHS = 9, 40
 
 
 @pytest.fixture(autouse=True)
@@ -68,18 +70,19 @@ def counting_toy(folder):
     return file
 
 
-def run(file, tmp_path, cluster, resources=None, **options):
+def run(file, tmp_path, cluster, resources=None, on_phase=lambda phase: None, **options):
     sweep, ref = find_sweep(str(file))
     options = {"trials": TRIALS, "epochs": EPOCHS, "scheduler": "none", "searcher": "random", **options}
     plan = make_plan(override(sweep, **options), ref, name="nodes", request=DataRequest())
     resources = resources or Resources(num_gpus=0, cpus_per_trial=1, address=cluster.address)
-    return run_sweep(plan, tmp_path / "nodes", resources, data_dir=None, resume=False)
+    more = {"data_dir": None, "on_phase": on_phase}
+    return run_sweep(plan, tmp_path / "nodes", resources, resume=False, **more)
 
 
-def wait_for_lines(journal, count):
+def wait_until(condition, what):
     deadline = time.monotonic() + 90
-    while not journal.exists() or journal.read_bytes().count(b"\n") < count:
-        assert time.monotonic() < deadline, "the sweep makes no progress"
+    while not condition():
+        assert time.monotonic() < deadline, f"not within 90 s: {what}"
         time.sleep(0.02)
 
 
@@ -90,7 +93,7 @@ def test_a_node_is_lost_another_joins_and_each_builds_its_data_once(start_cluste
 
     with ThreadPoolExecutor() as executor:  # Ray adds nodes in the main thread alone
         running = executor.submit(run, counting_toy(tmp_path), tmp_path, cluster)
-        wait_for_lines(journal, 20)
+        wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 20, "the sweep reports")
         cluster.remove_node(cluster.workers[0])
         cluster.add_node(num_cpus=2, env_vars=cluster.environment(3))
         result = running.result()
@@ -123,10 +126,7 @@ def test_a_storage_that_one_node_does_not_share_is_refused(start_cluster, tmp_pa
     command = ["unshare", "--mount", "bash", "-c", f"mount -t tmpfs none {tmp_path}/runs && exec {start}"]
     node = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
-        while len(cluster.global_state.node_table()) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_until(lambda: len(cluster.global_state.node_table()) == 2, "the node joins")
         with pytest.raises(BalltrainError, match=r"the node .* --storage .*runs.*: use a folder that all nodes see"):
             run(TOY_FILE, tmp_path / "runs", cluster)
         assert list((tmp_path / "runs").iterdir()) == []
@@ -191,6 +191,48 @@ def test_the_token_of_a_ray_of_our_own_is_its_owners_alone(before, tmp_path):
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(file.read_text()) == 64
     assert [path.name for path in file.parent.iterdir()] == ["auth_token"]
+
+
+def test_keys_travel_with_the_trials_and_are_shown_nowhere(monkeypatch, tmp_path):
+    from balltrain.tuning.trial import TrialContext
+
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password 0123456789")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abcdef")
+    passed = c.environment()
+    assert (passed["WANDB_API_KEY"], passed["AWS_SECRET_ACCESS_KEY"]) == ("0123456789", "abcdef")
+    fields = dict.fromkeys(TrialContext.__dataclass_fields__)
+    assert not re.search("0123456789|abcdef", repr(TrialContext(**{**fields, "environment": passed})))
+
+
+def test_gpus_that_an_autoscaler_may_start_are_waited_for_and_more_are_refused(start_cluster, tmp_path, monkeypatch):
+    """The autoscaler is the test: it adds a node when the sweep says for what it waits."""
+    cluster = start_cluster(1)
+    phases = []
+    with pytest.raises(BalltrainError, match="1 GPUs were asked for, but there are 0 GPUs and 1 CPUs"):
+        run(TOY_FILE, tmp_path, cluster, Resources(num_gpus=1, address=cluster.address))
+    types = {
+        "head": {"resources": {"CPU": 1}},
+        "worker": {"resources": {"CPU": 2, "GPU": 1}, "max_workers": 8},
+    }
+    launched = {"max_workers": 2, "head_node_type": "head", "available_node_types": types}
+    (Path(os.environ["HOME"]) / "ray_bootstrap_config.yaml").write_text(json.dumps(launched))
+    with pytest.raises(
+        BalltrainError, match=r"there are 2 GPUs .*--num-gpus 2 \(the autoscaler's maximum, max_workers"
+    ):
+        run(TOY_FILE, tmp_path, cluster, Resources(num_gpus=3, address=cluster.address))
+    with ThreadPoolExecutor() as executor:
+        resources = Resources(num_gpus=2, address=cluster.address)
+        more = {"on_phase": phases.append, "trials": 2, "epochs": 1}
+        running = executor.submit(run, TOY_FILE, tmp_path, cluster, resources, **more)
+        wait_until(lambda: any("waiting" in phase for phase in phases) or running.done(), "the sweep waits")
+        cluster.add_node(num_cpus=2, num_gpus=1)
+        result = running.result()
+    waiting = next(phase for phase in phases if "waiting" in phase)
+    assert waiting.startswith("waiting for a node with 2 CPU and 1 GPU: the cluster has 1 CPU and 0 GPU and may grow")
+    assert result.state.sweep["placement"]["concurrency"] == 2
+    assert [trial.status for trial in result.state.trials.values()] == [columns.COMPLETED] * 2
 
 
 def test_workers_of_a_trial_are_on_one_node_where_they_fit(start_cluster):

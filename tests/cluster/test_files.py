@@ -233,6 +233,9 @@ def test_rays_autoscaler_reads_the_kubernetes_cluster(kind):
     assert head["resources"]["CPU"] == 0
     assert head["resources"]["driver"] == 1000
     assert (worker["resources"]["GPU"], worker["max_workers"]) == (1, 8)
+    (container,) = cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    (nodes,) = [json.loads(entry["value"]) for entry in container["env"] if entry["name"] == "BALLTRAIN_NODES"]
+    assert nodes == [{"max_workers": 8, "resources": {name: worker["resources"][name] for name in ("CPU", "GPU")}}]
     assert cluster["spec"]["authOptions"] == {"mode": "token"}
     assert cluster["spec"]["headGroupSpec"]["serviceType"] == "ClusterIP"
 
