@@ -102,6 +102,8 @@ def _where(results: Results, column: str) -> str:
     if len(values) < len(best) / 2:
         return f"; {len(best) - len(values)} of the best {len(best)} do without it."
     units = unit_values(results, values)
+    if values.nunique() == 1:
+        return f"; the best {len(values)} all have {short(values.iloc[0], 2)}."
     where = f"; the best {len(values)} lie between {short(values.min(), 2)} and {short(values.max(), 2)}"
     limits = bounds(results, column)
     if limits and units.median() > 0.8 and units.max() > 1 - EDGE:

@@ -114,10 +114,10 @@ def state_of(results: Results) -> SweepState:
         for trial_id, rows in epochs.groupby(c.TRIAL_ID)
     }
     for row in results.trials.to_dict("records"):
-        confirms = row.get(c.CONFIRMS)
         trial = Trial(int(row[c.NUMBER]), {}, None, int(row[c.SEED]))
-        trial.confirms = int(confirms) if isinstance(confirms, str) else None
-        trial.status = row[c.STATUS]
+        others = [row.get(column) for column in (c.CONFIRMS, c.SAME_AS)]
+        trial.confirms, trial.same_as = (int(other) if isinstance(other, str) else None for other in others)
+        trial.status, trial.has_checkpoint = row[c.STATUS], isinstance(row[c.CHECKPOINT], str)
         last = {"epoch": int(row[c.EPOCHS]), "objective": None}  # the tables may be of two moments
         trial.rows = curves.get(row[c.TRIAL_ID]) or [last] * bool(row[c.EPOCHS])
         if (objective := plain(row[c.OBJECTIVE])) is not None:

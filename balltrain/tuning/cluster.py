@@ -379,13 +379,4 @@ def check_this_node(theirs: Mapping[str, str], folder: Path, remote: str | None)
 
 def environment() -> dict[str, str]:
     """Settings and keys of this process that trials on other nodes need; never written anywhere."""
-    found = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
-    if "WANDB_API_KEY" not in found:
-        import netrc
-
-        host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("://")[-1].split("/")[0]
-        with contextlib.suppress(OSError, netrc.NetrcParseError):
-            login = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
-            if login:
-                found["WANDB_API_KEY"] = login[2]
-    return found
+    return {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}

@@ -196,12 +196,11 @@ def test_the_token_of_a_ray_of_our_own_is_its_owners_alone(before, tmp_path):
 def test_keys_travel_with_the_trials_and_are_shown_nowhere(monkeypatch, tmp_path):
     from balltrain.tuning.trial import TrialContext
 
-    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password 0123456789")
-    (tmp_path / "netrc").chmod(0o600)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abcdef")
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789")
     passed = c.environment()
-    assert (passed["WANDB_API_KEY"], passed["AWS_SECRET_ACCESS_KEY"]) == ("0123456789", "abcdef")
+    assert passed["AWS_SECRET_ACCESS_KEY"] == "abcdef"
+    assert "WANDB_API_KEY" not in passed  # the sweep's own process talks to W&B
     fields = dict.fromkeys(TrialContext.__dataclass_fields__)
     assert not re.search("0123456789|abcdef", repr(TrialContext(**{**fields, "environment": passed})))
 
