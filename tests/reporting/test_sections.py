@@ -82,6 +82,15 @@ def test_good_values_at_an_edge_ask_for_a_wider_space(large: Results):
     assert re.search(r"the best 10 lie between \S+ and \S+, at the space's upper edge, 0.1: widen it\.", line)
     results = with_objective(large, lambda trials: trials["config.lr"] ** 2)
     assert "at the space's lower edge, 1e-5: widen it." in next(x for x in findings(results) if x.startswith("lr"))
+
+
+def test_one_value_that_all_the_best_share_is_no_range(large: Results):
+    """As of `choice([0, uniform(0.4, 0.8)])`, whose numbers begin at 0.4."""
+    trials = large.trials.copy()
+    trials["config.lr"] = trials["config.lr"].where(trials["number"] % 2 == 0, 0.0)
+    results = with_objective(replace(large, trials=trials), lambda trials: (trials["config.lr"] > 0) + 1e-3)
+    line = next(line for line in findings(results) if line.startswith("lr"))
+    assert line.endswith("; the best 10 all have 0.")
     inside = with_objective(
         large, lambda trials: trials["config.lr"].map(lambda x: abs(len(f"{x:.0e}") and x - 1e-3)) + 1e-6
     )
