@@ -30,8 +30,10 @@ def gallery(results: Results, data_dir: Path | None = None) -> str:
         return section(title, note(f"None: the checkpoint {results.checkpoint} is not on this machine."))
     try:
         pictures, source = _pictures(results.checkpoint, data_dir)
-    except (BalltrainError, OSError) as error:
-        return section(title, note(f"None: {error}"))
+    except BalltrainError as error:
+        return section(title, note(f"None: {error}."))
+    except Exception as error:  # of a user's task, which may do anything: the rest of the report is worth having
+        return section(title, note(f"None: the task fails with {type(error).__name__}: {error}."))
     images = "".join(f'<img alt="prediction" src="data:image/webp;base64,{picture}">' for picture in pictures)
     return section(title, f"<div class=shots>{images}</div>", note(source))
 
@@ -47,6 +49,8 @@ def sample_predictions(checkpoint: Path, data_dir: Path | None, folder: Path) ->
 
     loaded = load_checkpoint(checkpoint)
     dataset, rows, source = _unseen(loaded, data_dir, folder)
+    if len(rows) == 0:
+        raise BalltrainError("the validation split is empty")
     arrays = {name: array[rows] for name, array in dataset.arrays.items()}
     inputs, out = folder / "inputs", folder / "out"
     out.mkdir()
