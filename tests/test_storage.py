@@ -112,12 +112,18 @@ def test_a_sweep_in_s3_is_resumed_by_another_machine(bucket, tmp_path, capsys, m
         assert not exit_.value.code
         return json.loads(capsys.readouterr().out)
 
-    sweep = ("sweep", TOY_FILE, "--name", "s", "--wandb", "off", "--data-dir", str(tmp_path / "data"))
+    secret = "a-secret-that-nobody-else-has"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    sweep = ("sweep", TOY_FILE, "--name", "s", "--wandb", "offline", "--data-dir", str(tmp_path / "data"))
     summary = run(*sweep, "--trials", "3")
     assert (summary["storage"], summary["trials"]) == (bucket, 3)
     found = {key.removeprefix("sweeps/s/") for key in keys(bucket)}
     assert {"sweep.json", "journal.jsonl", "trials.parquet", "epochs.parquet", "best/model.safetensors"} <= found
     assert {f"checkpoints/{n:05d}/state.pt" for n in range(3)} <= found
+
+    files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert any(path.suffix == ".wandb" for path in files)
+    assert not [path for path in files if secret.encode() in path.read_bytes()]
 
     # another machine: nothing in its cache
     shutil.rmtree(tmp_path / "cache")

@@ -66,7 +66,7 @@ class Controller:
         self._first_with: dict[str, Trial] = {}  # of each configuration
         self._num_told = 0
         self._to_repeat: list[Trial] | None = None
-        self._failures_in_a_row = 0
+        self._failed_in_a_row: list[Trial] = []
         self._replay()
 
     @property
@@ -199,13 +199,18 @@ class Controller:
         self.live.discard(trial.number)
         if trial.status == c.INTERRUPTED:
             return
-        failed = trial.status == c.FAILED
         self._tell_of_ended()
-        self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
-        if self._failures_in_a_row >= policy.MAX_FAILURES_IN_A_ROW and self.error is None:
+        self._failed_in_a_row = [*self._failed_in_a_row, trial] if trial.status == c.FAILED else []
+        first = self.state.searched[: policy.MAX_FAILURES]
+        hopeless = None
+        if len(self._failed_in_a_row) >= policy.MAX_FAILURES:
+            hopeless = f"{policy.MAX_FAILURES} trials in a row failed", self._failed_in_a_row[0]
+        elif trial in first and len(first) == policy.MAX_FAILURES and all(t.status == c.FAILED for t in first):
+            hopeless = f"the first {policy.MAX_FAILURES} trials failed", first[0]
+        if hopeless is not None and self.error is None:
+            what, example = hopeless
             self.error = BalltrainError(
-                f"{self._failures_in_a_row} trials in a row failed, the last with: {trial.error}; "
-                "the sweep has stopped and can be resumed"
+                f"{what}, {example.trial_id} with: {example.error}; the sweep has stopped and can be resumed"
             )
 
     def _tell_of_ended(self) -> None:

@@ -7,13 +7,13 @@
 | another exception in the trial, its process killed | retried from its checkpoint, twice at most |
 | its node lost or preempted | retried from its checkpoint, without counting |
 | the disk is full, object storage away for 10 minutes | the sweep stops, and can be resumed; no trial has failed |
-| 5 failures in a row | the sweep stops with the last error, and can be resumed |
+| 5 failures in a row, or of the first 5 trials | the sweep stops with the first error, and can be resumed |
 """
 
 from __future__ import annotations
 
 MAX_RETRIES = 2
-MAX_FAILURES_IN_A_ROW = 5
+MAX_FAILURES = 5  # in a row, or of the first
 
 # causes that a trial's process or Ray gives
 NON_FINITE = "non-finite"

@@ -117,11 +117,22 @@ def test_a_retry_goes_on_after_the_epochs_reported(make_toy_plan, simulate):
 def test_five_failures_in_a_row_end_the_sweep(make_toy_plan, simulate):
     sim = simulate(make_toy_plan(trials=20), concurrency=1)
     while attempt := sim.controller.next_attempt():
-        sim.controller.fail(attempt.number, policy.DETERMINISTIC, "no such file")
+        sim.controller.fail(attempt.number, policy.DETERMINISTIC, f"no such file {attempt.number}")
     assert len(sim.state.trials) == 5
     assert isinstance(sim.controller.error, BalltrainError)
-    assert "no such file" in str(sim.controller.error)
+    assert "5 trials in a row failed, 00000 with: no such file 0" in str(sim.controller.error)
     assert sim.controller.done
+
+
+def test_the_first_five_that_fail_end_the_sweep_whatever_ended_between_them(make_toy_plan, simulate):
+    sim = simulate(make_toy_plan(trials=20, epochs=1), concurrency=6)
+    attempts = [sim.controller.next_attempt() for _ in range(6)]
+    for attempt in attempts[:4]:
+        sim.controller.fail(attempt.number, policy.DETERMINISTIC, "no such file")
+    sim.controller.report(5, sim.row(attempts[5], 1))
+    assert sim.controller.error is None
+    sim.controller.fail(4, policy.DETERMINISTIC, "no such file")
+    assert "the first 5 trials failed, 00000 with: no such file" in str(sim.controller.error)
 
 
 def test_ctrl_c_ends_trials_after_their_epoch_and_resume_finishes_them(make_toy_plan, simulate):

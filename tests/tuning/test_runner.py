@@ -248,6 +248,21 @@ def processes_of_session(session):
     return found
 
 
+def test_the_same_sweep_one_trial_at_a_time_gives_the_same_numbers(make_toy_plan, tmp_path):
+    def run(name):
+        plan = make_toy_plan(trials=23, epochs=2, grace=1, seed=3)
+        resources = Resources(num_gpus=0, cpus_per_trial=len(os.sched_getaffinity(0)))
+        result = run_sweep(plan, tmp_path / name, resources, data_dir=tmp_path / "data", resume=False)
+        return [
+            (trial.config, trial.seed, trial.status, [(r["train_loss"], r["val_loss"]) for r in trial.rows])
+            for trial in result.state.trials.values()
+        ]
+
+    first = run("first")
+    assert len({seed for _, seed, _, _ in first}) == 23
+    assert run("second") == first  # HyperOpt's proposals among them: the last three
+
+
 def test_resume_refuses_what_does_not_compare(sweep):
     sweep(trials=1, epochs=1)
     for options, message in (
