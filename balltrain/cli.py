@@ -6,12 +6,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from balltrain.errors import BalltrainError, UsageError
+from balltrain.errors import EXIT_INTERRUPTED, BalltrainError, UsageError
 from balltrain.storage import Storage
 
 app = typer.Typer(
@@ -22,11 +24,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class _ResultsGroup(TyperGroup):
+    """`results [NAME]` and `results export NAME`: what is no subcommand belongs to the default one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if args[:1] == ["export"] else ["show", *args])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return "" if name == "show" else name, command, rest  # the usage text says `balltrain results`
+
+
 data_app = typer.Typer(help="Build a task's data, or export it in its public format.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+results_app = typer.Typer(cls=_ResultsGroup)
+app.add_typer(
+    results_app, name="results", help="Show a sweep's best trials, or list the sweeps; also while they run."
+)
 
 EXIT_SOME_FAILED = 3
-EXIT_INTERRUPTED = 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 Source = Annotated[Path | None, typer.Option(help="Real data in the task's public format.")]
@@ -37,6 +55,11 @@ StorageUri = Annotated[
     typer.Option("--storage", envvar="BALLTRAIN_STORAGE", help="Folder or URI (s3://bucket/prefix) of the sweeps."),
 ]
 Wandb = Annotated[str, typer.Option(help="auto (online with a key, else offline), online, offline or off.")]
+WandbCheckpoint = Annotated[bool, typer.Option("--wandb-checkpoint", help="And the best checkpoint as an artifact.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write event files, under <storage>/<name>.")]
+Mlflow = Annotated[
+    str | None, typer.Option(metavar="URI", help="Log to MLflow: http://host:5000, sqlite:///mlflow.db.")
+]
 Seed = Annotated[int, typer.Option(help="Of the data, its splits, and every trial's initialisation.", min=0)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter. Repeatable.")]
 NumGpus = Annotated[int | None, typer.Option(help="GPUs to use [default: all there are].")]
@@ -136,12 +159,14 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/TASK-TIME].")] = None,
     resume: Resume = False,
     wandb: Wandb = "auto",
+    wandb_checkpoint: WandbCheckpoint = False,
+    tensorboard: TensorBoard = False,
+    mlflow: Mlflow = None,
     json_: Json = False,
 ) -> None:
     """Train one model, with the best known hyperparameters unless told otherwise."""
     from balltrain.reporting.epochs import epoch_lines
     from balltrain.tasks import task_ref
-    from balltrain.tracking.wandb import resolve_mode
     from balltrain.tuning.runner import Resources, run_sweep
     from balltrain.tuning.single import train_once
     from balltrain.tuning.sweep import Sweep, make_plan
@@ -161,19 +186,21 @@ def train(
     }
     sweep = Sweep(task, {}, hyperparameters=_settings(set_), **budget)
     plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
-    mode = resolve_mode(wandb)
+    how_to_go_on = _how_to_go_on("--out", str(folder))
+    mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
     common: dict[str, Any] = {
         "data_dir": data_dir,
-        "wandb_mode": mode,
+        "mirrors": mirrors,
         "resume": resume,
         "on_start": None if json_ else epoch_lines,
         "on_phase": _phase(json_),
+        "on_interrupt": _on_interrupt(how_to_go_on),
     }
     if workers == 1:
         result = train_once(plan, folder, num_gpus=num_gpus, **common)
     else:
         result = run_sweep(plan, folder, Resources(num_gpus=num_gpus, workers_per_trial=workers), **common)
-    _end(result, json_)
+    _end(result, json_, how_to_go_on)
 
 
 @app.command()
@@ -193,6 +220,9 @@ def sweep(
     scheduler: Annotated[str | None, typer.Option(help="asha or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs before ASHA may stop a trial.")] = None,
     reduction_factor: Annotated[float | None, typer.Option(help="ASHA keeps one in so many at a rung.")] = None,
+    confirm: Annotated[int | None, typer.Option(help="Train the best K again at the end, with new seeds.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="New seeds for each of them [default: 5].")] = None,
+    keep_checkpoints: Annotated[int | None, typer.Option(help="Of the best trials that ended [default: 5].")] = None,
     name: Annotated[str | None, typer.Option(help="[default: TASK-TIME]")] = None,
     storage: StorageUri = "runs",
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: the sweep's].", min=0)] = None,
@@ -201,12 +231,16 @@ def sweep(
     data_dir: DataDir = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray, or auto.")] = None,
     wandb: Wandb = "auto",
+    wandb_checkpoint: WandbCheckpoint = False,
+    tensorboard: TensorBoard = False,
+    mlflow: Mlflow = None,
     resume: Resume = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, time a few batches, show the plan, run no trial.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
-    from balltrain.tracking.wandb import resolve_mode
     from balltrain.tuning.runner import Resources, run_sweep
     from balltrain.tuning.sweep import find_sweep, make_plan, override
 
@@ -220,57 +254,111 @@ def sweep(
         grace=grace,
         reduction_factor=reduction_factor,
         seed=seed,
+        confirm=confirm,
+        repeats=repeats,
+        keep_checkpoints=keep_checkpoints,
         hyperparameters={**found.hyperparameters, **_settings(set_)},
     )
+    if repeats is not None and not found.confirm:
+        raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
     if resume and name is None:
         raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
     name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    how_to_go_on = _how_to_go_on("--name", name)
     place = Storage(storage)
     plan = make_plan(found, ref, name=name, request=_request(source, size, found.seed))
+    mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
+    resources = Resources(
+        num_gpus,
+        gpus_per_trial,
+        workers_per_trial,
+        cpus_per_trial,
+        address or os.environ.get("RAY_ADDRESS"),
+        gpu_type,
+    )
     if dry_run:
-        _show_plan(plan, place.root / name, json_)
+        from balltrain.reporting.terminal import print_forecast
+        from balltrain.tuning.preflight import forecast_sweep
+
+        forecast = forecast_sweep(
+            plan, place.root / name, resources, data_dir=data_dir, wandb_mode=mirrors.wandb, on_phase=_phase(json_)
+        )
+        _print_json(forecast) if json_ else print_forecast(forecast, _stdout())
         return
     folder = place.open(name)
-    mode = resolve_mode(wandb)
     result = run_sweep(
         plan,
         folder,
-        Resources(
-            num_gpus,
-            gpus_per_trial,
-            workers_per_trial,
-            cpus_per_trial,
-            address or os.environ.get("RAY_ADDRESS"),
-            gpu_type,
-        ),
+        resources,
         data_dir=data_dir,
-        wandb_mode=mode,
+        mirrors=mirrors,
         resume=resume,
         storage=place,
         on_start=None if json_ else _live_view,
         on_phase=_phase(json_),
+        on_interrupt=_on_interrupt(how_to_go_on),
     )
-    _end(result, json_, storage)
+    _end(result, json_, how_to_go_on, storage)
+
+
+@results_app.command("show", hidden=True, epilog="balltrain results export NAME --optuna URL: as an Optuna study.")
+def results(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="None lists, several compare.")
+    ] = None,
+    storage: StorageUri = "runs",
+    top: Annotated[int, typer.Option(help="Trials to show.", min=1)] = 10,
+    where: Annotated[str | None, typer.Option(help="Only these: SQL, such as 'config.lr < 1e-3'.")] = None,
+    sort: Annotated[str | None, typer.Option(help="Another order: SQL, such as 'seconds desc'.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write all rows there, failures too.")] = None,
+    json_: Json = False,
+) -> None:
+    """Show a sweep's best trials, compare several sweeps, or list them; also while they run."""
+    from balltrain.reporting import query, terminal
+    from balltrain.reporting import results as r
+    from balltrain.reporting.compare import compare
+
+    place = Storage(storage)
+    if len(names or []) != 1 and (where, sort, csv) != (None, None, None):
+        raise UsageError("--where, --sort and --csv are for one sweep: balltrain results NAME")
+    if not names:
+        sweeps = r.list_sweeps(place.fetch_list())
+        _print_json({"sweeps": sweeps}) if json_ else terminal.print_sweeps(sweeps, _stdout())
+        return
+    several = [_load_results(place, name) for name in names]
+    if len(several) > 1:
+        _print_json(compare(several)) if json_ else terminal.print_comparison(several, _stdout())
+        return
+    found = query.select(several[0], where, sort)
+    if csv is not None:
+        query.write_csv(found, csv)
+    _print_json(r.results_json(found, top)) if json_ else terminal.print_results(found, _stdout(), top)
+
+
+@results_app.command("export")
+def results_export(
+    name: str,
+    optuna: Annotated[str, typer.Option(help="Optuna's storage: sqlite:///study.db, for `optuna-dashboard`.")],
+    storage: StorageUri = "runs",
+) -> None:
+    """Write a sweep as an Optuna study of its name; a study of an earlier export is replaced."""
+    from balltrain.reporting.optuna_study import export_study
+
+    count = export_study(_load_results(Storage(storage), name), optuna)
+    print(f"{count} trials in {optuna}, study {name}: optuna-dashboard {optuna}")
 
 
 @app.command()
-def results(
-    name: Annotated[str | None, typer.Argument(help="A sweep's name; without one the sweeps are listed.")] = None,
-    storage: StorageUri = "runs",
-    top: Annotated[int, typer.Option(help="Trials to show.", min=1)] = 10,
-    json_: Json = False,
-) -> None:
-    """Show a sweep's best trials, or list the sweeps; also while they run."""
-    from balltrain.reporting import results as r
-    from balltrain.reporting.terminal import print_results, print_sweeps
+def watch(name: str, storage: StorageUri = "runs") -> None:
+    """Watch a sweep that runs elsewhere, from its storage; ends when the sweep has ended."""
+    from balltrain.reporting.terminal import print_results
+    from balltrain.reporting.watch import watch as watch_sweep
 
-    place = Storage(storage)
-    if name is None:
-        sweeps = r.list_sweeps(place.fetch_list())
-        _print_json({"sweeps": sweeps}) if json_ else print_sweeps(sweeps, _stdout())
-        return
-    found = r.load_results(place.root, place.open(name).name if place.remote else name)
-    _print_json(r.results_json(found, top)) if json_ else print_results(found, _stdout(), top)
+    try:
+        found = watch_sweep(Storage(storage), name, _stdout())
+    except KeyboardInterrupt:
+        return  # of the sweep nothing ends
+    print_results(found, _stdout())
 
 
 @app.command()
@@ -343,16 +431,14 @@ def report(
     name: str,
     storage: StorageUri = "runs",
     out: Annotated[Path | None, typer.Option(help="[default: STORAGE/NAME/report.html]")] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Draw a sweep's results as one HTML file."""
     from balltrain.reporting.report import write_report
-    from balltrain.reporting.results import load_results
 
     place = Storage(storage)
-    if place.remote is not None:
-        place.open(name)
-    found = load_results(place.root, name)
-    written = write_report(found, out or found.folder / "report.html")
+    found = _load_results(place, name)
+    written = write_report(found, out or found.folder / "report.html", data_dir)
     if place.remote is not None and out is None:
         place.remote.push_file(written, f"{name}/{written.name}")
     print(written)
@@ -380,6 +466,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    _typed[:] = arguments
     try:
         code = app(arguments, standalone_mode=False, prog_name="balltrain")
     except BalltrainError as error:
@@ -404,7 +491,7 @@ def _fail(message: str, code: int, debug: bool) -> None:
     sys.exit(code)
 
 
-def _end(result: Any, json_: bool, storage: str | None = None) -> None:
+def _end(result: Any, json_: bool, how_to_go_on: str, storage: str | None = None) -> None:
     """What is said when a sweep or a training ended, and its exit code."""
     from balltrain.reporting import results as r
     from balltrain.reporting.terminal import print_results
@@ -423,17 +510,54 @@ def _end(result: Any, json_: bool, storage: str | None = None) -> None:
         print_results(found, _stdout())
         print(f"balltrain report {result.folder.name} --storage {storage or result.folder.parent}")
     if result.interrupted:
-        print(f"interrupted: to go on, {_resume_command()}", file=sys.stderr)
+        print(f"interrupted; {how_to_go_on}", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED)
     if summary["failed"]:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _resume_command() -> str:
+def _mirrors(wandb: str, wandb_checkpoint: bool, tensorboard: bool, mlflow: str | None) -> Any:
+    """What numbers are copied to, checked before anything runs."""
+    from balltrain.tracking.mirrors import Mirrors
+    from balltrain.tracking.mlflow import check_mlflow
+    from balltrain.tracking.wandb import resolve_mode
+
+    mode = resolve_mode(wandb)
+    if wandb_checkpoint and mode == "off":
+        raise UsageError("--wandb-checkpoint needs W&B, which --wandb off turns off")
+    if mlflow is not None and (warning := check_mlflow(mlflow)):
+        print(warning, file=sys.stderr)
+    return Mirrors(mode, tensorboard, mlflow, wandb_checkpoint)
+
+
+def _load_results(place: Storage, name: str) -> Any:
+    """Of a sweep on this machine, or fetched from object storage."""
+    from balltrain.reporting import results as r
+
+    if place.remote is not None and not (place.open(name) / r.SWEEP_FILE).is_file():
+        place.fetch_list()  # for the names of those that are there
+    return r.load_results(place.root, name)
+
+
+_typed: list[str] = []  # the arguments of this run, for the command that goes on with it
+
+
+def _how_to_go_on(option: str, value: str) -> str:
+    """The command that resumes; `option` names the run, and is added where it was not typed."""
     import shlex
 
-    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    return f"balltrain {shlex.join([*arguments, '--resume'])}"
+    arguments = [argument for argument in _typed if argument != "--resume"]
+    if not any(argument.split("=")[0] == option for argument in arguments):
+        arguments += [option, value]
+    return f"to go on: balltrain {shlex.join([*arguments, '--resume'])}"
+
+
+def _on_interrupt(how_to_go_on: str) -> Callable[[], None]:
+    def say() -> None:
+        print("ending after the epochs that run; Ctrl-C again ends at once", file=sys.stderr)
+        print(how_to_go_on, file=sys.stderr, flush=True)
+
+    return say
 
 
 def _live_view(controller: Any, placement: Any) -> Any:
@@ -455,22 +579,6 @@ def _phase(quiet: bool) -> Any:
         said.add(what)
 
     return show
-
-
-def _show_plan(plan: Any, folder: Path, json_: bool) -> None:
-    """The resolved sweep, and the first configurations that its searcher proposes."""
-    from balltrain.tuning.searchers import build_searcher
-
-    searcher = build_searcher(plan.searcher, plan.space, plan.task.mode, plan.seed)
-    numbers = range(min(3, plan.trials))
-    examples = [plan.configure(plan.space.decode(searcher.suggest(number))) for number in numbers]
-    summary = {**plan.to_json(), "storage": str(folder), "examples": examples}
-    if json_:
-        _print_json(summary)
-        return
-    from rich.pretty import Pretty
-
-    _stdout().print(Pretty(summary, max_string=200))
 
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:

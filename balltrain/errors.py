@@ -1,5 +1,7 @@
 """The errors a user can cause. The command line shows them as one `error: …` line."""
 
+EXIT_INTERRUPTED = 130  # as a shell has it for Ctrl-C
+
 
 class BalltrainError(Exception):
     """Something is wrong in a way the user can mend. The message says what and how; exit code 1."""

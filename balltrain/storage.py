@@ -49,9 +49,25 @@ class Storage:
         """The folder with what a list of sweeps shows."""
         if self.remote is not None:
             for name in self.remote.folders():
-                for file in ("sweep.json", "trials.parquet"):
-                    self.remote.pull_file(self.root / name / file, f"{name}/{file}")
+                self._fetch(name, "sweep.json", "trials.parquet")
         return self.root
+
+    def fetch_tables(self, name: str) -> Path:
+        """The folder of a sweep with its tables and sweep.json, as they are by now."""
+        self._fetch(name, "sweep.json", "trials.parquet", "epochs.parquet")
+        return self.root / name
+
+    def modified_at(self, name: str, file: str) -> float | None:
+        """When a file of a sweep was last written, in seconds since 1970."""
+        if self.remote is not None:
+            return self.remote.modified_at(f"{name}/{file}")
+        path = self.root / name / file
+        return path.stat().st_mtime if path.exists() else None
+
+    def _fetch(self, name: str, *files: str) -> None:
+        if self.remote is not None:
+            for file in files:
+                self.remote.pull_file(self.root / name / file, f"{name}/{file}")
 
     def uri_of(self, name: str) -> str | None:
         """The URI of a sweep in object storage; None where it is a plain folder."""
@@ -109,9 +125,9 @@ class Remote:
             with self._fs.open_output_stream(f"{self._base}/{relative}") as stream:
                 stream.write(content)
 
-    def remove(self, relative: str) -> None:
-        """Delete what is under `relative`, where it is there."""
-        with self._named("write to"), contextlib.suppress(FileNotFoundError):
+    def delete(self, relative: str) -> None:
+        """Delete all under `relative`, if there is anything."""
+        with self._named("delete from"), contextlib.suppress(FileNotFoundError):
             self._fs.delete_dir(f"{self._base}/{relative}")
 
     def pull_file(self, local: Path, relative: str) -> None:
@@ -126,6 +142,11 @@ class Remote:
         temporary = local.with_name(f".{local.name}.fetched")
         temporary.write_bytes(content)
         temporary.replace(local)
+
+    def modified_at(self, relative: str) -> float | None:
+        with self._named("read"):
+            nanoseconds = self._fs.get_file_info(f"{self._base}/{relative}").mtime_ns
+        return None if nanoseconds is None else nanoseconds / 1e9
 
     def pull(self, folder: Path, relative: str, skip: tuple[str, ...] = ()) -> None:
         """Fetch all files under `relative`, but for a journal that is shorter there than here."""

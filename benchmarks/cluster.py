@@ -65,7 +65,6 @@ def run(folder: Path, trials: int, epochs: int, *cpus: int) -> dict[str, float]:
             folder,
             resources,
             data_dir=None,
-            wandb_mode="off",
             resume=False,
             on_phase=on_phase,
         )

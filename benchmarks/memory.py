@@ -73,7 +73,7 @@ def trial_mib(folder: Path, images: int) -> float:
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
-    run_sweep(plan, folder, Resources(num_gpus=0), data_dir=folder / "data", wandb_mode="off", resume=False)
+    run_sweep(plan, folder, Resources(num_gpus=0), data_dir=folder / "data", resume=False)
     stop.set()
     thread.join()
     return peak[0]

@@ -35,7 +35,6 @@ def balltrain_seconds(trials: int, folder: Path) -> float:
         folder,
         Resources(num_gpus=0),
         data_dir=folder / "data",
-        wandb_mode="off",
         resume=False,
         on_phase=on_phase,
     )

@@ -75,7 +75,7 @@ def sweep_of_two(folder: Path, count: int, batch_size: int, epochs: int) -> floa
     sweep = Sweep("detect", {}, hyperparameters={**REFERENCE, "batch_size": batch_size}, **budget)
     plan = make_plan(sweep, ref, name="throughput", request=DataRequest(size=count))
     resources = Resources(num_gpus=0, cpus_per_trial=1)
-    result = run_sweep(plan, folder, resources, data_dir=folder / "data", wandb_mode="off", resume=False)
+    result = run_sweep(plan, folder, resources, data_dir=folder / "data", resume=False)
     trials = result.state.trials.values()
     dataset = load_data(ref, plan.task, plan.request, folder / "data")
     images = sum(trial.epochs for trial in trials) * len(dataset.splits["train"])

@@ -1,9 +1,8 @@
 """The original project's search for its forecaster: 100 trials of up to 90 epochs, batch sizes of 16 to 64.
 
-Source: BallDetectionAndForecasting (P.-E. Sotir, 2019), docs/rapport.md, which gives two versions of the space:
-the one with batch sizes of 32 to
-128 is sweeps/forecast_reference_wide.py. Its best: lr 9.89e-5, weight decay 2.02e-4,
-batch size 16, tanh, dropout 0.45, widths 512-256-128-128; they are the defaults of `model="reference"`.
+Source: BallDetectionAndForecasting (P.-E. Sotir, 2019), docs/rapport.md, which gives two versions of the space: the
+one with batch sizes of 32 to 128 is sweeps/forecast_reference_wide.py. Its best (lr 9.89e-5, weight decay 2.02e-4,
+batch size 16, tanh, dropout 0.45, widths 512-256-128-128) are the defaults of `model="reference"`.
 
     balltrain sweep forecast_reference --source mini_balls_seq.tgz
 """
@@ -33,7 +32,7 @@ sweep = Sweep(
     },
     trials=100,
     epochs=90,
-    hyperparameters={"model": "reference"},
+    hyperparameters={"model": "reference", "step_size": 60},  # down once, after two thirds of the epochs
 )
 
 if __name__ == "__main__":

@@ -1,9 +1,6 @@
-"""The original project's search for its forecaster, with its larger batch sizes.
+"""The original project's search for its forecaster, with its larger batch sizes, 32 to 128.
 
-Source: BallDetectionAndForecasting (P.-E. Sotir, 2019), docs/rapport.md, which gives two versions of the space:
-the one with batch sizes of 16 to 64 is
-sweeps/forecast_reference.py. Its best: lr 9.89e-5, weight decay 2.02e-4,
-batch size 16, tanh, dropout 0.45, widths 512-256-128-128; they are the defaults of `model="reference"`.
+Source, and what else the space holds: sweeps/forecast_reference.py.
 
     balltrain sweep forecast_reference_wide --source mini_balls_seq.tgz
 """

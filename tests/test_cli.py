@@ -244,17 +244,23 @@ def test_a_sweep_with_failed_trials_exits_3(cli, tmp_path):
 
 
 def test_a_dry_run_checks_and_writes_nothing(cli, tmp_path):
-    code, out, _ = cli("sweep", "detect", "--dry-run", "--json", "--trials", 5)
+    options = ("--dry-run", "--trials", 5, "--epochs", 9, "--num-gpus", 0, "--data-dir", tmp_path / "data")
+    code, out, _ = cli("sweep", TOY_FILE, "--json", *options)
     plan = json.loads(out)
     assert (code, plan["trials"], len(plan["examples"])) == (0, 5, 3)
-    assert list(tmp_path.iterdir()) == []
+    code, out, err = cli("sweep", TOY_FILE, *options)
+    assert code == 0, err
+    for text in ("5 configurations of at most 9 epochs", "asha: 5 reach epoch 1", "checkpoints of", "lr"):
+        assert text in " ".join(out.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_a_sweep_file_runs_as_a_script(tmp_path):
     file = Path(__file__).parents[1] / "sweeps" / "detect.py"
     done = subprocess.run(
-        [sys.executable, str(file), "--dry-run", "--json"], capture_output=True, text=True, cwd=tmp_path, check=True
-    )
+        [sys.executable, str(file), "--dry-run", "--json", "--size", "300", "--num-gpus", "0", "--data-dir", "data"],
+        capture_output=True, text=True, cwd=tmp_path, check=True,
+    )  # fmt: skip
     assert json.loads(done.stdout)["task"] == "detect"
 
 
@@ -277,6 +283,8 @@ USAGE = [
     (("sweep", "detect", "--trials", "0"), ["trials is 0"]),
     (("sweep", "detect", "--searcher", "grid"), ["unknown searcher 'grid'", "hyperopt, sobol, random"]),
     (("sweep", "detect", "--scheduler", "pbt"), ["unknown scheduler 'pbt'", "asha, none"]),
+    (("sweep", "detect", "--repeats", "3"), ["--repeats needs --confirm"]),
+    (("sweep", "detect", "--confirm", "2", "--repeats", "1"), ["repeats is 1", "at least 2"]),
     (("sweep", "detect", "--grace", "91"), ["grace period is 91"]),
     (("sweep", "detect", "--reduction-factor", "1"), ["reduction factor is 1"]),
     (("sweep", "detect", "--name", "a/b"), ["'a/b' cannot be a folder's name"]),

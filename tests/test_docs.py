@@ -51,6 +51,8 @@ def test_links_between_documents_lead_somewhere():
 
 def test_the_readme_names_every_command():
     readme = (REPOSITORY / "README.md").read_text()
-    commands = "tasks, data build, data export, train, sweep, results, evaluate, predict, report, doctor"
-    for command in commands.split(", "):
+    commands = (
+        "tasks, data build, data export, train, sweep, results, results export, watch, evaluate, predict, report"
+    )
+    for command in [*commands.split(", "), "doctor"]:
         assert f"balltrain {command}" in readme, command

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from balltrain.background import every
 from balltrain.reporting.results import duration, short
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from balltrain.tuning.controller import Controller
     from balltrain.tuning.placement import Placement
-    from balltrain.tuning.state import Trial
+    from balltrain.tuning.state import SweepState, Trial
 
 REFRESH_S = 0.25
 RATE_WINDOW_S = 30.0
@@ -54,14 +54,32 @@ def live_view(controller: Controller, placement: Placement, console: Console | N
         yield
 
 
+class Shown(Protocol):
+    """What the panel shows: a controller, or what the tables tell of one elsewhere."""
+
+    plan: Any
+    state: SweepState
+    live: set[int]
+    concurrency: int
+    interrupted: bool
+
+
 class View:
     """Makes the panel, and remembers what its rates need."""
 
-    def __init__(self, controller: Controller, placement: Placement, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        controller: Shown,
+        placement: Any,
+        clock: Callable[[], float] = time.monotonic,
+        started: float | None = None,
+    ):
+        """`started`, by the clock, is when the first trial was; unless given, now."""
         self.controller, self.placement, self._clock = controller, placement, clock
-        self._started = clock()
-        trials = list(controller.state.trials.values())
-        self._ended_before = _num_ended(trials)  # by the run of the sweep that this one resumes
+        self._started = clock() if started is None else started
+        # what the run of the sweep before has done, that this one resumes
+        trials = list(controller.state.trials.values()) if started is None else []
+        self._ended_before = _num_ended(trials)
         self._samples = deque([(self._started, _num_epochs(trials))])
 
     def render(self, width: int, height: int) -> RenderableType:
@@ -89,7 +107,7 @@ class View:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        total, ended = self.controller.plan.trials, _num_ended(trials)
+        total, ended = self.controller.plan.num_trials, _num_ended(trials)
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(ratio=1)
         table.add_column(no_wrap=True)
@@ -132,7 +150,7 @@ class View:
     def _seconds_left(self, trials: list[Trial], now: float) -> float | None:
         """From the trials ended per second; None before one has ended for each that runs at a time."""
         ended = _num_ended(trials)
-        by_this_run, more = ended - self._ended_before, self.controller.plan.trials - ended
+        by_this_run, more = ended - self._ended_before, self.controller.plan.num_trials - ended
         if self.controller.interrupted or by_this_run < max(2, self.controller.concurrency):
             return None
         return more * (now - self._started) / by_this_run

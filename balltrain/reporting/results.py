@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
@@ -12,23 +13,39 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError
 from balltrain.tuning import columns as c
+from balltrain.tuning.confirmation import Confirmed, confirmations
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from balltrain.reporting.importance import Importance
 
 SWEEP_FILE = "sweep.json"
+LANE_OVERLAP_S = 0.5  # that a trial's start may seem to lie before the end of the one before it
 
 
 @dataclass(frozen=True)
 class Results:
-    """A sweep's tables. Integer columns are nullable, columns of `trials` in `json_columns` hold JSON text."""
+    """A sweep's tables. Integer columns are nullable, columns of `trials` in `json_columns` hold JSON text.
+
+    `where` is the condition that `trials` were chosen by, where they are not all; `sort` the order they have been
+    put into, where it is not that of the journal.
+    """
 
     folder: Path
     sweep: dict[str, Any]
     trials: pd.DataFrame
-    epochs: pd.DataFrame
     json_columns: frozenset[str]
+    where: str | None = None
+    sort: str | None = None
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """Read when first asked for: most of a large sweep's rows are here."""
+        epochs = _data_frame(_read_table(self.folder / c.EPOCHS_FILE))
+        return epochs if self.where is None else epochs[epochs[c.TRIAL_ID].isin(self.trials[c.TRIAL_ID])]
 
     @property
     def name(self) -> str:
@@ -49,14 +66,58 @@ class Results:
         return self.objective_name if plain else c.METRIC_PREFIX + self.objective_name
 
     @cached_property
+    def searched(self) -> pd.DataFrame:
+        """What the search trained: without those that were not trained again, and those that confirm."""
+        return self.trials[self.confirms.isna() & self.same_as.isna()]
+
+    @cached_property
     def ranked(self) -> pd.DataFrame:
-        """Trials that did not fail and have an objective, the best first."""
-        valid = self.trials[(self.trials[c.STATUS] != c.FAILED) & self.trials[c.OBJECTIVE].notna()]
-        return valid.sort_values(c.OBJECTIVE, ascending=self.mode == "min", kind="stable")
+        """Trials that the search trained, did not fail and have an objective, the best first."""
+        return self._ranked(self.searched)
+
+    @property
+    def listed(self) -> pd.DataFrame:
+        """The trials of `ranked`, in the order that was asked for."""
+        if self.sort is None:
+            return self.ranked
+        return self.trials[self.trials[c.TRIAL_ID].isin(self.ranked[c.TRIAL_ID])]
 
     @cached_property
     def best(self) -> pd.Series | None:
-        return self.ranked.iloc[0] if len(self.ranked) else None
+        """The first of `ranked`; once there is a confirmed winner, its best training."""
+        among = self.ranked
+        _, winner = self.confirmed
+        if winner is not None:
+            is_winner = (self.trials[c.TRIAL_ID] == winner.trial_id) | (self.confirms == winner.trial_id)
+            among = self._ranked(self.trials[is_winner & self.trials[c.CHECKPOINT].notna()])
+        return among.iloc[0] if len(among) else None
+
+    @property
+    def confirms(self) -> pd.Series:
+        """By row of `trials`, the trial_id that it repeats; missing for those of the search."""
+        return self._trial_ids(c.CONFIRMS)
+
+    @property
+    def same_as(self) -> pd.Series:
+        """By row of `trials`, the trial_id of the one with its configuration; missing for those that were trained."""
+        return self._trial_ids(c.SAME_AS)
+
+    def _trial_ids(self, column: str) -> pd.Series:
+        import pandas as pd
+
+        there = self.trials.get(column)  # not in the tables of the first version
+        return pd.Series(None, self.trials.index, dtype=object) if there is None else there
+
+    @cached_property
+    def confirmed(self) -> tuple[list[Confirmed], Confirmed | None]:
+        """What was trained again with new seeds, the best mean first, and the winner, if all of it has ended."""
+        again = self.trials[self.confirms.notna()]
+        rows = zip(self.confirms[again.index], again[c.STATUS], map(plain, again[c.OBJECTIVE]), strict=True)
+        return confirmations(rows, self.sweep.get("repeats") or 0, self.mode)
+
+    def _ranked(self, trials: pd.DataFrame) -> pd.DataFrame:
+        valid = trials[(trials[c.STATUS] != c.FAILED) & trials[c.OBJECTIVE].notna()]
+        return valid.sort_values(c.OBJECTIVE, ascending=self.mode == "min", kind="stable")
 
     @cached_property
     def failed(self) -> pd.DataFrame:
@@ -101,6 +162,73 @@ class Results:
         return sorted(found, key=lambda entry: sign * entry[self.objective_name]["mean"])
 
     @cached_property
+    def progress(self) -> pd.DataFrame:
+        """The search's rows of `epochs` in the order they were trained, with `seconds_since_start`, `trained` (epochs
+        by all trials until then) and `best` (objective so far, of trials that did not fail).
+        """
+        import pandas as pd
+
+        rows = self.epochs.merge(self.searched[[c.TRIAL_ID, c.STARTED_AT, c.STATUS]], on=c.TRIAL_ID)
+        rows = rows[rows[c.STARTED_AT].notna()]
+        ran = pd.to_timedelta(rows.groupby(c.TRIAL_ID)[c.SECONDS].cumsum(), unit="s")
+        since = (rows[c.STARTED_AT] + ran - rows[c.STARTED_AT].min()).dt.total_seconds()
+        rows = rows.assign(seconds_since_start=since).sort_values("seconds_since_start", kind="stable")
+        rows = rows.assign(trained=range(1, len(rows) + 1))
+        values = rows[self.objective_column].where(rows[c.TRIAL_ID].isin(self.ranked[c.TRIAL_ID]))
+        best = values.cummin() if self.mode == "min" else values.cummax()
+        return rows.assign(best=best.ffill())
+
+    @cached_property
+    def spans(self) -> pd.DataFrame:
+        """`trials` that have begun, in the order they did, with `end` wherever they have no `ended_at`."""
+        import pandas as pd
+
+        begun = self.trials[self.trials[c.STARTED_AT].notna()]
+        # a trial that runs, or was killed, has no end: it has run at least as long as its epochs took
+        ran = pd.to_timedelta(begun[c.SECONDS].fillna(0.0), unit="s")
+        return begun.assign(end=begun[c.ENDED_AT].fillna(begun[c.STARTED_AT] + ran)).sort_values(c.STARTED_AT)
+
+    @cached_property
+    def lanes(self) -> pd.DataFrame:
+        """`spans` with `since` and `until` in seconds after the first start, and the `lane` of each trial: one of as
+        many on a node as trials ran there at a time.
+        """
+        spans = self.spans.dropna(subset=[c.NODE])
+        origin = spans[c.STARTED_AT].min()
+        since = (spans[c.STARTED_AT] - origin).dt.total_seconds()
+        until = (spans["end"] - origin).dt.total_seconds()
+        free: dict[str, list[float]] = {}  # when each lane of a node's became free
+        places = []
+        for node, start, end in zip(spans[c.NODE], since, until, strict=True):
+            ends = free.setdefault(node, [])
+            number = next((i for i, busy_until in enumerate(ends) if busy_until <= start + LANE_OVERLAP_S), len(ends))
+            ends[number : number + 1] = [end]
+            places.append(number + 1)
+        found = spans.assign(since=since, until=until, place=places)
+        found = found.assign(lane=found[c.NODE].str.cat(found["place"].astype(str), sep=" · "))
+        return found.sort_values([c.NODE, "place", "since"])
+
+    @cached_property
+    def idle(self) -> pd.DataFrame:
+        """`lane`, `since` and `until` of what lies between and around the trials of each lane."""
+        import pandas as pd
+
+        end, found = float(self.lanes["until"].max()) if len(self.lanes) else 0.0, []
+        for lane, trials in self.lanes.groupby("lane", sort=False):
+            edges = [0.0, *trials["until"]]
+            for since, until in zip(edges, [*trials["since"], end], strict=True):
+                if until - since > LANE_OVERLAP_S:
+                    found.append((lane, since, until))
+        return pd.DataFrame(found, columns=["lane", "since", "until"])
+
+    @cached_property
+    def importances(self) -> list[Importance]:
+        """How much each hyperparameter that varies explains, the most important first."""
+        from balltrain.reporting.importance import importances
+
+        return importances(self)
+
+    @cached_property
     def num_epochs(self) -> int:
         """Trained by all trials together."""
         return int(self.trials[c.EPOCHS].sum())
@@ -108,14 +236,8 @@ class Results:
     @cached_property
     def seconds(self) -> float:
         """Time during which a trial ran: the pause before a resumed sweep went on does not count."""
-        import pandas as pd
-
-        begun = self.trials[self.trials[c.STARTED_AT].notna()]
-        start = begun[c.STARTED_AT]
-        # a trial that runs, or was killed, has no end: it has run at least as long as its epochs took
-        end = begun[c.ENDED_AT].fillna(start + pd.to_timedelta(begun[c.SECONDS].fillna(0.0), unit="s"))
         total, until = 0.0, None
-        for first, last in sorted(zip(start, end, strict=True)):
+        for first, last in zip(self.spans[c.STARTED_AT], self.spans["end"], strict=True):
             if until is None or last > until:
                 total += (last - (first if until is None else max(first, until))).total_seconds()
                 until = last
@@ -139,7 +261,7 @@ class Results:
         """Of the best trial: `best/`, or the trial's own while the sweep runs."""
         best = self.folder / "best"
         own = self.folder / "checkpoints" / str(self.best[c.TRIAL_ID]) if self.best is not None else best
-        return own if own.exists() and not best.exists() else best
+        return own if own.exists() and (self.where or not best.exists()) else best
 
     def config(self, trial: pd.Series) -> dict[str, Any]:
         """All hyperparameters of a row of `trials`, as JSON."""
@@ -165,9 +287,10 @@ def load_results(storage: Path, name: str) -> Results:
                 f"{folder} has no {file} yet: the sweep has just begun, or was killed as it began; "
                 "ask again in half a minute, or go on with it by --resume"
             )
-    trials, epochs = _read_table(folder / c.TRIALS_FILE), _read_table(folder / c.EPOCHS_FILE)
+    trials = _read_table(folder / c.TRIALS_FILE)
+    _check_version(_opened(folder / c.EPOCHS_FILE), folder / c.EPOCHS_FILE)
     json_columns = frozenset(field.name for field in trials.schema if c.JSON_MARK in (field.metadata or {}))
-    return Results(folder, sweep, _data_frame(trials), _data_frame(epochs), json_columns)
+    return Results(folder, sweep, _data_frame(trials), json_columns)
 
 
 def list_sweeps(storage: Path) -> list[dict[str, Any]]:
@@ -195,6 +318,7 @@ def summary_json(results: Results) -> dict[str, Any]:
         **results.counts,
         "epochs": results.num_epochs,
         **({"cross_validation": results.cross_validation} if results.sweep.get("folds") else {}),
+        **({"confirmation": confirmation_json(results)} if results.sweep.get("confirm") else {}),
         "best": None
         if best is None
         else {
@@ -208,11 +332,37 @@ def summary_json(results: Results) -> dict[str, Any]:
     }
 
 
+def confirmation_json(results: Results) -> dict[str, Any]:
+    """The winner by the mean of new seeds, whether it is the search's first place, and each configuration's figures.
+
+    `winner` and `first_place_held` are null until all repeats have ended.
+    """
+    entries, winner = results.confirmed
+    first = results.ranked.iloc[0][c.TRIAL_ID] if len(results.ranked) else None
+    searched = results.trials.set_index(c.TRIAL_ID)[c.OBJECTIVE]
+    return {
+        "winner": winner and winner.trial_id,
+        "first_place": first,
+        "first_place_held": winner and winner.trial_id == first,
+        "configurations": [
+            {
+                "trial_id": entry.trial_id,
+                "searched": plain(searched[entry.trial_id]),
+                "mean": entry.mean,
+                "interval": entry.interval,
+                "objectives": entry.objectives,
+                "failed": entry.failed,
+            }
+            for entry in entries
+        ],
+    }
+
+
 def results_json(results: Results, top: int) -> dict[str, Any]:
     """What `results --json` prints: the summary, the `top` trials, the failures, figures of the objectives."""
     return {
         **summary_json(results),
-        "top": [_trial_json(results, trial) for _, trial in results.ranked.head(top).iterrows()],
+        "top": [_trial_json(results, trial) for _, trial in results.listed.head(top).iterrows()],
         "failures": [{"error": error, "trial_ids": trial_ids} for error, trial_ids in results.failures],
         "objectives": {key: plain(value) for key, value in results.ranked[c.OBJECTIVE].describe().items()},
     }
@@ -280,6 +430,9 @@ def _not_there(storage: Path, name: str) -> str:
     names = [sweep["name"] for sweep in list_sweeps(storage)]
     if not names:
         return f"no sweep {name!r} in {storage}, which holds none: give --storage, or run a sweep first"
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"no sweep {name!r} in {storage}: did you mean {near[0]}?"
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"no sweep {name!r} in {storage}: it has {', '.join(names[:5])}{more}"
 
@@ -297,12 +450,40 @@ def _read_sweep(folder: Path) -> dict[str, Any]:
 
 def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     import pyarrow as pa
+
+    file = _opened(path)
+    _check_version(file, path)
+    if columns is not None:  # an older version's table may lack one
+        columns = [name for name in columns if name in file.schema_arrow.names]
+    try:
+        return file.read(columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise BalltrainError(_damaged(path, error)) from error
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path, columns=columns)
+        return pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
         raise BalltrainError(_damaged(path, error)) from error
+
+
+def _check_version(file: pq.ParquetFile, path: Path) -> None:
+    """Raises BalltrainError for a table of a newer version, or one that lacks what every version writes."""
+    version = int((file.schema_arrow.metadata or {}).get(c.VERSION_MARK, b"1"))
+    if version > c.TABLES_VERSION:
+        raise BalltrainError(
+            f"{path} is of version {version}, this balltrain reads up to {c.TABLES_VERSION}: upgrade balltrain"
+        )
+    needed = (c.TRIAL_ID, c.STATUS, c.OBJECTIVE) if path.name == c.TRIALS_FILE else (c.TRIAL_ID, c.EPOCH, c.VAL_LOSS)
+    for column in needed:
+        if column not in file.schema_arrow.names:
+            raise BalltrainError(
+                f"{path} has no column {column!r}: it was not written by balltrain, or by another version"
+            )
 
 
 def _data_frame(table: pa.Table) -> pd.DataFrame:
@@ -327,9 +508,9 @@ def _summarise(folder: Path) -> dict[str, Any]:
         summary |= {"planned": sweep.get("trials") or 0, "started": sweep.get("created_at")}
         if not (folder / c.TRIALS_FILE).is_file():
             return summary
-        wanted = [c.STATUS, c.OBJECTIVE, c.STARTED_AT]
+        wanted = [c.TRIAL_ID, c.STATUS, c.OBJECTIVE, c.CHECKPOINT, c.STARTED_AT, c.SAME_AS, c.CONFIRMS]
         trials = _data_frame(_read_table(folder / c.TRIALS_FILE, wanted))
-        results = Results(folder, sweep, trials, trials, frozenset())
+        results = Results(folder, sweep, trials, frozenset())
         best = plain(results.best[c.OBJECTIVE]) if results.best is not None else None
         started = plain(trials[c.STARTED_AT].min()) or summary["started"]
         return summary | {"trials": len(trials), **results.counts, "best": best, "started": started}

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from balltrain.reporting.compare import compare, differing
 from balltrain.reporting.results import Results, duration, quoted, short
 from balltrain.tuning import columns as c
+from balltrain.tuning.confirmation import Confirmed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +30,9 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
     from rich.markup import escape
 
     console.print(_header(results), highlight=False)
-    if len(results.ranked):
+    if results.where is not None:
+        console.print(f"[dim]only trials with[/] {escape(results.where)}", highlight=False)
+    if len(results.listed):
         console.print()
         _print_top(results, console, top)
     if results.failures:
@@ -39,6 +43,8 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
         console.print(f"No trial has a {escape(results.objective_name)} yet, so there is no best checkpoint.")
         return
     console.print(_description(results), highlight=False)
+    if num_same := int(results.same_as.notna().sum()):
+        console.print(f"{num_same} had the configuration of an earlier trial, and were not trained again")
     for entry in results.cross_validation[:top]:
         figures = (
             f"{name} {short(v['mean'])} ± {short(v['interval'], 2)}"
@@ -46,11 +52,84 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
             if "_ids" not in name
         )
         console.print(f"mean of {len(entry['trial_ids'])} folds, 95 %:  {'  '.join(figures)}", highlight=False)
+    _print_confirmations(results, console)
     lines = [f"best checkpoint: {results.checkpoint}", f"balltrain evaluate {quoted(results.checkpoint)}"]
     if not results.checkpoint.exists():
         lines = [lines[0] + ", which is not there"]
     for line in lines:  # not wrapped, so that it can be copied
         console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _print_confirmations(results: Results, console: Console) -> None:
+    """The best configurations with new seeds, the best mean first, and whether the search's first place held."""
+    from rich.markup import escape
+
+    entries, winner = results.confirmed
+    if not entries:
+        return
+    console.print()
+    table = _table()
+    name = escape(results.objective_name)
+    for heading in ("trial", "seeds", f"{name}, mean of new seeds", "95 %", "in the search"):
+        table.add_column(heading, justify="left" if heading == "trial" else "right")
+    searched = results.trials.set_index(c.TRIAL_ID)[c.OBJECTIVE]
+    for entry in entries:
+        seeds = f"{len(entry.objectives)}/{entry.repeats}" + f", [red]{entry.failed} failed[/]" * bool(entry.failed)
+        interval = "" if entry.interval is None else f"± {short(entry.interval, 2)}"
+        table.add_row(entry.trial_id, seeds, short(entry.mean), interval, short(searched[entry.trial_id]))
+    console.print(table, highlight=False)
+    if winner is not None:
+        console.print(verdict(results, winner), highlight=False)
+
+
+def verdict(results: Results, winner: Confirmed) -> str:
+    entries, _ = results.confirmed
+    first = results.ranked.iloc[0][c.TRIAL_ID]
+    if winner.trial_id == first:
+        text = f"confirmed: trial {first}, the search's first place, has the best mean"
+    else:
+        text = f"the winner is trial {winner.trial_id}: the search's first place, {first}, did not hold"
+    near = [other.trial_id for other in entries[1:] if _overlap(winner, other)]
+    return text + (f"; the intervals of {', '.join(near)} overlap its own" if near else "")
+
+
+def _overlap(one: Confirmed, other: Confirmed) -> bool:
+    if one.mean is None or other.mean is None or one.interval is None or other.interval is None:
+        return False
+    return abs(one.mean - other.mean) <= one.interval + other.interval
+
+
+def print_comparison(sweeps: list[Results], console: Console) -> None:
+    """A column a sweep, and in words which is better."""
+    from rich.markup import escape
+
+    found = compare(sweeps)
+    table = _table()
+    table.add_column("")
+    for sweep in sweeps:
+        table.add_column(escape(sweep.name), justify="right", overflow="fold")
+    entries, bests = found["sweeps"], [entry["best"] or {} for entry in found["sweeps"]]
+
+    def add(label: str, cells: list[Any]) -> None:
+        table.add_row(f"[dim]{escape(label)}[/]", *(escape(str(cell)) for cell in cells))
+
+    add("task", [entry["task"] for entry in entries])
+    add("method", [f"{entry['searcher']} + {entry['scheduler']}" for entry in entries])
+    add("trials", [entry["trials"] for entry in entries])
+    add("stopped, failed", [f"{entry[c.STOPPED]}, {entry[c.FAILED]}" for entry in entries])
+    add("epochs", [entry["epochs"] for entry in entries])
+    add("time", [duration(entry["seconds"]) for entry in entries])
+    add(f"best {sweeps[0].objective_name}", [short(best.get("objective")) for best in bests])
+    add(f"after {found['equal_epochs']} epochs", [short(entry["best_at_equal_epochs"]) for entry in entries])
+    for figure in ("mean", "std", "25%", "50%", "75%", "max"):
+        add(figure, [short(entry["objectives"].get(figure)) for entry in entries])
+    table.add_section()
+    add("best trial", [best.get("trial_id", "") for best in bests])
+    for name in differing(sweeps):
+        add(name, [short(best.get("config", {}).get(name)) for best in bests])
+    console.print(table, highlight=False)
+    for remark in found["remarks"]:
+        console.print(escape(remark), highlight=False)
 
 
 def print_sweeps(sweeps: list[dict[str, Any]], console: Console) -> None:
@@ -69,6 +148,59 @@ def print_sweeps(sweeps: list[dict[str, Any]], console: Console) -> None:
         started = (sweep["started"] or "")[:16].replace("T", " ")
         table.add_row(texts[0], texts[1], trials, texts[2], short(sweep["best"]), started)
     console.print(table, highlight=False)
+
+
+def print_forecast(forecast: dict[str, Any], console: Console) -> None:
+    """What `forecast_sweep` found, one line a subject."""
+    from rich.table import Table
+
+    f = forecast
+    epochs, seconds, gpu_hours, disk = f["all_epochs"], f["seconds"], f["gpu_hours"], f["disk_bytes"]
+    rungs = ", ".join(f"{rung['trials']} reach epoch {rung['epoch']}" for rung in f["rungs"])
+    scheduler = f["scheduler"]
+    rows = {
+        "sweep": f"{f['name']}: {f['task']}, {f['trials']} configurations"
+        + (f" x {f['folds']} folds" if f["folds"] else "")
+        + f" of at most {f['epochs']} epochs, seed {f['seed']}",
+        "at a time": f"{f['at_a_time']} trials: {f['because']}",
+        "searcher": f"{f['searcher']}, the first {f['random_proposals']} at random"
+        if f["random_proposals"] < f["trials"]
+        else f"{f['searcher']}"
+        + (": all of them at random, 20 come before it learns" if f["searcher"] == "hyperopt" else ""),
+        "scheduler": scheduler["name"] if scheduler["name"] == "none" else f"{scheduler['name']}: {rungs}, expected",
+        "epochs": f"{epochs['expected']} expected, {epochs['at_most']} at most",
+        "time": f"{duration(seconds['expected'])} expected, {duration(seconds['at_most'])} at most, at "
+        f"{duration(f['epoch_seconds'])} an epoch: timed on the default configuration",
+        "GPU-hours": f"{short(gpu_hours['expected'])} expected, {short(gpu_hours['at_most'])} at most",
+        "disk": f"{_bytes(disk['at_most'])} at most: {f['checkpoints']} checkpoints of "
+        f"{_bytes(f['checkpoint_bytes'])} ({f['num_params']} parameters); {_bytes(disk['free'])} are free",
+        "W&B": f["wandb"],
+        "storage": f["storage"],
+    }
+    if not gpu_hours["at_most"]:
+        del rows["GPU-hours"]
+    table = Table.grid(padding=(0, 2))
+    for subject, text in rows.items():
+        table.add_row(f"[bold]{subject}[/]", text)
+    console.print(table, highlight=False)
+    if disk["at_most"] > disk["free"]:
+        console.print("[red]The checkpoints may not fit on the disk.[/]")
+    console.print(f"\nThe first {len(f['examples'])} configurations, of the space:", highlight=False)
+    table = _table()
+    names = [name for name in f["examples"][0] if any(e[name] != f["examples"][0][name] for e in f["examples"])]
+    for name in names:
+        table.add_column(name, justify="right")
+    for example in f["examples"]:
+        table.add_row(*(short(example[name]) for name in names))
+    console.print(table, highlight=False)
+
+
+def _bytes(count: float) -> str:
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while count >= 1000 and len(units) > 1:
+        count /= 1000
+        del units[0]
+    return f"{count:.3g} {units[0]}"
 
 
 def _header(results: Results) -> str:
@@ -140,14 +272,15 @@ def _print_top(results: Results, console: Console, top: int) -> None:
 
 
 def _top_columns(results: Results, top: int) -> list[_Column]:
-    rows = results.ranked.head(top)
+    rows = results.listed.head(top)
+    ranks = {trial_id: rank for rank, trial_id in enumerate(results.ranked[c.TRIAL_ID], 1)}
 
     def cells(column: str, show: Callable[[Any], str] = short) -> list[str]:
         return [show(value) for value in rows[column]]
 
     epochs = [f"{best}/{all_}" for best, all_ in zip(cells(c.BEST_EPOCH), cells(c.EPOCHS), strict=True)]
     columns = [
-        _Column("#", [str(rank + 1) for rank in range(len(rows))], 100),
+        _Column("#", [str(ranks[trial_id]) for trial_id in rows[c.TRIAL_ID]], 100),
         _Column("trial", cells(c.TRIAL_ID), 100, right=False),
         _Column("status", cells(c.STATUS), 80, right=False),
         _Column(_broken(results.objective_name), cells(c.OBJECTIVE), 100),

@@ -40,6 +40,7 @@ class Hyperparameters(BaseModel):
     warmup: float = Field(0.25, ge=0, lt=1, description="part of a one-cycle that rises, or of a cosine")
     clip_norm: float | None = Field(None, gt=0, description="gradients are scaled down to this norm")
     patience: int | None = Field(None, ge=1)
+    sync_batch_norm: bool = Field(False, description="over all workers of a data-parallel trial")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Task:
     metric_names: ClassVar[tuple[str, ...]] = ()  # what `metrics` returns beside `loss`: columns of the results
     inputs: ClassVar[tuple[str, ...]] = ()  # large arrays that only the model reads, never `metrics`
     data_version: ClassVar[int] = 1  # raise it when `prepare` changes what it writes
+    predicts_from: ClassVar[str] = "*"  # of the files that `export` writes, those that `draw_predictions` reads
     default_size: ClassVar[int | None] = None  # items the built-in generator makes when not told
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:

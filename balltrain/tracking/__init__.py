@@ -1,1 +1,1 @@
-"""Where the numbers are mirrored."""
+"""Where the numbers are mirrored: each mirror follows the journal, so that none can slow or fail a trial."""

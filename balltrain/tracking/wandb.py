@@ -1,19 +1,21 @@
-"""W&B in the trial's own process: group = sweep, id = trial, one row an epoch. Never fails a trial."""
+"""W&B: a run a trial, group = sweep, one row an epoch."""
 
 from __future__ import annotations
 
-import logging
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.tasks.base import Task
+from balltrain.tuning import columns as c
+from balltrain.tuning.state import SweepState, Trial
 
 PROJECT = "balltrain"  # WANDB_PROJECT changes it
 MODES = ("auto", "online", "offline", "off")
-
-logger = logging.getLogger(__name__)
+TIMEOUT_S = 10.0  # for a server's answer
+ENDED = (c.COMPLETED, c.STOPPED, c.FAILED)
 
 
 def resolve_mode(mode: str) -> str:
@@ -33,65 +35,147 @@ def has_key() -> bool:
         return True
     import netrc
 
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("://")[-1].split("/")[0]
+    host = _base_url().split("://")[-1].split("/")[0]
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False
 
 
-class WandbRun:
-    """The run of a trial; the same id when the trial is resumed. `off` does nothing and imports nothing."""
+def unreachable() -> str | None:
+    """Why W&B's server does not answer, if it does not."""
+    import urllib.error
+    import urllib.request
 
-    def __init__(self, mode: str, folder: Path, sweep: str, task: Task, trial_id: str, config: dict[str, Any]):
-        self.mode, self.folder = mode, folder
-        self.sweep, self.task, self.trial_id, self.config = sweep, task, trial_id, config
-        self._run: Any = None
+    try:
+        urllib.request.urlopen(_base_url(), timeout=TIMEOUT_S).close()
+    except urllib.error.HTTPError as error:
+        return str(error) if error.code >= 500 else None
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
 
-    def __enter__(self) -> WandbRun:
-        if self.mode != "off":
-            self._guarded(self._start)
-        return self
 
-    def __exit__(self, *_: Any) -> None:
-        # also when the scheduler stops the trial, which ends the training thread by SystemExit
-        if self._run is not None:
-            self._guarded(self._run.finish)
+def _base_url() -> str:
+    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
 
-    def log(self, row: dict[str, Any]) -> None:
-        """One epoch: losses, learning rate and metrics by the names of the results' columns."""
-        if self._run is None:
+
+class WandbMirror:
+    """A run a trial: its id, group and job type are the same when the sweep is resumed, and it goes on.
+
+    Where no server answers, runs are kept offline from then on: `wandb sync` uploads them later.
+    """
+
+    name = "W&B"
+
+    def __init__(self, mode: str, folder: Path, keep_checkpoint: bool = False):
+        self.mode, self.folder, self.keep_checkpoint = mode, folder, keep_checkpoint
+        self.remedy = f"wandb sync {folder / 'wandb'}/*run-* sends the rest"
+        self._sweep: dict[str, Any] = {}
+        self._runs: dict[int, Any] = {}
+        self._num_logged: dict[int, int] = {}
+        self._ended: set[int] = set()
+        self._trouble: str | None = None
+
+    def open(self, state: SweepState) -> None:
+        self._sweep = state.sweep
+        if self.mode == "online" and (reason := unreachable()):
+            self._go_offline(reason)
+        for trial in state.trials.values():
+            if trial.status in ENDED:
+                self._ended.add(trial.number)  # by the run of the sweep before, which mirrored it
+            elif self.mode == "offline":  # that run's part of it is written anew, as one with the rest
+                for part in (self.folder / "wandb").glob(f"offline-run-*-{self._id(trial.trial_id)}"):
+                    shutil.rmtree(part)
+
+    def update(self, trial: Trial) -> None:
+        if trial.number in self._ended or not (trial.rows or trial.status in ENDED):
             return
-        flat = {key: row[key] for key in ("epoch", "lr", "train_loss", "val_loss", "seconds", "objective")}
-        self._guarded(self._run.log, flat | row["metrics"])
+        if trial.number not in self._runs:
+            tags = [] if trial.confirms is None else [f"confirms {trial.confirms:05d}"]
+            self._runs[trial.number] = self._start(trial.trial_id, {**trial.config, "seed": trial.seed}, tags)
+            self._num_logged[trial.number] = self._runs[trial.number].starting_step
+        run = self._runs[trial.number]
+        for row in trial.rows[self._num_logged[trial.number] :]:
+            flat = {key: row[key] for key in ("epoch", "lr", "train_loss", "val_loss", "seconds", "objective")}
+            run.log(flat | row["metrics"])
+            self._num_logged[trial.number] = row["epoch"]
+        if trial.status in ENDED:
+            run.summary["status"] = trial.status
+            self._finish(trial.number, exit_code=int(trial.status == c.FAILED))
+            self._ended.add(trial.number)
 
-    def _start(self) -> None:
+    def close(self, state: SweepState) -> str | None:
+        for number in list(self._runs):
+            self._finish(number)
+        if self.keep_checkpoint and state.best is not None and (self.folder / "best").is_dir():
+            self._keep_best(state.best)
+        if "wandb" in sys.modules:
+            sys.modules["wandb"].teardown()  # waits until its service has written what it was given
+        return self._trouble
+
+    def _keep_best(self, best: Trial) -> None:
+        """`best/` as an artifact, in a run of its own beside those of the trials."""
+        import wandb
+
+        run = self._start("best", {**best.config, "trial_id": best.trial_id}, ["best"])
+        metadata = {"trial_id": best.trial_id, "objective": best.objective}
+        artifact = wandb.Artifact(f"{self._sweep['name']}-best", "model", metadata=metadata)
+        artifact.add_dir(str(self.folder / "best"))
+        run.log_artifact(artifact)
+        run.summary["objective"] = best.objective
+        run.finish()
+
+    def _start(self, name: str, config: dict[str, Any], tags: list[str]) -> Any:
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
-        self._run = wandb.init(
+        try:
+            run = self._init(name, config, tags)
+        except wandb.errors.Error as error:
+            if self.mode == "offline":
+                raise
+            self._go_offline(str(error))
+            run = self._init(f"{name}-offline", config, tags)  # W&B's service has not let go of the other id
+        run.define_metric("epoch")
+        run.define_metric("*", step_metric="epoch")
+        run.define_metric("objective", step_metric="epoch", summary=self._sweep["mode"])
+        return run
+
+    def _init(self, name: str, config: dict[str, Any], tags: list[str]) -> Any:
+        import wandb
+
+        return wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
-            id=f"{self.sweep}-{self.trial_id}",
-            name=f"{self.sweep}/{self.trial_id}",
-            group=self.sweep,
-            job_type=self.task.name,
-            config=self.config,
+            id=self._id(name),
+            name=f"{self._sweep['name']}/{name}",
+            group=self._sweep["name"],
+            job_type=self._sweep["task"],
+            tags=tags,
+            config=config,
             dir=str(self.folder),
             mode="online" if self.mode == "online" else "offline",
             resume="allow" if self.mode == "online" else None,
-            reinit="finish_previous",
-            # each of these costs a trial time and serves nothing here
+            reinit="create_new",  # those of other trials go on
+            # what they give is of this process, not of the trial's
             settings=wandb.Settings(
-                x_disable_stats=True, console="off", disable_git=True, disable_code=True, x_disable_meta=True
+                x_disable_stats=True,
+                console="off",
+                disable_git=True,
+                disable_code=True,
+                x_disable_meta=True,
+                x_save_requirements=False,
+                init_timeout=TIMEOUT_S,
+                finish_timeout=TIMEOUT_S,
             ),
         )
-        self._run.define_metric("epoch")
-        self._run.define_metric("*", step_metric="epoch")
-        self._run.define_metric("objective", step_metric="epoch", summary=self.task.mode)
 
-    def _guarded(self, call: Any, *arguments: Any) -> None:
-        try:
-            call(*arguments)
-        except Exception as error:
-            logger.warning("W&B: %s; the trial goes on without it", error)
-            self._run = None
+    def _go_offline(self, reason: str) -> None:
+        self.mode = "offline"
+        self._trouble = f"no answer ({' '.join(reason.split())[:100]}); runs are kept offline: {self.remedy}"
+
+    def _id(self, name: str) -> str:
+        return f"{self._sweep['name']}-{name}"
+
+    def _finish(self, number: int, exit_code: int = 0) -> None:
+        self._runs.pop(number).finish(exit_code=exit_code)

@@ -18,10 +18,12 @@ from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError
 from balltrain.tasks.base import Task, objective_of
 from balltrain.training import checkpoint
+from balltrain.training.digest import digest_of, first_loss
 from balltrain.training.schedules import build_optimizer, learning_rate
-from balltrain.training.workers import gather_rows, rank_and_world, replicate, sum_over_workers
+from balltrain.training.workers import gather_rows, rank_and_world, replicate, share_buffers, sum_over_workers
 
-Row = dict[str, Any]  # epoch, seconds, lr, train_loss, val_loss, metrics: {name: value}, num_params
+# epoch, seconds, lr, train_loss, val_loss, metrics: {name: value}, num_params; that of epoch 1: digest, first_loss
+Row = dict[str, Any]
 EVALUATION_BATCH = 256  # a multiple of any usual number of workers; more gains nothing
 
 
@@ -72,15 +74,17 @@ def fit(
     progress = _restore(folder, model, optimizer)
     for row in progress.rows[reported_epochs:]:
         report(row)
-    replica = replicate(model, device)
+    replica = replicate(model, device, sync_batch_norm=hp.sync_batch_norm)
     train = Batches(dataset, "train", hp.batch_size, device, rank=rank, world=world)
     val = _evaluation_batches(dataset, "val", device)
     num_params = sum(parameter.numel() for parameter in model.parameters())
 
     while progress.epoch < hp.epochs and not _out_of_patience(progress, hp):
         epoch = progress.epoch + 1
+        got = _what_it_got(task, hp, dataset, model, optimizer, train) if epoch == 1 else {}
         start = time.perf_counter()
         train_loss, lr = _train_epoch(task, hp, replica, optimizer, train, seed, epoch, on_batch)
+        share_buffers(model)
         metrics = _evaluate(task, hp, model, val, thorough=False)
         val_loss = metrics.pop("loss", math.nan)
         _check_names(task, metrics)
@@ -92,6 +96,7 @@ def fit(
             "val_loss": val_loss,
             "metrics": metrics,
             "num_params": num_params,
+            **got,
         }
         objective = objective_of(task, row)
         if not (math.isfinite(objective) and math.isfinite(train_loss)):
@@ -120,6 +125,15 @@ def evaluate(
     if len(batches.rows) == 0:
         raise BalltrainError(f"the {split} split of these {len(dataset)} items is empty")
     return _evaluate(task, hp, model, batches, thorough=True)
+
+
+def _what_it_got(
+    task: Task, hp: Any, dataset: Dataset, model: nn.Module, optimizer: torch.optim.Optimizer, train: Batches
+) -> dict[str, Any]:
+    """Values of the first row that tell whether hyperparameters had an effect. An epoch seeds itself after this."""
+    with _autocast(train.device):
+        loss = first_loss(task, hp, dataset, train)
+    return {"digest": digest_of(hp, model, optimizer, train.num_training_batches()), "first_loss": loss}
 
 
 def _train_epoch(

@@ -25,10 +25,6 @@ BOOTSTRAP_FILE = Path("~/ray_bootstrap_config.yaml")  # where Ray's launcher put
 EXAMPLE_NODES = '[{"max_workers": 8, "resources": {"CPU": 4, "GPU": 1}}]'
 # what a trial on another node needs of the environment that the sweep was started in
 PASSED_ON = (
-    "WANDB_API_KEY",
-    "WANDB_BASE_URL",
-    "WANDB_ENTITY",
-    "WANDB_PROJECT",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -365,7 +361,7 @@ def _check_storage(folder: Path, remote: str | None) -> None:
             from balltrain.storage import Remote
 
             with contextlib.suppress(BalltrainError):
-                Remote(remote).remove(probe)
+                Remote(remote).delete(probe)
         else:
             shutil.rmtree(path if existed else folder, ignore_errors=True)
 
@@ -382,14 +378,5 @@ def check_this_node(theirs: Mapping[str, str], folder: Path, remote: str | None)
 
 
 def environment() -> dict[str, str]:
-    """Settings and keys of this process that trials on other nodes need; never written anywhere."""
-    found = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
-    if "WANDB_API_KEY" not in found:
-        import netrc
-
-        host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("://")[-1].split("/")[0]
-        with contextlib.suppress(OSError, netrc.NetrcParseError):
-            login = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
-            if login:
-                found["WANDB_API_KEY"] = login[2]
-    return found
+    """Keys of object storage in this process that trials on other nodes need; never written anywhere."""
+    return {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}

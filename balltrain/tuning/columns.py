@@ -1,6 +1,8 @@
 """Names of a sweep's tables and of their columns, and the words in their status columns."""
 
 TRIALS_FILE, EPOCHS_FILE = "trials.parquet", "epochs.parquet"
+TABLES_VERSION = 1  # higher when a column changes its meaning or goes; one more column is no new version
+VERSION_MARK = b"balltrain.tables"  # in the Parquet metadata of both
 
 # both tables
 SWEEP = "sweep"  # name of the sweep
@@ -17,12 +19,16 @@ SECONDS = "seconds"  # spent in these epochs
 STARTED_AT = "started_at"  # UTC
 ENDED_AT = "ended_at"  # UTC
 ERROR = "error"  # first line of what went wrong
-CHECKPOINT = "checkpoint"  # its folder, where there is one
+CHECKPOINT = "checkpoint"  # its folder, where it is kept: of the best, and of those that run
 NODE = "node"  # host of the last attempt
 SEED = "seed"  # of initialisation, shuffling, dropout and augmentation
 NUM_PARAMS = "num_params"  # of the model
 DATA_FINGERPRINT = "data_fingerprint"  # SHA-256 of the data trained on
-FOLD = "fold"  # the fold that validated, from 0, in a cross-validation; the last column
+FOLD = "fold"  # the fold that validated, from 0, in a cross-validation
+DIGEST = "digest"  # of what optimiser and model really got: training/digest.py
+FIRST_LOSS = "first_loss"  # of the first batch, with a seed that all trials share
+SAME_AS = "same_as"  # trial_id of an earlier one with the same configuration: it was not trained again
+CONFIRMS = "confirms"  # trial_id of the searched trial that this one repeats with a new seed; the last column
 
 # epochs.parquet: one row an epoch
 EPOCH = "epoch"  # from 1

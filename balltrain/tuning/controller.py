@@ -5,9 +5,10 @@ Knows no Ray and no clock but the one it is given, so that it is tested on simul
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from balltrain.tuning import columns as c
 from balltrain.tuning import policy
 from balltrain.tuning.journal import Line, finite_or_none
 from balltrain.tuning.searchers import build_searcher
+from balltrain.tuning.space import Point
 from balltrain.tuning.state import SweepState, Trial
 from balltrain.tuning.sweep import Plan
 
@@ -55,11 +57,14 @@ class Controller:
         self.live: set[int] = set()
         self.interrupted = False
         self.error: BaseException | None = None  # ends the sweep
+        self.on_dropped: Callable[[Trial], None] = lambda trial: None  # for who deletes its checkpoint
         self.on_row: Callable[[Trial, dict[str, Any]], None] = lambda trial, row: None  # for who watches
         self._journal, self._clock = journal, clock
         self._searcher = build_searcher(plan.searcher, plan.space, plan.task.mode, plan.seed)
         self._stopping = plan.build_stopping()
         self._waiting: deque[int] = deque()
+        self._first_with: dict[str, Trial] = {}  # of each configuration
+        self._num_told = 0
         self._failures_in_a_row = 0
         self._replay()
 
@@ -71,11 +76,8 @@ class Controller:
         """The next attempt to start; None while there is none, or none may start yet."""
         if self._closing or len(self.live) >= self.concurrency:
             return None
-        if self._waiting:
-            trial = self.state.trials[self._waiting.popleft()]
-        elif len(self.state.trials) < self.plan.num_trials:
-            trial = self._propose()
-        else:
+        trial = self._next_trial()
+        if trial is None:
             return None
         self._write({"type": "start", "number": trial.number, "attempt": trial.attempts + 1})
         self.live.add(trial.number)
@@ -128,23 +130,63 @@ class Controller:
         return self.interrupted or self.error is not None
 
     def _has_more(self) -> bool:
-        return bool(self._waiting) or len(self.state.trials) < self.plan.num_trials
+        more_to_search = len(self.state.searched) < self.plan.num_searched
+        return bool(self._waiting) or more_to_search or self._to_confirm() is not None
 
-    def _propose(self) -> Trial:
-        number = len(self.state.trials)
-        proposal, fold = divmod(number, self.plan.folds or 1)
-        point = self._searcher.suggest(proposal) if fold == 0 else self.state.trials[number - 1].point or {}
+    def _next_trial(self) -> Trial | None:
+        if self._waiting:
+            return self.state.trials[self._waiting.popleft()]
+        while len(self.state.searched) < self.plan.num_searched:
+            if (trial := self._propose()) is not None:
+                return trial
+        repeated = self._to_confirm()
+        return None if repeated is None else self._confirm(repeated)
+
+    def _propose(self) -> Trial | None:
+        """A new trial; None for one that will not be trained, because another had its configuration before."""
+        order = len(self.state.searched)
+        proposal, fold = divmod(order, self.plan.folds or 1)
+        point = self._searcher.suggest(proposal) if fold == 0 else self.state.searched[-1].point or {}
         config = self.plan.configure(self.plan.space.decode(point))
-        seed = int(np.random.SeedSequence([self.plan.seed, number]).generate_state(1)[0]) >> 1
+        more = {} if self.plan.folds is None else {"fold": fold}
+        first = self._first_with.get(_key(config, fold))
+        if first is None:
+            trial = self._add_trial(point, config, _seed(self.plan.seed, order), **more)
+            self._first_with[_key(config, fold)] = trial
+            return trial
+        self._add_trial(point, config, first.seed, **more, same_as=first.number)
+        self._tell_of_ended()
+        return None
+
+    def _to_confirm(self) -> Trial | None:
+        """The searched trial to repeat next; None while the search goes on, and once all have their repeats.
+
+        Those repeated least come first, so that an interrupted sweep knows as much of each.
+        """
+        if not self.plan.confirm or any(t.status in (c.RUNNING, c.INTERRUPTED) for t in self.state.searched):
+            return None
+        best = self.state.ranked()[: self.plan.confirm]
+        counts = Counter(trial.confirms for trial in self.state.trials.values())
+        least = min(best, key=lambda trial: counts[trial.number], default=None)
+        return least if least is not None and counts[least.number] < self.plan.repeats else None
+
+    def _confirm(self, repeated: Trial) -> Trial:
+        """The same configuration with a new seed: the n-th repeats of all have the same one, and compare better."""
+        times = sum(trial.confirms == repeated.number for trial in self.state.trials.values())
+        seed = _seed(self.plan.seed, times, 1)  # the 1 keeps it apart from the search's
+        return self._add_trial(repeated.point, repeated.config, seed, confirms=repeated.number)
+
+    def _add_trial(self, point: Point | None, config: dict[str, Any], seed: int, **more: int) -> Trial:
+        number = len(self.state.trials)
         line = {"type": "trial", "number": number, "point": point, "config": config, "seed": seed}
-        self._write(line if self.plan.folds is None else {**line, "fold": fold})
+        self._write({**line, **more})
         return self.state.trials[number]
 
     def _decide(self, trial: Trial, row: dict[str, Any]) -> str:
         objective = row["objective"]
         if not (math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])):
             return c.FAIL
-        goes_on = self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
+        goes_on = trial.confirms is not None or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
         if row[c.EPOCH] >= self.plan.epochs:
             return c.COMPLETE
         if not goes_on:
@@ -156,7 +198,7 @@ class Controller:
         if trial.status == c.INTERRUPTED:
             return
         failed = trial.status == c.FAILED
-        self._tell(trial)
+        self._tell_of_ended()
         self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
         if self._failures_in_a_row >= policy.MAX_FAILURES_IN_A_ROW and self.error is None:
             self.error = BalltrainError(
@@ -164,12 +206,19 @@ class Controller:
                 "the sweep has stopped and can be resumed"
             )
 
+    def _tell_of_ended(self) -> None:
+        while self._num_told < len(self.state.ended_in_order):
+            self._tell(self.state.ended_in_order[self._num_told])
+            self._num_told += 1
+
     def _tell(self, trial: Trial) -> None:
         """Tell the searcher of a proposal once all its folds have ended: their mean, or that one failed."""
+        if trial.confirms is not None:
+            return
         folds = self.plan.folds or 1
-        proposal = trial.number // folds
-        trials = [self.state.trials.get(proposal * folds + fold) for fold in range(folds)]
-        done = [t for t in trials if t is not None and t.status in (c.COMPLETED, c.STOPPED, c.FAILED)]
+        proposal = trial.order // folds
+        trials = self.state.searched[proposal * folds : (proposal + 1) * folds]
+        done = [t for t in trials if t.has_ended]
         if len(done) < folds:
             return
         values = [None if t.status == c.FAILED else t.objective for t in done]
@@ -181,15 +230,26 @@ class Controller:
         line = {**line, "time": self._clock()}
         self._journal.append(line)
         self.state.apply(line)
+        while self.state.dropped:
+            self.on_dropped(self.state.dropped.pop())
 
     def _replay(self) -> None:
         """Tell the searcher and the scheduler of the trials of an earlier run; queue those it did not finish."""
-        for trial in self.state.trials.values():
+        for trial in self.state.searched:
             if not trial.fold:
-                self._searcher.add(trial.number // (self.plan.folds or 1), trial.point or {})
+                self._searcher.add(trial.order // (self.plan.folds or 1), trial.point or {})
+            self._first_with.setdefault(_key(trial.config, trial.fold or 0), trial)
             for row in trial.rows:
                 if row["decision"] != c.FAIL:
                     self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
-        for trial in self.state.ended_in_order:
-            self._tell(trial)
-        self._waiting.extend(trial.number for trial in self.state.with_status(c.RUNNING, c.INTERRUPTED))
+        self._tell_of_ended()
+        unfinished = self.state.with_status(c.RUNNING, c.INTERRUPTED)
+        self._waiting.extend(trial.number for trial in unfinished if trial.same_as is None)
+
+
+def _key(config: dict[str, Any], fold: int) -> str:
+    return json.dumps([fold, config], sort_keys=True)
+
+
+def _seed(*entropy: int) -> int:
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0]) >> 1

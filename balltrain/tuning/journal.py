@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from balltrain.errors import BalltrainError
 
-VERSION = 1
+VERSION = 2  # 2: trials may repeat others to confirm them, which a reader of 1 would take for searched ones
 FILE = "journal.jsonl"
 
 Line = dict[str, Any]  # "type": sweep, trial, start, report, end or resume
@@ -70,6 +70,19 @@ def read_journal(folder: Path) -> Iterator[Line]:
         raise BalltrainError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def tail_journal(folder: Path) -> Iterator[list[Line]]:
+    """Without an end: at each step the whole lines added since the one before. The journal must be there."""
+    path, number = folder / FILE, 0
+    with open(path, "rb") as file:
+        while True:
+            found = []
+            while (raw := file.readline()).endswith(b"\n"):
+                number += 1
+                found.append(_parse(path, number, raw))
+            file.seek(-len(raw), os.SEEK_CUR)  # being written
+            yield found
+
+
 def _parse(path: Path, number: int, raw: bytes) -> Line:
     try:
         # equal keys are one string: a third of json's time and half of its memory (benchmarks/journal.py)
@@ -79,7 +92,7 @@ def _parse(path: Path, number: int, raw: bytes) -> Line:
         raise BalltrainError(f"{path}, line {number} is damaged: {raw[:60]!r}") from None
     if number == 1 and kind != "sweep":
         raise BalltrainError(f"{path}, line 1 is damaged: a journal begins with the sweep, not {kind!r}")
-    if kind == "sweep" and line["version"] > VERSION:
+    if kind in ("sweep", "resume") and line["version"] > VERSION:
         raise BalltrainError(f"{path} is of version {line['version']}: this balltrain reads up to {VERSION}")
     return line
 

@@ -178,12 +178,26 @@ def _check_values(
     for name, value in (("num-gpus", num_gpus), ("gpus-per-trial", gpus_per_trial)):
         if value is not None and value < 0:
             raise UsageError(f"--{name} is {value:g}, but must be at least 0")
-    if gpus_per_trial is None or not gpus_per_trial:
+    _check_share_of_gpu(gpus_per_trial, workers_per_trial or 1)
+
+
+def _check_share_of_gpu(gpus_per_trial: float | None, workers: int) -> None:
+    """Raises UsageError for a share that leaves a part of each GPU to nobody."""
+    if not gpus_per_trial:
         return
-    if gpus_per_trial > 1 and gpus_per_trial != int(gpus_per_trial):
-        raise UsageError(f"--gpus-per-trial is {gpus_per_trial:g}, but must be a part of one GPU or a whole number")
-    if (workers_per_trial or 1) > gpus_per_trial and (workers_per_trial or 1) > 1:
+    given = f"--gpus-per-trial {gpus_per_trial:g}"
+    if gpus_per_trial >= 1:
+        if gpus_per_trial % 1:
+            raise UsageError(f"{given} is neither a part of a GPU nor whole GPUs: use {int(gpus_per_trial)}")
+        if gpus_per_trial % workers:
+            raise UsageError(f"{given} cannot be shared by {workers} workers: each needs whole GPUs of its own")
+        return
+    if workers > 1:
+        raise UsageError(f"{given} cannot be shared by {workers} workers: use --gpus-per-trial {workers}")
+    trials = round(1 / gpus_per_trial)
+    if not 0.99 <= trials * gpus_per_trial <= 1:  # 0.333 is meant to be a third
+        more, fewer = math.ceil(1 / gpus_per_trial), math.floor(1 / gpus_per_trial)
         raise UsageError(
-            f"--gpus-per-trial {gpus_per_trial:g} leaves {workers_per_trial} workers to share a GPU, which NCCL "
-            f"refuses: it must be at least {workers_per_trial}"
+            f"{given} does not divide a GPU: use {math.floor(1000 / more) / 1000:g} ({more} trials a GPU) "
+            f"or {math.floor(1000 / fewer) / 1000:g} ({fewer})"
         )

@@ -22,6 +22,8 @@ EXCEPTION = "exception"
 KILLED = "killed"
 NODE_LOST = "node-lost"
 STORAGE = "storage"
+# of the ends of several workers, the first of these explains the others
+EXPLAINING = (STORAGE, NODE_LOST, DETERMINISTIC, KILLED, EXCEPTION)
 
 
 def is_retried(cause: str, attempts_that_count: int) -> bool:
@@ -41,3 +43,9 @@ def cause_of(error: BaseException) -> str:
         return STORAGE
     deterministic = (BalltrainError, ValueError, torch.OutOfMemoryError)
     return DETERMINISTIC if isinstance(error, deterministic) else EXCEPTION
+
+
+def cause_of_death(ray_says: str) -> str:
+    """The cause of a process's death, from the text of Ray's error: that of its node does not count."""
+    node_lost = any(words in ray_says for words in ("node has died", "node was", "preempted"))
+    return NODE_LOST if node_lost else KILLED

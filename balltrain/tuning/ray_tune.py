@@ -6,7 +6,6 @@ Tune's trial is one attempt at one of ours. The only module, besides `trial.py` 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from balltrain.tuning import columns as c
 from balltrain.tuning import policy
 from balltrain.tuning.controller import Controller
 from balltrain.tuning.trial import END, ROW
-
-END_TIMEOUT_S = 10  # Tune itself waits 5 s for the last trials
 
 
 class _NotSaved:
@@ -98,24 +95,6 @@ class ControllerScheduler(_NotSaved, FIFOScheduler):
         self.controller.live.discard(number)
 
 
-def trainable_of(function: Callable[[dict[str, Any]], None]) -> type:
-    """Tune's class for a trainable function, but it ends only after the function has, when a trial is stopped.
-
-    Tune's own does not wait: the last trials of a sweep would be killed while they end their W&B runs.
-    """
-    from ray.train._internal.session import get_session
-    from ray.tune.trainable.function_trainable import wrap_function
-
-    class Attempts(wrap_function(function)):  # type: ignore[misc]
-        def cleanup(self) -> None:
-            session = get_session()
-            if session is not None:
-                session.finish(timeout=END_TIMEOUT_S)
-            super().cleanup()
-
-    return Attempts
-
-
 def _death(trial: Any) -> tuple[str, str]:
     """Cause, and one line, of the death of a trial's process: from the text that Tune leaves of Ray's error."""
     try:
@@ -125,5 +104,4 @@ def _death(trial: Any) -> tuple[str, str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     reasons = [line for line in lines if "died" in line or "has been killed" in line]
     line = reasons[-1] if reasons else "the trial's process ended"
-    node_lost = any("node has died" in reason or "node was" in reason or "preempted" in reason for reason in lines)
-    return policy.NODE_LOST if node_lost else policy.KILLED, line[:500]
+    return policy.cause_of_death(text), line[:500]

@@ -22,19 +22,21 @@ from typing import Any
 
 from balltrain.background import every
 from balltrain.data.cache import Dataset, load_data
-from balltrain.errors import BalltrainError
+from balltrain.errors import EXIT_INTERRUPTED, BalltrainError
 from balltrain.storage import Remote, Storage
+from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
 from balltrain.tuning import cluster
 from balltrain.tuning.controller import Controller
 from balltrain.tuning.journal import FILE as JOURNAL_FILE
 from balltrain.tuning.journal import VERSION, Journal, read_journal
 from balltrain.tuning.placement import Node, NotEnoughGpus, Placement, local_resources, place
-from balltrain.tuning.state import SweepState
+from balltrain.tuning.state import SweepState, Trial
 from balltrain.tuning.sweep import Plan
 from balltrain.tuning.tables import write_tables
 from balltrain.tuning.trial import TrialContext, run_attempt
 
 COMPACT_EVERY_S = 20.0
+DELETE_EVERY_S = 5.0
 LOOK_AT_NODES_EVERY_S = 5.0
 
 # Tune's own bookkeeping, which the journal replaces; set before ray is imported
@@ -42,7 +44,6 @@ RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",  # a trial that is stopped ends its W&B run first
     "TUNE_MAX_PENDING_TRIALS_PG": "64",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -95,15 +96,17 @@ def run_sweep(
     resources: Resources,
     *,
     data_dir: Path | None,
-    wandb_mode: str,
+    mirrors: Mirrors = NO_MIRRORS,
     resume: bool,
     storage: Storage | None = None,
     on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> SweepResult:
     """Run a plan to its end, or until Ctrl-C. `folder` is <storage>/<name>, on this machine.
 
-    `on_start` makes the live view, `on_phase` is told what is being prepared. Raises BalltrainError where the
+    `on_start` makes the live view, `on_phase` is told what is being prepared, `on_interrupt` of the first Ctrl-C.
+    Raises BalltrainError where the
     sweep cannot run: its name exists (unless `resume`), the cluster is too small or out of reach, the data
     cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
     """
@@ -126,9 +129,11 @@ def run_sweep(
                 files.enter_context(storage.mirrored(plan.name))
             journal, state = files.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
             controller = Controller(plan, state, journal, placement.concurrency)
-            context = TrialContext.of(plan, dataset, folder, wandb_mode, placement, remote, data_dir)
+            controller.on_dropped = files.enter_context(deleted_checkpoints(state, folder, remote))
+            context = TrialContext.of(plan, dataset, folder, placement, remote, data_dir)
             if resources.joins:
                 context = dataclasses.replace(context, versions=cluster.versions(), environment=cluster.environment())
+            files.enter_context(mirrored(folder, mirrors.build(folder)))
             view = on_start(controller, placement) if on_start else contextlib.nullcontext()
 
             def compact() -> None:  # from the journal: the state belongs to another thread
@@ -141,7 +146,7 @@ def run_sweep(
             following = every(LOOK_AT_NODES_EVERY_S, follow_nodes, ignoring=(Exception,))
             with (
                 view,
-                interruptible(controller),
+                interruptible(controller, on_interrupt),
                 compacting,
                 following if resources.joins else contextlib.nullcontext(),
             ):
@@ -149,6 +154,40 @@ def run_sweep(
                     _run_on_ray(controller, context, placement, folder)
             finish_sweep(controller, folder, remote)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
+
+
+@contextlib.contextmanager
+def deleted_checkpoints(
+    state: SweepState, folder: Path, remote: str | None = None
+) -> Iterator[Callable[[Trial], None]]:
+    """What deletes the checkpoint of a trial: here at once, in object storage beside the block."""
+    to_delete: list[str] = []
+
+    def delete(trial: Trial) -> None:
+        shutil.rmtree(folder / "checkpoints" / trial.trial_id, ignore_errors=True)
+        to_delete.append(trial.trial_id)
+
+    def delete_remote() -> None:
+        while to_delete and remote is not None:
+            Remote(remote).delete(f"checkpoints/{to_delete[0]}")
+            del to_delete[0]
+
+    for trial in state.dropped:  # before a resume; a kill may have come between
+        delete(trial)
+    state.dropped.clear()
+    with every(DELETE_EVERY_S, delete_remote, ignoring=(BalltrainError,)) if remote else contextlib.nullcontext():
+        yield delete
+    with contextlib.suppress(BalltrainError):  # deleted when the sweep is resumed
+        delete_remote()
+
+
+def placement_of(resources: Resources) -> tuple[Placement, Sequence[Node]]:
+    """What trials would hold, and the nodes there are, without starting a Ray of one's own."""
+    if not resources.joins:
+        nodes: Sequence[Node] = [local_resources()]
+        return resources.place(nodes), nodes
+    with _ray(resources):
+        return _placement(resources), cluster.nodes()
 
 
 def check_name(folder: Path, resume: bool) -> None:
@@ -199,15 +238,34 @@ def sweep_files(
         }
         journal.append(line)
         state.apply(line)
-        new = folder / ".sweep.json.new"
-        new.write_text(json.dumps(sweep, indent=1))
-        new.replace(folder / "sweep.json")
-        yield journal, state
-        write_tables(state, plan.task, folder)
+        _write_sweep(sweep, folder)
+        try:
+            yield journal, state
+        except BaseException:
+            with contextlib.suppress(OSError):  # a full disk: what ended the sweep is the better message
+                _write_end(state, plan, folder)
+            raise
+        _write_end(state, plan, folder)
     except OSError as error:
         raise BalltrainError(f"cannot write to {folder}: {error.strerror or error}; what is there is kept") from error
     finally:
         journal.close()
+
+
+def _write_end(state: SweepState, plan: Plan, folder: Path) -> None:
+    """The last tables, and in sweep.json that no more come until it is resumed."""
+    write_tables(state, plan.task, folder)
+    _write_sweep({**state.sweep, "ended_at": _utc_now()}, folder)
+
+
+def _write_sweep(sweep: dict[str, Any], folder: Path) -> None:
+    new = folder / ".sweep.json.new"
+    new.write_text(json.dumps(sweep, indent=1))
+    new.replace(folder / "sweep.json")
+
+
+def _utc_now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -247,8 +305,7 @@ def _provenance() -> dict[str, Any]:
         ["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True, check=False
     )
     commit = git.stdout.strip() or None
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return {"versions": versions, "git_commit": commit, "host": socket.gethostname(), "created_at": created}
+    return {"versions": versions, "git_commit": commit, "host": socket.gethostname(), "created_at": _utc_now()}
 
 
 @contextlib.contextmanager
@@ -295,14 +352,12 @@ def _placement(resources: Resources) -> Placement:
 def _run_on_ray(controller: Controller, context: TrialContext, placement: Placement, folder: Path) -> None:
     from ray import tune
 
-    from balltrain.tuning.ray_tune import ControllerScheduler, ControllerSearcher, trainable_of
+    from balltrain.tuning.ray_tune import ControllerScheduler, ControllerSearcher
 
     scratch = folder / ".ray"
     attempt = partial(run_attempt, context=context)
-    # what waits for workers cannot be waited for: it is killed when it is stopped, and its workers with it
-    trainable = trainable_of(attempt) if placement.workers == 1 else attempt
     tuner = tune.Tuner(
-        tune.with_resources(trainable, placement.trial_resources),
+        tune.with_resources(attempt, placement.trial_resources),
         tune_config=tune.TuneConfig(
             search_alg=ControllerSearcher(controller),
             scheduler=ControllerScheduler(controller),
@@ -326,14 +381,14 @@ def _run_on_ray(controller: Controller, context: TrialContext, placement: Placem
 
 
 @contextlib.contextmanager
-def interruptible(controller: Controller) -> Iterator[None]:
+def interruptible(controller: Controller, on_interrupt: Callable[[], None]) -> Iterator[None]:
     """First Ctrl-C: trials end after their epoch. Second: now. Nothing is lost either way."""
 
     def handle(signum: int, frame: Any) -> None:
         if controller.interrupted:
-            # the journal is on disk; Ray's processes end with their driver
-            os._exit(130)
+            _end_now()
         controller.interrupted = True
+        on_interrupt()
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -344,6 +399,14 @@ def interruptible(controller: Controller) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end_now() -> None:
+    """The journal is on disk. Ray's own processes would outlive their driver, some of them for minutes."""
+    worker = sys.modules.get("ray._private.worker")
+    if worker is not None and worker._global_node is not None:
+        worker._global_node.kill_all_processes(check_alive=False, allow_graceful=True)
+    os._exit(EXIT_INTERRUPTED)
 
 
 def finish_sweep(controller: Controller, folder: Path, remote: str | None = None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError
+from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
 from balltrain.tuning import columns as c
 from balltrain.tuning import policy
 from balltrain.tuning.controller import Attempt, Controller
@@ -28,10 +29,11 @@ def train_once(
     *,
     num_gpus: int | None,
     data_dir: Path | None,
-    wandb_mode: str,
+    mirrors: Mirrors = NO_MIRRORS,
     resume: bool,
     on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> SweepResult:
     """Run the trial of a plan here, or those of its folds, without Ray.
 
@@ -43,11 +45,12 @@ def train_once(
     on_phase("")
     with sweep_files(plan, folder, dataset, placement.to_json(), resume) as (journal, state):
         controller = Controller(plan, state, journal, concurrency=1)
-        context = TrialContext.of(plan, dataset, folder, wandb_mode, placement, data_dir=data_dir)
+        context = TrialContext.of(plan, dataset, folder, placement, data_dir=data_dir)
         view = on_start(controller, placement) if on_start else contextlib.nullcontext()
-        with view, interruptible(controller):
-            _run(controller, context)
-    finish_sweep(controller, folder)
+        with mirrored(folder, mirrors.build(folder)):
+            with view, interruptible(controller, on_interrupt):
+                _run(controller, context)
+            finish_sweep(controller, folder)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
 
 

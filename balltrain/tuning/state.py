@@ -8,6 +8,7 @@ from typing import Any
 
 from balltrain.errors import BalltrainError
 from balltrain.tuning import columns as c
+from balltrain.tuning.confirmation import Confirmed, confirmations
 from balltrain.tuning.journal import Line
 from balltrain.tuning.space import Point
 
@@ -23,6 +24,9 @@ class Trial:
     point: Point | None
     seed: int
     fold: int | None = None
+    confirms: int | None = None  # number of the searched trial that this one repeats with another seed
+    same_as: int | None = None  # number of the searched trial with the same configuration: not trained again
+    order: int = -1  # among the searched trials, from 0
     status: str = c.RUNNING
     attempts: int = 0
     lost_attempts: int = 0  # ended by a node's loss, which says nothing of the trial
@@ -32,6 +36,7 @@ class Trial:
     error: str | None = None
     node: str | None = None
     best: dict[str, Any] | None = None  # the row with the best objective
+    has_checkpoint: bool = False  # on disk; no longer once better trials have ended
 
     @property
     def trial_id(self) -> str:
@@ -40,6 +45,10 @@ class Trial:
     @property
     def objective(self) -> float | None:
         return self.best["objective"] if self.best else None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in (c.COMPLETED, c.STOPPED, c.FAILED)
 
     @property
     def epochs(self) -> int:
@@ -52,7 +61,11 @@ class SweepState:
     def __init__(self) -> None:
         self.sweep: dict[str, Any] = {}  # the contents of sweep.json
         self.trials: dict[int, Trial] = {}
+        self.searched: list[Trial] = []  # those that the searcher proposed, in order; the others confirm them
         self.ended_in_order: list[Trial] = []  # as the searcher was told
+        self.dropped: list[Trial] = []  # whose checkpoints are no longer kept
+        self._kept: list[Trial] = []  # of those that ended, the best first
+        self._same: dict[int, list[Trial]] = {}  # trials that wait for the one with their configuration
 
     @classmethod
     def replay(cls, lines: Iterable[Line]) -> SweepState:
@@ -74,13 +87,14 @@ class SweepState:
             case "sweep" | "resume":
                 self.sweep = line["sweep"]
             case "trial":
-                number = line["number"]
-                self.trials[number] = Trial(number, line["config"], line["point"], line["seed"], line.get("fold"))
+                self._add(line)
             case "start":
                 trial = self.trials[line["number"]]
                 trial.attempts += 1
                 trial.status, trial.ended_at, trial.error = c.RUNNING, None, None
                 trial.started_at = trial.started_at or line["time"]
+                for same in self._same.get(trial.number, ()):
+                    same.status = c.RUNNING
             case "report":
                 self._report(self.trials[line["number"]], line["row"], line["time"])
             case "end":
@@ -98,26 +112,78 @@ class SweepState:
     def with_status(self, *statuses: str) -> list[Trial]:
         return [trial for trial in self.trials.values() if trial.status in statuses]
 
-    def ranked(self) -> list[Trial]:
-        """Trials that did not fail and have an objective, the best first."""
+    def ranked(self, trials: Iterable[Trial] | None = None) -> list[Trial]:
+        """Those that trained to an objective and did not fail, the best first; of all searched unless given."""
         sign = 1 if self.mode == "min" else -1
-        valid = [t for t in self.trials.values() if t.objective is not None and t.status != c.FAILED]
+        among = self.searched if trials is None else trials
+        valid = [t for t in among if t.objective is not None and t.status != c.FAILED and t.same_as is None]
         return sorted(valid, key=lambda trial: sign * trial.objective)  # type: ignore[operator]
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best objective of those that did not fail."""
-        return next(iter(self.ranked()), None)
+        """The searched trial with the best objective; once there is a confirmed winner, its best training."""
+        _, winner = self.confirmations()
+        trials = self.searched
+        if winner is not None:
+            number = int(winner.trial_id)
+            trials = [t for t in self.trials.values() if number in (t.number, t.confirms) and t.has_checkpoint]
+        return next(iter(self.ranked(trials)), None)
+
+    def confirmations(self) -> tuple[list[Confirmed], Confirmed | None]:
+        """What was confirmed, the best mean first, and the winner, if all of it has ended."""
+        if len(self.searched) == len(self.trials):
+            return [], None
+        repeating = [t for t in self.trials.values() if t.confirms is not None]
+        repetitions = [(self.trials[t.confirms].trial_id, t.status, t.objective) for t in repeating]  # type: ignore[index]
+        return confirmations(repetitions, self.sweep.get("repeats") or 0, self.mode)
+
+    def _add(self, line: Line) -> None:
+        more = (line.get("fold"), line.get("confirms"), line.get("same_as"))
+        trial = Trial(line["number"], line["config"], line["point"], line["seed"], *more)
+        self.trials[trial.number] = trial
+        if trial.confirms is None:
+            trial.order = len(self.searched)
+            self.searched.append(trial)
+        if trial.same_as is not None:
+            first = self.trials[trial.same_as]
+            if first.has_ended:
+                self._share(first, trial)
+            else:
+                self._same.setdefault(first.number, []).append(trial)
 
     def _end(self, trial: Trial, status: str, time: float, error: str | None) -> None:
         trial.status, trial.ended_at, trial.error = status, time, error
-        if status != c.INTERRUPTED:
-            self.ended_in_order.append(trial)
+        if status == c.INTERRUPTED:
+            for same in self._same.get(trial.number, ()):
+                same.status = status
+            return
+        self.ended_in_order.append(trial)
+        self._keep_or_drop(trial)
+        for same in self._same.pop(trial.number, ()):
+            self._share(trial, same)
+
+    def _share(self, first: Trial, same: Trial) -> None:
+        """What became of a trial is also what would have become of one with its configuration."""
+        same.status, same.best, same.error, same.ended_at = first.status, first.best, first.error, first.ended_at
+        self.ended_in_order.append(same)
+
+    def _keep_or_drop(self, trial: Trial) -> None:
+        """Keep the checkpoints of the best that have ended; of a cross-validation, and of repeats, all."""
+        count = self.sweep.get("keep_checkpoints")
+        if count is None or trial.fold is not None or trial.confirms is not None:
+            return
+        self._kept = self.ranked([*self._kept, trial])
+        dropped = self._kept[count:] if trial in self._kept else [trial]
+        del self._kept[count:]
+        for out in dropped:
+            out.has_checkpoint = False
+            self.dropped.append(out)
 
     def _report(self, trial: Trial, row: dict[str, Any], time: float) -> None:
         if row["epoch"] <= trial.epochs:
             return
         trial.rows.append(row)
+        trial.has_checkpoint = True
         trial.node = row.get("node", trial.node)
         if row["decision"] != c.FAIL and self.improves(row["objective"], trial.objective):
             trial.best = row

@@ -28,7 +28,9 @@ class Sweep:
     `hyperparameters` are those that differ from the task's defaults in every trial. `epochs` is the most that
     a trial trains. ASHA stops trials at epochs `grace`, `grace * reduction_factor`, …; `grace` is a tenth of
     the epochs unless given. With `folds` every configuration is trained once a fold of a cross-validation, and the
-    searcher is told the mean; a trial is then one fold.
+    searcher is told the mean; a trial is then one fold. With `confirm`, so many of the best configurations are
+    trained again at the end, each with `repeats` new seeds and not stopped by ASHA; the winner has the best mean.
+    Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
     """
 
     task: str | Task
@@ -42,6 +44,9 @@ class Sweep:
     reduction_factor: float = 3
     seed: int = 0
     folds: int | None = None
+    keep_checkpoints: int = 5
+    confirm: int = 0
+    repeats: int = 5
 
     def main(self, file: str) -> None:
         """Run this file's sweep with the options of `balltrain sweep`: the last line of a sweep file."""
@@ -70,11 +75,19 @@ class Plan:
     seed: int
     folds: int | None
     request: DataRequest
+    keep_checkpoints: int = 5
+    confirm: int = 0
+    repeats: int = 5
+
+    @property
+    def num_searched(self) -> int:
+        """Trials of the search: one for each configuration and fold."""
+        return self.trials * (self.folds or 1)
 
     @property
     def num_trials(self) -> int:
-        """Trainings in all: a trial for each configuration and fold."""
-        return self.trials * (self.folds or 1)
+        """Trainings in all, those that confirm the best among them; fewer where the search found fewer."""
+        return self.num_searched + min(self.confirm, self.trials) * self.repeats
 
     def configure(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """All hyperparameters of a trial, as JSON. Raises UsageError where they break the task's rules."""
@@ -104,6 +117,9 @@ class Plan:
             "epochs": self.epochs,
             "seed": self.seed,
             "folds": self.folds,
+            "keep_checkpoints": self.keep_checkpoints,
+            "confirm": self.confirm,
+            "repeats": self.repeats,
             "data": self.request.to_dict(),
         }
 
@@ -134,10 +150,18 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         raise UsageError(f"the number of trials is {sweep.trials}, but must be at least 1")
     if sweep.searcher not in SEARCHERS:
         raise UsageError(f"unknown searcher {sweep.searcher!r}: choose one of {', '.join(SEARCHERS)}")
+    if sweep.keep_checkpoints < 1:
+        raise UsageError(f"the number of checkpoints to keep is {sweep.keep_checkpoints}, but must be at least 1")
     if sweep.folds is not None and sweep.folds < 2:
         raise UsageError(f"the number of folds is {sweep.folds}, but must be at least 2")
     if sweep.folds is not None and sweep.scheduler != "none":
         raise UsageError("folds compare by their mean, which needs all of them in full: use the scheduler none")
+    if sweep.confirm < 0:
+        raise UsageError(f"the number of configurations to confirm is {sweep.confirm}, but must be at least 0")
+    if sweep.repeats < 2:
+        raise UsageError(f"the number of repeats is {sweep.repeats}, but an interval needs at least 2")
+    if sweep.confirm and sweep.folds is not None:
+        raise UsageError("folds give each configuration an interval already: leave out confirm, or the folds")
     space = Space(sweep.space)
     for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
         raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
@@ -159,7 +183,10 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         reduction_factor=sweep.reduction_factor,
         seed=sweep.seed,
         folds=sweep.folds,
+        keep_checkpoints=sweep.keep_checkpoints,
         request=request,
+        confirm=sweep.confirm,
+        repeats=sweep.repeats,
     )
     plan.build_stopping()
     for point in space.corners():

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from balltrain.tasks.base import Task
 from balltrain.tuning import columns as c
-from balltrain.tuning.state import SweepState, Trial
+from balltrain.tuning.state import SweepState
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 SCALARS = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
@@ -52,7 +52,8 @@ def trials_schema(task: Task) -> pa.Schema:
     for name, info in task.Hyperparameters.model_fields.items():
         fields.append(_config_field(name, info.annotation))
     fields += [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names]
-    return pa.schema([*fields, (c.FOLD, pa.int64())])
+    fields += [(c.FOLD, pa.int64()), (c.DIGEST, pa.string()), (c.FIRST_LOSS, pa.float64())]
+    return pa.schema([*fields, (c.SAME_AS, pa.string()), (c.CONFIRMS, pa.string())])
 
 
 def epochs_schema(task: Task) -> pa.Schema:
@@ -74,6 +75,7 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
     fields = {field.name: field for field in trials_schema(task)}
     rows = []
     for trial in state.trials.values():
+        first = trial.rows[0] if trial.rows else {}
         row = {
             c.SWEEP: name,
             c.TASK: task.name,
@@ -87,10 +89,10 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
             c.STARTED_AT: _microseconds(trial.started_at),
             c.ENDED_AT: _microseconds(trial.ended_at),
             c.ERROR: trial.error,
-            c.CHECKPOINT: str(folder / "checkpoints" / trial.trial_id) if trial.best else None,
+            c.CHECKPOINT: str(folder / "checkpoints" / trial.trial_id) if trial.has_checkpoint else None,
             c.NODE: trial.node,
             c.SEED: trial.seed,
-            c.NUM_PARAMS: _num_params(trial),
+            c.NUM_PARAMS: first.get("num_params"),
             c.DATA_FINGERPRINT: fingerprint,
         }
         for key, value in trial.config.items():
@@ -98,7 +100,10 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
             if column in fields:
                 is_json = value is not None and c.JSON_MARK in (fields[column].metadata or {})
                 row[column] = json.dumps(value) if is_json else value
-        rows.append(row | _metrics(trial.best) | {c.FOLD: trial.fold})
+        for column, other in ((c.SAME_AS, trial.same_as), (c.CONFIRMS, trial.confirms)):
+            row[column] = None if other is None else state.trials[other].trial_id
+        row |= {c.FOLD: trial.fold, c.DIGEST: first.get("digest"), c.FIRST_LOSS: first.get("first_loss")}
+        rows.append(row | _metrics(trial.best))
     return rows
 
 
@@ -114,10 +119,6 @@ def epoch_rows(state: SweepState, task: Task) -> list[dict[str, Any]]:
 
 def _metrics(row: dict[str, Any] | None) -> dict[str, float]:
     return {c.METRIC_PREFIX + name: value for name, value in (row["metrics"] if row else {}).items()}
-
-
-def _num_params(trial: Trial) -> int | None:
-    return trial.rows[0].get("num_params") if trial.rows else None
 
 
 def _config_field(name: str, annotation: Any) -> pa.Field:
@@ -139,6 +140,7 @@ def _microseconds(seconds: float | None) -> int | None:
 
 def _write(table: pa.Table, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
+    table = table.replace_schema_metadata({c.VERSION_MARK: str(c.TABLES_VERSION)})
     pq.write_table(table, temporary, compression="zstd")
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())

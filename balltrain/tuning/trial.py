@@ -6,15 +6,19 @@ in it, by a TorchTrainer in local mode; with several it starts a TorchTrainer th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from balltrain.data.cache import Dataset
+from balltrain.errors import StorageError
+from balltrain.storage import Remote, Uploads, retrying
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest
 from balltrain.tuning import policy
@@ -32,14 +36,12 @@ WORKERS_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1", "RAY_TRAIN_EN
 class TrialContext:
     """What all trials of a sweep share; sent to every trial process once."""
 
-    sweep: str
     ref: TaskRef
     request: DataRequest
     data_key: str
     data_dir: str | None  # None: each node's own default
     data_fingerprint: str
     folder: str  # <storage>/<name>
-    wandb_mode: str  # online, offline or off
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
@@ -56,13 +58,11 @@ class TrialContext:
         plan: Plan,
         dataset: Dataset,
         folder: Path,
-        wandb_mode: str,
         placement: Placement,
         remote: str | None = None,
         data_dir: Path | None = None,
     ) -> TrialContext:
         return cls(
-            sweep=plan.name,
             ref=plan.ref,
             request=plan.request,
             data_key=dataset.folder.name,
@@ -70,7 +70,6 @@ class TrialContext:
             data_dir=str(data_dir.resolve()) if data_dir else None,
             data_fingerprint=dataset.fingerprint,
             folder=str(folder.resolve()),
-            wandb_mode=wandb_mode,
             workers=placement.workers,
             cpus_per_worker=placement.cpus_per_worker,
             gpus_per_worker=placement.gpus_per_worker,
@@ -91,8 +90,8 @@ def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
         else:
             _run_on_workers(attempt, context)
     except Exception as error:
-        end = {"cause": policy.cause_of(error), "error": describe(error)}
-        tune.report({END: json.dumps(end)})
+        cause, described = _cause(error)
+        tune.report({END: json.dumps({"cause": cause, "error": described})})
     else:
         tune.report({END: json.dumps({})})
 
@@ -103,9 +102,7 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
 
     from balltrain.data.cache import load_data
     from balltrain.errors import NodeError
-    from balltrain.storage import Remote, Uploads, retrying
     from balltrain.tasks.base import objective_of, resolve
-    from balltrain.tracking.wandb import WandbRun
     from balltrain.training.checkpoint import CheckpointConfig, save_config
     from balltrain.training.loop import fit
     from balltrain.tuning.cluster import check_this_node
@@ -124,32 +121,22 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
         dataset = dataset.fold(*attempt.fold)
     torch.set_num_threads(max(1, round(context.cpus_per_worker)))
     folder = Path(context.folder) / "checkpoints" / attempt.trial_id
-    uploads = None
-    if context.remote is not None:
-        remote, relative = Remote(context.remote), f"checkpoints/{attempt.trial_id}"
-        if attempt.attempt > 1:  # the attempt before may have run on another node
-            retrying(lambda: remote.pull(folder, relative))
-        uploads = Uploads(remote, folder, relative) if rank == 0 else None
-    if rank == 0:
-        config = CheckpointConfig(
-            context.ref,
-            attempt.config,
-            attempt.seed,
-            context.request,
-            dataset.facts,
-            dataset.fingerprint,
-            attempt.fold,
-        )
-        save_config(folder, config)
-    wandb_mode = context.wandb_mode if rank == 0 else "off"
-    with WandbRun(wandb_mode, Path(context.folder), context.sweep, task, attempt.trial_id, attempt.config) as run:
+    config = CheckpointConfig(
+        context.ref,
+        attempt.config,
+        attempt.seed,
+        context.request,
+        dataset.facts,
+        dataset.fingerprint,
+        attempt.fold,
+    )
+    with _uploading(folder, context.remote, attempt, rank) as upload:
+        if rank == 0:
+            save_config(folder, config)
 
         def report_row(row: dict[str, Any]) -> None:
-            row = {**row, "objective": objective_of(task, row), "node": socket.gethostname()}
-            if uploads is not None:
-                retrying(uploads.push)
-            run.log(row)
-            report(row)
+            upload()
+            report({**row, "objective": objective_of(task, row), "node": socket.gethostname()})
 
         fit(
             task,
@@ -161,6 +148,30 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
             device=pick_device(context.gpus_per_worker),
             reported_epochs=attempt.reported_epochs,
         )
+
+
+@contextlib.contextmanager
+def _uploading(folder: Path, remote_uri: str | None, attempt: Attempt, rank: int) -> Iterator[Callable[[], None]]:
+    """Yields what uploads a trial's checkpoint to object storage, where there is one; no copy is left here."""
+    if remote_uri is None:
+        yield lambda: None
+        return
+    remote, relative = Remote(remote_uri), f"checkpoints/{attempt.trial_id}"
+    if attempt.attempt > 1:  # the attempt before may have run on another node
+        retrying(lambda: remote.pull(folder, relative))
+    if rank > 0:
+        yield lambda: None
+        return
+    uploads = Uploads(remote, folder, relative)
+    keep = False
+    try:
+        yield lambda: retrying(uploads.push)
+    except StorageError:  # the last epoch is here alone
+        keep = True
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def pick_device(gpus: float) -> Any:
@@ -180,6 +191,31 @@ def describe(error: BaseException) -> str:
 
     message = " ".join(str(error).split())[:500]
     return message if isinstance(error, BalltrainError) else f"{type(error).__name__}: {message}"
+
+
+def _cause(error: BaseException) -> tuple[str, str]:
+    """Cause and description of what ended an attempt; of several workers' ends, the one that explains the others."""
+    from ray.exceptions import RayActorError
+    from ray.train import PreemptionError, WorkerGroupError
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
+
+    if isinstance(error, PreemptionError):
+        return policy.NODE_LOST, describe(error)
+    ends = []
+    failures: list[BaseException] = (
+        list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
+    )
+    for failure in failures or [error]:
+        if isinstance(failure, WorkerHealthCheckFailedError):
+            failure = failure.health_check_failure
+        if isinstance(failure, UserExceptionWithTraceback):
+            failure = failure._base_exc
+        if isinstance(failure, RayActorError):
+            ends.append((policy.cause_of_death(str(failure)), "a worker of the trial: " + describe(failure)))
+        else:
+            ends.append((policy.cause_of(failure), describe(failure)))
+    # those that lost a worker fail as well, with errors of the connection
+    return min(ends, key=lambda end: policy.EXPLAINING.index(end[0]))
 
 
 def _run_in_this_process(attempt: Attempt, context: TrialContext) -> None:
@@ -207,12 +243,12 @@ def _run_on_workers(attempt: Attempt, context: TrialContext) -> None:
 
     for name, value in WORKERS_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # where several Rays run on a machine, what frees the workers' resources would not know which is its own, end,
-    # and the next trial would wait for ever
+    # What takes back the workers of a stopped trial looks for the Ray of this machine, and gives up where there are
+    # two: the next trial would wait for ever.
     os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
     ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
     resources = {"CPU": context.cpus_per_worker, "GPU": context.gpus_per_worker}
-    result = TorchTrainer(
+    TorchTrainer(
         _worker_loop,
         train_loop_config={"attempt": attempt, "context": context},
         scaling_config=ScalingConfig(
@@ -224,8 +260,6 @@ def _run_on_workers(attempt: Attempt, context: TrialContext) -> None:
         ),
         run_config=_run_config(RunConfig, attempt, context, callbacks=[TuneReportCallback()]),
     ).fit()
-    if result.error is not None:
-        raise result.error
 
 
 def _worker_loop(config: dict[str, Any]) -> None:

@@ -78,6 +78,7 @@ class Simulation:
         concurrency: int = 4,
         failing: Callable[[int], str | None] = lambda number: None,
         domains: dict[str, Any] | None = None,
+        confirm: int = 0,
         start: float = START,
     ):
         self.task, self.failing, self.now = task or Bowl(), failing, start
@@ -97,6 +98,8 @@ class Simulation:
             seed=3,
             folds=None,
             request=DataRequest(size=100),
+            confirm=confirm,
+            repeats=3,
         )
         self.state = SweepState()
         versions = {"python": "3.11.7", "torch": "2.13.0"}

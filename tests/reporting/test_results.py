@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -106,6 +107,52 @@ def test_json_of_a_sweep_in_which_all_failed_has_no_best(sweep: Run):
     assert answer["best"] is None
     assert answer["top"] == []
     assert answer["failed"] == 3
+
+
+def test_a_confirmed_winner_is_the_best_and_the_summary_says_whether_the_first_place_held(sweep: Run):
+    results = sweep(trials=8, confirm=3)
+    summary = summary_json(results)
+    found = summary["confirmation"]
+    configurations = found["configurations"]
+    assert len(results.ranked) + len(results.failed) == 8
+    assert [len(entry["objectives"]) for entry in configurations] == [3, 3, 3]
+    means = [entry["mean"] for entry in configurations]
+    assert means == sorted(means)
+    assert found["winner"] == configurations[0]["trial_id"]
+    assert found["first_place"] == results.ranked.iloc[0]["trial_id"]
+    assert found["first_place_held"] == (found["winner"] == found["first_place"])
+    of_winner = results.trials[
+        (results.confirms == found["winner"]) | (results.trials["trial_id"] == found["winner"])
+    ]
+    assert summary["best"]["objective"] == of_winner["objective"].min()
+    json.dumps(summary, allow_nan=False)
+    (listed,) = list_sweeps(results.folder.parent)
+    assert listed["best"] == summary["best"]["objective"]
+    text = printed(results)
+    assert "mean of new seeds" in text
+    assert f"trial {found['winner']}" in text
+    assert ("has the best mean" if found["first_place_held"] else "did not hold") in text
+
+
+def test_before_all_repeats_have_ended_there_is_no_winner(simulate, tmp_path: Path):
+    simulation = simulate(trials=4, confirm=2)
+    while len(simulation.state.trials) < 8:
+        simulation.step()
+    results = load_results(tmp_path, simulation.write(tmp_path).name)
+    found = summary_json(results)["confirmation"]
+    assert (found["winner"], found["first_place_held"]) == (None, None)
+    assert summary_json(results)["best"]["trial_id"] == found["first_place"]
+    print_results(results, Console(file=StringIO()))
+
+
+def test_tables_of_the_first_version_are_read(sweep: Run):
+    results = sweep()
+    path = results.folder / "trials.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["confirms"]), path)
+    again = load_results(results.folder.parent, results.name)
+    assert summary_json(again)["best"] == summary_json(results)["best"]
+    (listed,) = list_sweeps(results.folder.parent)
+    assert (listed["error"], listed["best"]) == (None, summary_json(results)["best"]["objective"])
 
 
 def test_only_hyperparameters_that_differ_are_shown(sweep: Run):

@@ -1,10 +1,11 @@
+import time
+
 import pytest
-from toy import Toy
+from wandb_files import read_wandb_run
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tracking import wandb as tracking
-
-ROW = {"epoch": 1, "lr": 0.1, "train_loss": 1.0, "val_loss": 1.0, "seconds": 1.0, "objective": 1.0, "metrics": {}}
+from balltrain.tracking.mirrors import Mirrors, mirrored
 
 
 def test_auto_is_offline_without_a_key_and_online_with_one(monkeypatch):
@@ -31,20 +32,80 @@ def test_an_unknown_mode_is_refused():
         tracking.resolve_mode("on")
 
 
-def test_off_imports_and_writes_nothing(tmp_path, monkeypatch):
+def test_off_imports_and_writes_nothing(written, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "wandb", None)
-    with tracking.WandbRun("off", tmp_path, "s", Toy(), "00000", {}) as run:
-        run.log(ROW)
-    assert list(tmp_path.iterdir()) == []
+    sim = written()
+    with mirrored(sim.folder, Mirrors().build(sim.folder)):
+        sim.run()
+    assert {path.name for path in sim.folder.iterdir()} == {"journal.jsonl", ".lock"}
 
 
-def test_a_wandb_that_breaks_does_not_break_the_trial(tmp_path, monkeypatch, caplog):
-    import wandb
+def follow(sim, mode="offline", checkpoint=False, **run):
+    with mirrored(sim.folder, Mirrors(wandb=mode, wandb_checkpoint=checkpoint).build(sim.folder)):
+        sim.run(**run)
 
-    def broken(**_):
-        raise wandb.errors.CommError("no route to host")
 
-    monkeypatch.setattr(wandb, "init", broken)
-    with tracking.WandbRun("online", tmp_path, "s", Toy(), "00000", {}) as run:
-        run.log(ROW)
-    assert "the trial goes on without it" in caplog.text
+def runs_of(sim):
+    """By id; an id twice is an error."""
+    found = [read_wandb_run(path) for path in (sim.folder / "wandb").glob("offline-run-*/*.wandb")]
+    assert len({run["id"] for run in found}) == len(found)
+    return {run["id"].removeprefix("toy-sweep-"): run for run in found}
+
+
+def check(sim):
+    runs = runs_of(sim)
+    assert set(runs) == {trial.trial_id for trial in sim.state.trials.values()}
+    for trial in sim.state.trials.values():
+        run = runs[trial.trial_id]
+        assert (run["group"], run["job_type"], run["finished"]) == ("toy-sweep", "toy", True)
+        assert run["config"]["lr"] == trial.config["lr"]
+        assert [(row["epoch"], row["val_loss"]) for row in run["history"]] == sim.curve(trial.number)
+        assert run["steps"] == {"*": "epoch"}
+    return runs
+
+
+def test_a_run_a_trial_with_the_epoch_as_its_axis(written):
+    sim = written(confirm=1, repeats=2)
+    follow(sim)
+    check(sim)
+
+
+def test_a_sweep_killed_and_resumed_offline_has_one_whole_run_a_trial(written):
+    sim = written(trials=6)
+    follow(sim, max_reports=7)
+    time.sleep(1.1)  # W&B names its folders by the second
+    again = written(trials=6)
+    follow(again)
+    check(again)
+
+
+def test_the_best_checkpoint_is_an_artifact_when_asked_for(written):
+    sim = written()
+    (sim.folder / "best").mkdir()
+    (sim.folder / "best" / "model.safetensors").write_bytes(b"weights")
+    follow(sim, checkpoint=True)
+    runs = runs_of(sim)
+    assert set(runs) == {"00000", "00001", "00002", "00003", "best"}
+    assert runs["best"]["artifacts"] == {"toy-sweep-best": ["model.safetensors"]}
+    assert runs["best"]["group"] == "toy-sweep"
+
+
+@pytest.fixture(params=["refuses", "hangs", "answers 500"])
+def broken(request, broken_server, monkeypatch):
+    """W&B's server is none."""
+    monkeypatch.setenv("WANDB_BASE_URL", broken_server(request.param))
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setattr(tracking, "TIMEOUT_S", 1.0)
+
+
+def test_a_server_that_is_down_slow_or_refusing_costs_the_trials_nothing(written, broken, capsys):
+    sim = written(trials=20)
+    with mirrored(sim.folder, Mirrors(wandb="online").build(sim.folder)):
+        start = time.monotonic()
+        sim.run()
+        assert time.monotonic() - start < 2
+    assert len(sim.state.ended_in_order) == 20
+    text = capsys.readouterr().err
+    assert "W&B: no answer (" in text
+    assert "wandb sync" in text
+    check(sim)  # all of it is kept offline

@@ -27,33 +27,64 @@ class Plain(Toy):
         return torch.nn.Linear(facts["width"], 1)
 
 
-def train(folder, data, num_epochs=3):
+class Normed(Plain):
+    """With batch norm, in a model of models."""
+
+    def build_model(self, hp, facts):
+        # without a bias: batch norm takes it out again, so that Adam moves it by rounding errors alone
+        linear = torch.nn.Linear(facts["width"], 8, bias=False)
+        hidden = torch.nn.Sequential(linear, torch.nn.BatchNorm1d(8), torch.nn.ReLU())
+        return torch.nn.Sequential(hidden, torch.nn.Linear(8, 1))
+
+
+def train(folder, data, task, **options):
     rows = []
-    hp = Plain.Hyperparameters(epochs=num_epochs, batch_size=12, lr=0.05)  # 80 rows: a last batch of 8
-    dataset = load_data(TaskRef("plain"), Plain(), DataRequest(), data)
-    fit(Plain(), hp, dataset, seed=0, folder=folder, report=rows.append, device=CPU)
+    hp = Plain.Hyperparameters(epochs=3, batch_size=12, lr=0.05, **options)  # 80 rows: a last batch of 8
+    dataset = load_data(TaskRef("plain"), task, DataRequest(), data)
+    fit(task, hp, dataset, seed=0, folder=folder, report=rows.append, device=CPU)
     return [(row["epoch"], row["train_loss"], row["val_loss"], row["metrics"]["error"]) for row in rows]
 
 
-def worker(rank, world, port, folder, data):
+def worker(rank, world, port, folder, data, task, options):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=world)
     try:
-        (folder / f"rows-{rank}.json").write_text(json.dumps(train(folder / "checkpoint", data)))
+        (folder / f"rows-{rank}.json").write_text(json.dumps(train(folder / "checkpoint", data, task, **options)))
     finally:
         dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("world", [2, 3])
-def test_several_workers_give_the_numbers_of_one(tmp_path, world):
-    (tmp_path / "checkpoint").mkdir()
-    (tmp_path / "alone").mkdir()
-    alone = train(tmp_path / "alone", tmp_path / "data")
+def train_on(world, tmp_path, task, **options):
+    """The rows that each of several workers reports."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(worker, (world, port, tmp_path, tmp_path / "data"), nprocs=world)
-    for rank in range(world):
-        rows = json.loads((tmp_path / f"rows-{rank}.json").read_text())
+    (tmp_path / "checkpoint").mkdir()
+    mp.spawn(worker, (world, port, tmp_path, tmp_path / "data", task, options), nprocs=world)
+    return [json.loads((tmp_path / f"rows-{rank}.json").read_text()) for rank in range(world)]
+
+
+def train_alone(tmp_path, task):
+    (tmp_path / "alone").mkdir()
+    return train(tmp_path / "alone", tmp_path / "data", task)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_several_workers_give_the_numbers_of_one(tmp_path, world):
+    alone = train_alone(tmp_path, Plain())
+    for rows in train_on(world, tmp_path, Plain()):
         for found, expected in zip(rows, alone, strict=True):
             assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_synchronised_batch_norm_gives_the_numbers_of_one_worker(tmp_path):
+    alone = train_alone(tmp_path, Normed())
+    for rows in train_on(2, tmp_path, Normed(), sync_batch_norm=True):
+        for found, expected in zip(rows, alone, strict=True):
+            assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_batch_norm_of_each_workers_share_gives_others(tmp_path):
+    alone = train_alone(tmp_path, Normed())
+    rows = train_on(2, tmp_path, Normed())[0]
+    assert rows[-1] != pytest.approx(alone[-1], rel=1e-3)

@@ -21,6 +21,7 @@ from balltrain.training.loop import evaluate
 from balltrain.tuning import columns as c
 from balltrain.tuning.controller import Controller
 from balltrain.tuning.journal import read_journal
+from balltrain.tuning.runner import Resources, run_sweep
 from balltrain.tuning.state import SweepState
 from balltrain.tuning.sweep import find_sweep, make_plan, override
 
@@ -34,9 +35,9 @@ def slow_toy(folder):
     return folder / "slow_toy.py"
 
 
-def start(root, resume):
+def start(root, resume, storage=None):
     command = [sys.executable, "-m", "balltrain.cli", "sweep", str(root / "slow_toy.py"), "--name", "chaos"]
-    command += ["--storage", str(root), "--data-dir", str(root / "data"), "--wandb", "off", "--json"]
+    command += ["--storage", storage or str(root), "--data-dir", str(root / "data"), "--wandb", "off", "--json"]
     command += ["--trials", str(TRIALS), "--epochs", str(EPOCHS), *(["--resume"] if resume else [])]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -125,8 +126,6 @@ def test_a_node_that_is_lost_costs_its_trials_no_retry(tmp_path):
 
     from ray.cluster_utils import Cluster
 
-    from balltrain.tuning.runner import Resources, run_sweep
-
     sweep, ref = find_sweep(str(slow_toy(tmp_path)))
     options = {"trials": 4, "epochs": 60, "scheduler": "none"}
     plan = make_plan(override(sweep, **options), ref, name="nodes", request=DataRequest())
@@ -141,9 +140,7 @@ def test_a_node_that_is_lost_costs_its_trials_no_retry(tmp_path):
     thread.start()
     try:
         resources = Resources(num_gpus=0, cpus_per_trial=1, address=cluster.address)
-        result = run_sweep(
-            plan, tmp_path / "nodes", resources, data_dir=tmp_path / "data", wandb_mode="off", resume=False
-        )
+        result = run_sweep(plan, tmp_path / "nodes", resources, data_dir=tmp_path / "data", resume=False)
     finally:
         thread.join()
         cluster.shutdown()
@@ -177,3 +174,77 @@ def test_a_full_disk_ends_the_sweep_with_a_reason_and_it_resumes(tmp_path):
         assert all([row["epoch"] for row in t.rows] == list(range(1, t.epochs + 1)) for t in state.trials.values())
     finally:
         subprocess.run(["umount", "-l", str(tmp_path / "chaos")], check=True)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+def test_a_killed_worker_of_two_is_tried_again_from_the_checkpoint(tmp_path):
+    die = (
+        "import os, pathlib, torch.distributed as dist\n"
+        "        mark = pathlib.Path(__file__).with_suffix('.died')\n"
+        "        self.calls = getattr(self, 'calls', 0) + 1\n"
+        "        if self.calls == 25 and dist.get_rank() == 1 and not mark.exists():\n"
+        "            mark.touch()\n            os._exit(1)\n        return (model"
+    )
+    file = tmp_path / "dying.py"
+    file.write_text(Path(TOY_FILE).read_text().replace("return (model", die, 1))
+    sweep, ref = find_sweep(str(file))
+    sweep = override(sweep, trials=1, epochs=8, scheduler="none", space={}, searcher="random")
+    sweep = override(sweep, hyperparameters={"lr": 0.01, "batch_size": 8})
+    plan = make_plan(sweep, ref, name="workers", request=DataRequest())
+    resources = Resources(num_gpus=0, workers_per_trial=2, cpus_per_trial=2)
+    folder = tmp_path / "workers"
+    result = run_sweep(plan, folder, resources, data_dir=tmp_path / "data", resume=False)
+    assert (tmp_path / "dying.died").exists()
+    trial = result.state.trials[0]
+    assert (trial.status, trial.attempts) == (c.COMPLETED, 2)
+    assert [row["epoch"] for row in trial.rows] == list(range(1, 9))
+    causes = [line["cause"] for line in read_journal(folder) if line["type"] == "end" and line.get("cause")]
+    assert causes == ["killed"]
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(400)
+def test_object_storage_that_is_away_for_20_s_fails_no_trial(tmp_path, monkeypatch):
+    """A real S3 server, stopped in the middle of a sweep and started again; then another machine reads the sweep."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    from balltrain.storage import Storage
+
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+        ("XDG_CACHE_HOME", str(tmp_path / "cache")),
+    ):
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="sweeps")
+    storage = Storage("s3://sweeps/all")
+    slow_toy(tmp_path)
+    process = start(tmp_path, resume=False, storage="s3://sweeps/all")
+    wait_for_lines(storage.root / "chaos" / "journal.jsonl", 40)
+    server.stop()
+    print("the server is away")
+    time.sleep(20)
+    assert process.poll() is None, process.stderr.read()
+    server = ThreadedMotoServer(port=port)
+    server.start()
+    try:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        assert json.loads(out)["failed"] == 0
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another-machine"))
+        folder = Storage("s3://sweeps/all").open("chaos")
+        state = SweepState.replay(read_journal(folder))
+        assert len(state.trials) == TRIALS
+        for trial in state.trials.values():
+            assert trial.attempts == 1
+            assert [row["epoch"] for row in trial.rows] == list(range(1, trial.epochs + 1))
+        assert len(pd.read_parquet(folder / "trials.parquet")) == TRIALS
+    finally:
+        server.stop()

@@ -83,3 +83,15 @@ def test_a_journal_of_version_1_is_still_read(tmp_path):
     found = [(trial.status, trial.epochs, trial.attempts) for trial in state.trials.values()]
     assert found == [("completed", 4, 1), ("completed", 4, 1), ("stopped", 1, 1), ("interrupted", 0, 1)]
     assert state.best.objective == pytest.approx(0.9590810627515625)
+
+
+def test_a_journal_of_version_2_is_still_read(tmp_path):
+    """The first with trials that repeat others. Never made anew either."""
+    shutil.copy(Path(__file__).parent / "fixtures" / "journal-v2.jsonl", tmp_path / FILE)
+    state = SweepState.replay(read_journal(tmp_path))
+    assert [(trial.status, trial.confirms) for trial in state.trials.values()] == [
+        ("completed", None), ("completed", None), ("stopped", None), ("completed", 1), ("running", 1),
+    ]  # fmt: skip
+    assert [trial.number for trial in state.searched] == [0, 1, 2]
+    (entry,), winner = state.confirmations()
+    assert (entry.trial_id, len(entry.objectives), winner) == ("00001", 1, None)

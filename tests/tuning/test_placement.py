@@ -52,7 +52,7 @@ MIXED = [
         ({}, 1, 2, 8, "PACK"),  # the share of the node that has least
         ({"gpu_type": "A100"}, 1, 16, 4, "PACK"),
         ({"gpu_type": "A100", "num_gpus": 2}, 1, 32, 2, "PACK"),
-        ({"gpus_per_trial": 0.4}, 1, 1, 16, "PACK"),  # a part is of one GPU: two on each
+        ({"gpus_per_trial": 0.5}, 1, 1, 16, "PACK"),  # a part is of one GPU: two on each
         ({"gpus_per_trial": 3}, 3, 2, 2, "STRICT_PACK"),  # not a third across the nodes
         ({"gpus_per_trial": 8}, 8, 2, 1, "PACK"),  # no node holds it
         ({"num_gpus": 0}, 1, 1, 72, "PACK"),
@@ -85,18 +85,6 @@ def test_a_gpu_type_that_is_not_there_is_named():
         place(MIXED, **{**NOTHING, "gpu_type": "H100"})
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"gpus_per_trial": 1.5}, "--gpus-per-trial is 1.5"),
-        ({"gpus_per_trial": 2, "workers_per_trial": 4}, "4 workers to share a GPU, which NCCL refuses"),
-    ],
-)
-def test_parts_of_gpus_that_make_no_sense_are_refused(options, message):
-    with pytest.raises(UsageError, match=message):
-        place(SERVER, **{**NOTHING, **options})
-
-
 def test_missing_gpus_say_what_there_is_and_what_to_type():
     with pytest.raises(
         BalltrainError, match=r"8 GPUs were asked for, but there are 0 GPUs and 8 CPUs: type --num-gpus 0"
@@ -117,3 +105,23 @@ def test_nothing_is_too_little(option):
         place(LAPTOP, **{**NOTHING, option: -1})
     with pytest.raises(UsageError, match="must be at least 0"):
         place(LAPTOP, **{**NOTHING, "num_gpus": -1})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gpus_per_trial": 0.3}, r"0\.3 does not divide a GPU: use 0\.25 \(4 trials a GPU\) or 0\.333 \(3\)"),
+        ({"gpus_per_trial": 0.7}, r"0\.7 does not divide a GPU: use 0\.5 \(2 trials a GPU\) or 1 \(1\)"),
+        ({"gpus_per_trial": 1.5}, r"1\.5 is neither a part of a GPU nor whole GPUs: use 1"),
+        ({"gpus_per_trial": 0.5, "workers_per_trial": 2}, "cannot be shared by 2 workers: use --gpus-per-trial 2"),
+        ({"gpus_per_trial": 3, "workers_per_trial": 2}, "cannot be shared by 2 workers: each needs whole GPUs"),
+    ],
+)
+def test_a_share_that_leaves_a_part_of_a_gpu_to_nobody_is_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        place(SERVER, **{**NOTHING, **options})
+
+
+@pytest.mark.parametrize(("share", "concurrency"), [(0.333, 24), (1 / 3, 24), (0.25, 32), (0.5, 16)])
+def test_a_third_of_a_gpu_may_be_rounded(share, concurrency):
+    assert place(SERVER, **{**NOTHING, "gpus_per_trial": share}).concurrency == concurrency

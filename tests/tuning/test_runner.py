@@ -1,5 +1,6 @@
 """Sweeps on a real Ray, on this machine."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,8 +13,10 @@ import pandas as pd
 import pytest
 from ray import tune
 from toy import TOY_FILE
+from wandb_files import read_wandb_run
 
 from balltrain.errors import BalltrainError
+from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors
 from balltrain.training.checkpoint import load_checkpoint
 from balltrain.tuning import columns as c
 from balltrain.tuning.journal import read_journal
@@ -27,13 +30,13 @@ STOPS_MANY = 5  # a seed whose first trials are good, so that ASHA stops most of
 def sweep(make_toy_plan, tmp_path):
     """Run the toy sweep with other options; returns its result."""
 
-    def run(resources=None, wandb_mode="off", resume=False, **options):
+    def run(resources=None, mirrors=NO_MIRRORS, resume=False, **options):
         return run_sweep(
             make_toy_plan(**options),
             tmp_path / "runs" / "toy-sweep",
             resources or Resources(num_gpus=0, cpus_per_trial=1),
             data_dir=tmp_path / "data",
-            wandb_mode=wandb_mode,
+            mirrors=mirrors,
             resume=resume,
         )
 
@@ -41,7 +44,7 @@ def sweep(make_toy_plan, tmp_path):
 
 
 def test_a_sweep_from_proposals_to_parquet_and_wandb(sweep):
-    result = sweep(trials=24, epochs=9, grace=1, wandb_mode="offline")
+    result = sweep(trials=24, epochs=9, grace=1, mirrors=Mirrors(wandb="offline"))
     trials = pd.read_parquet(result.folder / "trials.parquet")
     epochs = pd.read_parquet(result.folder / "epochs.parquet")
 
@@ -50,6 +53,8 @@ def test_a_sweep_from_proposals_to_parquet_and_wandb(sweep):
     assert trials["config.lr"].nunique() == 24
     assert trials["config.lr"].between(1e-5, 1e-1).all()
     assert set(trials["config.batch_size"]) == {8, 16}
+    assert trials["digest"].nunique() == 24  # as many as learning rates
+    assert trials["first_loss"].nunique() == 2  # one a batch size: all trials share the seed of that
 
     # ASHA stops
     assert set(trials["status"]) == {c.COMPLETED, c.STOPPED}
@@ -84,42 +89,6 @@ def test_a_sweep_from_proposals_to_parquet_and_wandb(sweep):
     assert run["finished"]
 
 
-def read_wandb_run(path):
-    """An offline run, read back from its file: LevelDB's log format around W&B's own messages."""
-    from wandb.proto import wandb_internal_pb2
-
-    run = {"history": [], "config": {}, "finished": False}
-    for data in leveldb_records(path.read_bytes()[7:]):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        kind = record.WhichOneof("record_type")
-        if kind == "run":
-            run |= {"id": record.run.run_id, "group": record.run.run_group, "job_type": record.run.job_type}
-            run["config"] |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
-        elif kind == "history":
-            items = record.history.item
-            run["history"].append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
-        elif kind == "exit":
-            run["finished"] = True
-    return run
-
-
-def leveldb_records(log, block_size=32768, header=7):
-    """Records of a LevelDB log: chunks of checksum (4), length (2), type (1: whole, 2-4: first, middle, last)."""
-    position, record = header, b""  # W&B's own header counts to the first block
-    log = bytes(header) + log
-    while position + header <= len(log):
-        if block_size - position % block_size < header:
-            position += block_size - position % block_size
-            continue
-        length, kind = int.from_bytes(log[position + 4 : position + 6], "little"), log[position + 6]
-        record += log[position + header : position + header + length]
-        position += header + length
-        if kind in (1, 4):
-            yield record
-            record = b""
-
-
 def test_errors_of_trials_are_recorded_and_the_sweep_goes_on(tmp_path):
     file = tmp_path / "breaking.py"
     text = Path(TOY_FILE).read_text()
@@ -142,7 +111,7 @@ def sweep_of(file, tmp_path, **options):
     found, ref = find_sweep(str(file))
     plan = make_plan(override(found, **options), ref, name="s", request=DataRequest())
     resources = Resources(num_gpus=0)
-    return run_sweep(plan, tmp_path / "s", resources, data_dir=tmp_path / "data", wandb_mode="off", resume=False)
+    return run_sweep(plan, tmp_path / "s", resources, data_dir=tmp_path / "data", resume=False)
 
 
 def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
@@ -167,9 +136,28 @@ def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
     assert all([row["epoch"] for row in trial.rows] == [1, 2, 3, 4] for trial in trials)
 
 
-def start_cli(tmp_path, *more):
-    command = [sys.executable, "-m", "balltrain.cli", "sweep", TOY_FILE, "--name", "k", "--storage", str(tmp_path)]
-    command += ["--data-dir", str(tmp_path / "data"), "--wandb", "off", "--trials", "12", "--epochs", "30", *more]
+def test_the_best_are_confirmed_and_the_winner_is_kept(sweep, tmp_path):
+    result = sweep(trials=5, epochs=3, grace=1, confirm=2, repeats=2)
+    trials = pd.read_parquet(result.folder / "trials.parquet").set_index("trial_id")
+    again = trials[trials["confirms"].notna()]
+    assert len(again) == 4
+    assert set(again["epochs"]) == {3}
+    assert again["seed"].nunique() == 2
+    winner = again.groupby("confirms")["objective"].mean().idxmin()
+    objectives = trials[(trials["confirms"] == winner) | (trials.index == winner)]["objective"]
+    loaded = load_checkpoint(result.folder / "best")
+    assert loaded.config["seed"] == trials.loc[objectives.idxmin(), "seed"]
+    assert loaded.config["hyperparameters"]["lr"] == trials.loc[winner, "config.lr"]
+
+    more = sweep(trials=5, epochs=3, grace=1, confirm=2, repeats=3, resume=True)  # as after a kill: the rest alone
+    lines = [line for line in read_journal(result.folder) if line["type"] == "start"]
+    assert len(more.state.trials) == len(lines) == 5 + 2 * 3
+
+
+def start_cli(tmp_path, *more, file=TOY_FILE, trials=12, epochs=30):
+    command = [sys.executable, "-m", "balltrain.cli", "sweep", str(file), "--name=k", "--storage", str(tmp_path)]
+    command += ["--data-dir", str(tmp_path / "data"), "--wandb", "off"]
+    command += ["--trials", str(trials), "--epochs", str(epochs), *more]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -217,12 +205,50 @@ def test_ctrl_c_stops_after_the_epoch_and_says_how_to_resume(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "--resume" in err
+    command = err.splitlines()[-1].partition("to go on: balltrain ")[2]
+    assert command.startswith(f"sweep {TOY_FILE} --name=k ")
+    assert command.endswith("--resume")
     assert (tmp_path / "k" / "trials.parquet").exists()
     process = start_cli(tmp_path, "--resume")
     process.communicate(timeout=200)
     assert process.returncode == 0
     check_nothing_lost_or_run_twice(tmp_path)
+
+
+def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(tmp_path, monkeypatch):
+    nap = 'import os, time; time.sleep(float(os.environ["NAP"]))\n        return {"y"'
+    (tmp_path / "k.py").write_text(Path(TOY_FILE).read_text().replace('return {"y"', nap))
+    monkeypatch.setenv("NAP", "8")  # an epoch that nobody would wait for
+    process = start_cli(tmp_path, file=tmp_path / "k.py", trials=3, epochs=2)
+    wait_for_reports(tmp_path, 2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=2) == 130
+    assert "--resume" in os.read(process.stderr.fileno(), 10_000).decode()
+    before = SweepState.replay(read_journal(tmp_path / "k"))
+    deadline = time.monotonic() + 60
+    while processes_of_session(process.pid):
+        assert time.monotonic() < deadline, "Ray's processes outlive their sweep"
+        time.sleep(0.2)
+    monkeypatch.setenv("NAP", "0")
+    process = start_cli(tmp_path, "--resume", file=tmp_path / "k.py", trials=3, epochs=2)
+    process.communicate(timeout=200)
+    assert process.returncode == 0
+    after = SweepState.replay(read_journal(tmp_path / "k"))
+    assert [trial.epochs for trial in after.trials.values()] == [2, 2, 2]
+    for number, trial in before.trials.items():
+        assert after.trials[number].rows[: trial.epochs] == trial.rows
+
+
+def processes_of_session(session):
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                if os.getsid(int(name)) == session and Path(f"/proc/{name}/stat").read_text().split()[2] != "Z":
+                    found.append(int(name))
+    return found
 
 
 def test_resume_refuses_what_does_not_compare(sweep):
@@ -264,3 +290,36 @@ def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep, request):
     found = [trial.status for trial in result.state.trials.values()]
     assert found.count(c.STOPPED) >= 4
     assert set(found) <= {c.COMPLETED, c.STOPPED}
+
+
+def test_a_workers_own_error_decides_what_happens_to_its_trial():
+    """The other workers fail as well, with errors of the connection."""
+    from ray.core.generated.common_pb2 import ActorDiedErrorContext
+    from ray.exceptions import ActorDiedError
+    from ray.train import ControllerError, WorkerGroupError
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
+
+    from balltrain.tuning.trial import _cause
+
+    connection = UserExceptionWithTraceback(RuntimeError("Connection closed by peer"), "Traceback…")
+    wrong = UserExceptionWithTraceback(ValueError("width 0"), "Traceback…")
+    dead, lost = (
+        WorkerHealthCheckFailedError(
+            "check", ActorDiedError(ActorDiedErrorContext(error_message=why, actor_id=b"0" * 16))
+        )
+        for why in (
+            "The actor is dead because its worker process has died.",
+            "The actor died because its node has died.",
+        )
+    )
+    for failure, cause, message in (
+        (wrong, "deterministic", "ValueError: width 0"),
+        (dead, "killed", "worker process has died"),
+        (lost, "node-lost", "node has died"),
+        (connection, "exception", "RuntimeError: Connection closed"),
+    ):
+        found, described = _cause(WorkerGroupError("…", {0: connection, 1: failure}))
+        assert found == cause
+        assert message in described
+    assert _cause(ControllerError(RuntimeError("no placement")))[0] == "exception"
+    assert _cause(ValueError("width 0")) == ("deterministic", "ValueError: width 0")

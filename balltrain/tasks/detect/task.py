@@ -30,6 +30,7 @@ class Detect(Task):
     Hyperparameters = DetectHyperparameters
     metric_names = ("iou", "color_accuracy", "mse", "bce")
     inputs = ("images",)
+    predicts_from = "img_*.jpg"
     default_size = 21_000
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:

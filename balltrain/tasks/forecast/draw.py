@@ -58,6 +58,8 @@ def _picture(seen: np.ndarray, colors: np.ndarray, forecast: np.ndarray, truth: 
         _outline(draw, forecast[k], rgb, 4)
         if truth is not None:
             _outline(draw, truth[k], TRUTH, 1)
+    legend = f"pale: t = {NUM_STEPS - 2}   thick: forecast of t = {NUM_STEPS - 1}"
+    draw.text((8, 4), legend + "   black: truth" * (truth is not None), fill=TRUTH)
     return image
 
 

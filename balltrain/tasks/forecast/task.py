@@ -35,6 +35,7 @@ class Forecast(Task):
     name = "forecast"
     Hyperparameters = ForecastHyperparameters
     metric_names = ("mse", "pixel_error")
+    predicts_from = "seq_bb_*.npy"
     default_size = 7000
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:

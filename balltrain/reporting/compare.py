@@ -1,0 +1,76 @@
+"""Several sweeps beside each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from balltrain.errors import UsageError
+from balltrain.reporting.results import Results, plain, short, summary_json
+from balltrain.tuning import columns as c
+
+
+def compare(sweeps: list[Results]) -> dict[str, Any]:
+    """What `results A B --json` prints. Raises UsageError for sweeps whose objectives are not the same figure."""
+    first = sweeps[0]
+    for other in sweeps[1:]:
+        if (other.objective_name, other.mode) != (first.objective_name, first.mode):
+            raise UsageError(
+                f"{first.name} has the objective {first.objective_name} ({first.mode}) and {other.name} has "
+                f"{other.objective_name} ({other.mode}): they do not compare"
+            )
+    equal = min(sweep.num_epochs for sweep in sweeps)
+    entries = [
+        {
+            **summary_json(sweep),
+            "searcher": sweep.sweep.get("searcher"),
+            "scheduler": (sweep.sweep.get("scheduler") or {}).get("name"),
+            "objectives": {key: plain(value) for key, value in sweep.ranked[c.OBJECTIVE].describe().items()},
+            "best_at_equal_epochs": _best_after(sweep, equal),
+        }
+        for sweep in sweeps
+    ]
+    return {"sweeps": entries, "equal_epochs": equal, "remarks": _remarks(sweeps, entries, equal)}
+
+
+def differing(sweeps: list[Results]) -> list[str]:
+    """Hyperparameters that vary in any of the sweeps, or whose best values differ."""
+    configs = [sweep.config(sweep.best) if sweep.best is not None else {} for sweep in sweeps]
+    varied = {column.removeprefix(c.CONFIG_PREFIX) for sweep in sweeps for column in sweep.varied}
+    names = dict.fromkeys(name for config in configs for name in config)
+    absent = object()
+    return [name for name in names if name in varied or len({str(x.get(name, absent)) for x in configs}) > 1]
+
+
+def _best_after(sweep: Results, epochs: int) -> float | None:
+    """The best objective when all trials together had trained so many epochs."""
+    reached = sweep.progress["best"].head(epochs).dropna()
+    return float(reached.iloc[-1]) if len(reached) else None
+
+
+def _remarks(sweeps: list[Results], entries: list[dict[str, Any]], equal: int) -> list[str]:
+    remarks = []
+    fingerprints = {sweep.sweep.get("data_fingerprint") for sweep in sweeps}
+    if len(fingerprints) > 1:
+        remarks.append("They were trained and validated on different data: their objectives do not compare strictly.")
+    for key, label in (("best", "best"), ("best_at_equal_epochs", f"best after {equal} epochs")):
+        values = {
+            entry["name"]: entry["best"]["objective"] if key == "best" and entry["best"] else entry[key]
+            for entry in entries
+            if entry[key] is not None
+        }
+        if len(values) < 2:
+            continue
+        order = sorted(values, key=lambda name: values[name], reverse=sweeps[0].mode == "max")
+        winner, second = order[0], order[1]
+        name = sweeps[0].objective_name
+        if values[winner] == values[second]:
+            remarks.append(f"{winner} and {second} have the same {label} {name}: {short(values[winner])}.")
+        else:
+            remarks.append(
+                f"{winner} has the {label} {name}: {short(values[winner])}, {second} has {short(values[second])}."
+            )
+    if len({entry["scheduler"] for entry in entries}) > 1:
+        remarks.append(
+            "Mean and quartiles depend on the scheduler: trials that were stopped count by what they reached."
+        )
+    return remarks

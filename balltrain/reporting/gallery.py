@@ -1,0 +1,85 @@
+"""Predictions of the best trial to look at, drawn by the task from items that it was not trained on."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from balltrain.errors import BalltrainError
+from balltrain.reporting.page import note, section
+from balltrain.reporting.results import Results
+
+if TYPE_CHECKING:
+    from balltrain.data.cache import Dataset
+    from balltrain.training.checkpoint import Loaded
+
+NUM_PICTURES = 12
+PICTURE_PX = 300
+WEBP_QUALITY = 80
+
+
+def gallery(results: Results, data_dir: Path | None = None) -> str:
+    """Pictures where checkpoint and data can be had on this machine, else the reason why there are none."""
+    if results.best is None:
+        return ""
+    title = "Predictions of the best trial"
+    if not (results.checkpoint / "model.safetensors").is_file():
+        return section(title, note(f"None: the checkpoint {results.checkpoint} is not on this machine."))
+    try:
+        pictures, source = _pictures(results.checkpoint, data_dir)
+    except (BalltrainError, OSError) as error:
+        return section(title, note(f"None: {error}"))
+    images = "".join(f'<img alt="prediction" src="data:image/webp;base64,{picture}">' for picture in pictures)
+    return section(title, f"<div class=shots>{images}</div>", note(source))
+
+
+def _pictures(checkpoint: Path, data_dir: Path | None) -> tuple[list[str], str]:
+    """Pictures as base64, and a sentence that says what they show."""
+    import torch
+
+    from balltrain.training.checkpoint import load_checkpoint
+
+    loaded = load_checkpoint(checkpoint)
+    with tempfile.TemporaryDirectory(prefix="balltrain-gallery-") as temporary:
+        dataset, rows, source = _unseen(loaded, data_dir, Path(temporary))
+        arrays = {name: array[rows] for name, array in dataset.arrays.items()}
+        inputs, out = Path(temporary) / "inputs", Path(temporary) / "out"
+        out.mkdir()
+        loaded.task.export(dataset.request, inputs, arrays)
+        files = sorted(inputs.rglob(loaded.task.predicts_from))
+        found = loaded.task.draw_predictions(loaded.model, loaded.hp, torch.device("cpu"), files, out)
+        return [_encoded(Path(entry["picture"])) for entry in found], source
+
+
+def _unseen(loaded: Loaded, data_dir: Path | None, temporary: Path) -> tuple[Dataset, Any, str]:
+    """Items of the validation split where the data is at hand; else, where it is generated, of another seed."""
+    from dataclasses import replace
+
+    from balltrain.data.cache import MANIFEST, data_key, default_data_dir, load_data, open_dataset
+
+    task, request = loaded.task, loaded.request
+    folder = Path(data_dir or default_data_dir()) / task.name / data_key(loaded.ref, task, request)
+    if (folder / MANIFEST).is_file():
+        dataset = open_dataset(folder)
+        if loaded.fold is not None:
+            dataset = dataset.fold(*loaded.fold)
+        return dataset, dataset.splits["val"][:NUM_PICTURES], "Of the validation split, the first ones."
+    if request.source is not None:
+        raise BalltrainError(f"the data of {request.source} is not in this machine's cache")
+    other = replace(request, seed=request.seed + 1, size=NUM_PICTURES)
+    dataset = load_data(loaded.ref, task, other, temporary)
+    return dataset, dataset.splits["all"], f"Generated with the seed {other.seed}, so that none was trained on."
+
+
+def _encoded(path: Path) -> str:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        small = image.convert("RGB")
+        small.thumbnail((PICTURE_PX, PICTURE_PX))
+        content = io.BytesIO()
+        small.save(content, "webp", quality=WEBP_QUALITY)
+    return base64.b64encode(content.getvalue()).decode()

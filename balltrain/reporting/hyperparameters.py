@@ -1,0 +1,234 @@
+"""Sections of the report on the hyperparameters: which matter, and which values are good."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from balltrain.reporting.figures import at_most, numeric_scale, objective_axis, parallel_axis, slice_axis, titled_axis
+from balltrain.reporting.importance import MAX_TRIALS, MIN_TRIALS
+from balltrain.reporting.page import figure_html, grid, note, section
+from balltrain.reporting.results import Results, plain
+from balltrain.reporting.scales import bounds, is_choice, is_log, is_log_scale
+from balltrain.tuning import columns as c
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_CURVES = 200  # more lines than that no eye tells apart
+MAX_POINTS = 2000
+MAX_CONTOUR_TRIALS = 100  # a contour's grid has a column and a row for each
+NUM_CONTOURED = 3  # hyperparameters, of which every pair has its contours
+
+
+def importance(results: Results) -> str:
+    found = results.importances
+    if not found:
+        if not results.varied:
+            return ""
+        what = f"it takes {MIN_TRIALS} trials with an objective and two hyperparameters that vary"
+        return section("Importance of the hyperparameters", note(f"Not estimated: {what}."))
+    shown = found[::-1]  # plotly draws the first one lowest
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "y": [escape(entry.name) for entry in shown],
+        "x": [entry.share for entry in shown],
+        "marker": {"color": ["@0" if entry.is_clear else "@muted" for entry in shown]},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [entry.high - entry.share for entry in shown],
+            "arrayminus": [entry.share - entry.low for entry in shown],
+            "color": "@ink",
+            "thickness": 1.2,
+        },
+        "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
+    }
+    chance = {
+        "type": "scatter",
+        "mode": "markers",
+        "y": bars["y"],
+        "x": [entry.by_chance for entry in shown],
+        "marker": {"symbol": "line-ns", "size": 20, "line": {"color": "@1", "width": 2.5}},
+        "hovertemplate": "%{y} by chance: %{x:.1%}<extra></extra>",
+    }
+    layout = {
+        "xaxis": {**titled_axis("part of the variance explained alone"), "tickformat": ".0%", "rangemode": "tozero"},
+        "showlegend": False,
+    }
+    used = min(len(results.ranked), MAX_TRIALS)
+    text = (
+        f"fANOVA over {used} trials; the thin lines hold 90 % of the estimates from resampled trials. The orange "
+        "mark is the most of 19 shuffles of the objectives: a bar that ends left of it, grey, cannot be told from no "
+        "effect. Trials that were stopped early count by the best value they reached."
+    )
+    return section(
+        "Importance of the hyperparameters",
+        figure_html([bars, chance], layout, height=90 + 28 * len(found)),
+        note(text),
+    )
+
+
+def parallel_coordinates(results: Results) -> str:
+    """A line a trial through its hyperparameters, the better the more colour."""
+    if len(results.ranked) < 2 or not results.varied:
+        return ""
+    rows = at_most(results.ranked, MAX_CURVES)
+    dimensions = [parallel_axis(results, rows, column) for column in by_importance(results)]
+    dimensions = [dimension for dimension in dimensions if dimension]
+    objective = numeric_scale(rows[c.OBJECTIVE], results.mode == "min" and is_log(rows[c.OBJECTIVE]))
+    dimensions.append({"label": escape(results.objective_name), **objective})
+    ranks = [1 - rank / (len(rows) - 1) for rank in range(len(rows))]  # 1 is the best, and drawn on top
+    line = {
+        "color": ranks,
+        "colorscale": [[0, "@faint"], [0.75, "@faint"], [0.75, "@0"], [1, "@0"]],
+        "cmin": 0,
+        "cmax": 1,
+    }
+    data = [{"type": "parcoords", "dimensions": dimensions, "line": line, "labelangle": -20}]
+    figure = figure_html(data, {"margin": {"l": 60, "r": 60, "t": 80, "b": 20}}, height=420)
+    text = f"The best quarter of {len(rows)} trials is coloured. Drag along an axis to keep those in that range."
+    return section("Hyperparameters together", f"<div class=wide>{figure}</div>", note(text))
+
+
+def slices(results: Results) -> str:
+    """The objective over each hyperparameter that varies."""
+    if len(results.ranked) < 2 or not results.varied:
+        return ""
+    rows = at_most(results.ranked, MAX_POINTS).iloc[::-1]  # the best on top
+    figures = []
+    for column in by_importance(results):
+        there = rows[rows[column].notna()] if not is_choice(results, column) else rows
+        if there.empty:
+            continue
+        x, axis = slice_axis(results, there, column)
+        is_best = [False] * (len(there) - 1) + [True]
+        marker = {
+            "size": [10 if best else 6 for best in is_best],
+            "opacity": 0.75,
+            "line": {"width": 0},
+            "color": ["@1" if best else "@0" for best in is_best],
+        }
+        axes = {
+            "xaxis": {**titled_axis(column.removeprefix(c.CONFIG_PREFIX)), **axis},
+            "yaxis": objective_axis(results, rows[c.OBJECTIVE], title=""),
+            "showlegend": False,
+        }
+        figures.append(figure_html([_points(there, x, there[c.OBJECTIVE].tolist(), marker)], axes, height=240))
+    text = f"{results.objective_name} of each trial; the larger dot is the best of those shown."
+    return section("Hyperparameters one by one", note(text), grid(figures, "small"))
+
+
+def plane(results: Results) -> str:
+    """The trials in the plane of the two most important hyperparameters: the larger the dot, the better."""
+    columns = by_importance(results)[:2]
+    rows = at_most(results.ranked, MAX_POINTS).dropna(subset=columns)
+    if len(columns) < 2 or len(rows) < 3:
+        return ""
+    (x, x_axis), (y, y_axis) = (slice_axis(results, rows, column) for column in columns)
+    quality = [1 - rank / len(rows) for rank in range(len(rows))]
+    marker = {
+        "size": [max(2.0, 700 * part**3) for part in quality],
+        "sizemode": "area",
+        "sizeref": 1,
+        "color": ["@1" if rank == 0 else "@0" for rank in range(len(rows))],
+        "opacity": 0.55,
+        "line": {"width": 0},
+    }
+    names = [column.removeprefix(c.CONFIG_PREFIX) for column in columns]
+    axes = {
+        "xaxis": {**titled_axis(names[0]), **x_axis},
+        "yaxis": {**titled_axis(names[1]), **y_axis},
+        "showlegend": False,
+    }
+    return section(
+        f"The plane of {names[0]} and {names[1]}",
+        figure_html([_points(rows, x, y, marker)], axes, height=420),
+        note(f"A dot a trial; its area grows with its rank by {results.objective_name}, the best one stands out."),
+    )
+
+
+def contours(results: Results) -> str:
+    """The objective over pairs of the most important hyperparameters, by Optuna."""
+    columns = [column for column in by_importance(results) if results.ranked[column].nunique() > 1][:NUM_CONTOURED]
+    figures = [_contour(results, pair) for pair in itertools.combinations(columns, 2)]
+    figures = [figure for figure in figures if figure]
+    if not figures:
+        return ""
+    what = f"log10 of {results.objective_name}" if _is_log(results) else results.objective_name
+    text = f"{what}, interpolated between trials, by Optuna. Far from any dot it says nothing."
+    return section("Hyperparameters in pairs", note(text), grid(figures))
+
+
+def by_importance(results: Results) -> list[str]:
+    """The columns that vary, the most important first."""
+    known = [entry.column for entry in results.importances]
+    return known + [column for column in results.varied if column not in known]
+
+
+def _contour(results: Results, pair: tuple[str, str]) -> str:
+    import numpy as np
+    import optuna
+
+    rows = at_most(results.ranked, MAX_CONTOUR_TRIALS).dropna(subset=list(pair))
+    if len(rows) < MIN_TRIALS or any(rows[column].nunique() < 2 for column in pair):
+        return ""
+    values = np.log10(rows[c.OBJECTIVE]) if _is_log(results) else rows[c.OBJECTIVE]
+    names = [column.removeprefix(c.CONFIG_PREFIX) for column in pair]
+    (xs, x_domain), (ys, y_domain) = (_optuna_domain(results, rows, column) for column in pair)
+    study = optuna.create_study(direction="minimize" if results.mode == "min" else "maximize")
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                params={"x": x, "y": y}, distributions={"x": x_domain, "y": y_domain}, value=float(value)
+            )
+            for x, y, value in zip(xs, ys, values, strict=True)
+        ]
+    )
+    drawn = json.loads(optuna.visualization.plot_contour(study, params=["x", "y"]).to_json())
+    field, *points = drawn["data"]
+    colors = ["@0", "@back"] if results.mode == "min" else ["@back", "@0"]
+    field |= {"colorscale": [[0, colors[0]], [1, colors[1]]], "reversescale": False, "line": {"width": 0}}
+    field |= {"colorbar": {"thickness": 10, "outlinewidth": 0}, "hoverinfo": "skip"}
+    dots = {"color": "@ink", "size": 5, "line": {"color": "@back", "width": 1}}
+    points = [trace | {"marker": dots, "hoverinfo": "skip"} for trace in points]
+    axes = {}
+    for axis, name in (("xaxis", names[0]), ("yaxis", names[1])):
+        axes[axis] = {key: drawn["layout"][axis][key] for key in ("type", "range") if key in drawn["layout"][axis]}
+        axes[axis] |= titled_axis(name) | {"exponentformat": "power"}
+        if axes[axis].get("type") == "category":
+            axes[axis].pop("range", None)
+    return figure_html([field, *points], {**axes, "showlegend": False}, height=340)
+
+
+def _optuna_domain(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[Any], Any]:
+    """The values of a hyperparameter as Optuna takes them, and its distribution."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if is_choice(results, column):
+        values = [plain(value) for value in rows[column]]
+        return values, CategoricalDistribution(list(dict.fromkeys(values)))
+    values = rows[column].astype(float)
+    low, high = bounds(results, column) or (values.min(), values.max())
+    low, high = min(float(low), float(values.min())), max(float(high), float(values.max()))
+    return values.tolist(), FloatDistribution(low, high, log=is_log_scale(results, column) and low > 0)
+
+
+def _is_log(results: Results) -> bool:
+    return results.mode == "min" and is_log(results.ranked[c.OBJECTIVE])
+
+
+def _points(rows: pd.DataFrame, x: list[Any], y: list[Any], marker: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": x,
+        "y": y,
+        "text": rows[c.TRIAL_ID].tolist(),
+        "customdata": rows[c.OBJECTIVE].tolist(),
+        "hovertemplate": "%{text}: %{customdata:.4g}<extra></extra>",
+        "marker": marker,
+    }

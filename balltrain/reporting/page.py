@@ -1,0 +1,150 @@
+"""The page of a report: its HTML, its style, light and dark, and the script that draws the figures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+from balltrain.reporting.results import plain, short
+
+
+def page_html(title: str, body: str) -> str:
+    """The whole document, plotly.js in it."""
+    from plotly.offline import get_plotlyjs
+
+    return f"""<!doctype html>
+<html lang=en>
+<head>
+<meta charset=utf-8>
+<meta name=viewport content="width=device-width, initial-scale=1">
+<meta name=color-scheme content="light dark">
+<title>{escape(title)} · balltrain</title>
+<style>{STYLE}</style>
+</head>
+<body><main>
+{body}
+</main>
+<script>{get_plotlyjs()}</script>
+<script>{SCRIPT}</script>
+</body>
+</html>
+"""
+
+
+def figure_html(data: list[dict[str, Any]], layout: dict[str, Any], height: int) -> str:
+    text = json.dumps({"data": data, "layout": {"height": height, **layout}}, default=plain, separators=(",", ":"))
+    text = text.replace("NaN", "null").replace("<", "\\u003c")
+    return f'<div class=figure style="height:{height}px"><script type="application/json">{text}</script></div>'
+
+
+def section(title: str, *parts: str) -> str:
+    return f'<section id="{_anchor(title)}"><h2>{escape(title)}</h2>{"".join(parts)}</section>'
+
+
+def contents(body: str) -> str:
+    """Links to the sections of a page."""
+    titles = re.findall(r'<section id="([^"]*)"><h2>(.*?)</h2>', body)
+    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in titles)
+    return f"<nav>{links}</nav>" if len(titles) > 2 else ""
+
+
+def grid(figures: Iterable[str], kind: str = "") -> str:
+    return f'<div class="grid {kind}">{"".join(figures)}</div>'
+
+
+def paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>" if text else ""
+
+
+def note(text: str) -> str:
+    return f"<p class=note>{escape(text)}</p>" if text else ""
+
+
+def bullets(lines: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+
+
+def definitions(rows: Iterable[tuple[str, str]]) -> str:
+    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows) + "</dl>"
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[Any]], classes: Iterable[str] | None = None) -> str:
+    """Cells that are not text are numbers; `classes` has one for each row."""
+    rows = [list(row) for row in rows]
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    body = "".join(
+        f"<tr{f' class={escape(kind)}' if kind else ''}>{''.join(_cell(value) for value in row)}</tr>"
+        for row, kind in zip(rows, classes if classes is not None else [""] * len(rows), strict=True)
+    )
+    return f"<div class=scroll><table><tr>{head}</tr>{body}</table></div>"
+
+
+def _cell(value: Any) -> str:
+    return f"<td{'' if isinstance(value, str) else ' class=n'}>{escape(short(value))}</td>"
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+STYLE = """
+:root { --back: #fff; --front: #1c1f24; --soft: #626a75; --line: #e1e4e8; --panel: #f6f7f9; --accent: #0b62c4;
+  --bad: #b3261e }
+@media (prefers-color-scheme: dark) {
+  :root { --back: #14171b; --front: #e4e7eb; --soft: #9aa3ae; --line: #2b3038; --panel: #1c2026; --accent: #6cb0ff;
+    --bad: #ff8a80 } }
+* { box-sizing: border-box }
+body { margin: 0; background: var(--back); color: var(--front);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
+main { max-width: 1120px; margin: 0 auto; padding: 24px 16px 64px }
+h1 { margin: 0; font-size: 28px; overflow-wrap: anywhere } h2 { font-size: 19px; margin: 40px 0 12px }
+.kicker { margin: 0; color: var(--soft) } .lead { font-size: 19px; margin: 12px 0 4px }
+.note { color: var(--soft); font-size: 14px; overflow-wrap: anywhere }
+dl { display: grid; grid-template-columns: minmax(110px, max-content) 1fr; gap: 4px 20px; margin: 0 }
+dt { color: var(--soft); overflow-wrap: anywhere } dd { margin: 0; overflow-wrap: anywhere }
+pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: 12px;
+  white-space: pre-wrap; overflow-wrap: anywhere; font-size: 14px }
+.grid { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)) }
+.grid.small { grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)) }
+nav { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 20px 0 0; font-size: 14px }
+a { color: var(--accent) } ul { padding-left: 20px; margin: 8px 0 } li { margin: 6px 0 }
+.shots { display: grid; gap: 8px; grid-template-columns: repeat(auto-fill, minmax(min(160px, 45%), 1fr)) }
+.shots img { width: 100%; border-radius: 4px; display: block }
+.warn { border-left: 3px solid var(--bad); padding-left: 12px }
+.figure { min-width: 0 } .wide, .scroll { overflow-x: auto } .wide .figure { min-width: 640px }
+table { border-collapse: collapse; font-size: 14px; white-space: nowrap }
+th, td { padding: 4px 12px 4px 0; text-align: left; border-bottom: 1px solid var(--line) }
+th { color: var(--soft); font-weight: 500 } td.n { font-variant-numeric: tabular-nums }
+tr.failed td { color: var(--bad) } td code { white-space: pre-wrap }
+"""
+
+SCRIPT = """
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const palettes = {
+  light: { muted: "#a3abb5", faint: "#dfe3e8",
+    ink: "#1c1f24", back: "#ffffff", 0: "#0b62c4", 1: "#d9480f", 2: "#2b8a3e", 3: "#862e9c", 4: "#b08800" },
+  dark: { muted: "#6b7480", faint: "#343b44",
+    ink: "#e4e7eb", back: "#14171b", 0: "#6cb0ff", 1: "#ff9f5a", 2: "#69db7c", 3: "#da9ff9", 4: "#ffd43b" } };
+function draw() {
+  const css = getComputedStyle(document.documentElement), palette = palettes[dark.matches ? "dark" : "light"];
+  const ink = css.getPropertyValue("--soft").trim(), line = css.getPropertyValue("--line").trim();
+  const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
+  for (const box of document.querySelectorAll(".figure")) {
+    const figure = JSON.parse(box.querySelector("script").textContent,
+      (key, value) => typeof value == "string" && value[0] == "@" && value.slice(1) in palette && key != "text"
+        ? palette[value.slice(1)] : value);
+    const layout = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest",
+      font: { color: ink, family: getComputedStyle(document.body).fontFamily, size: 12 },
+      margin: { l: 56, r: 12, t: 12, b: 44 }, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
+      ...figure.layout, xaxis: { ...axis, ...figure.layout.xaxis }, yaxis: { ...axis, ...figure.layout.yaxis } };
+    let target = box.querySelector(".plot");
+    if (!target) { target = document.createElement("div"); target.className = "plot"; box.append(target) }
+    Plotly.react(target, figure.data, layout, { responsive: true, displayModeBar: false });
+  }
+}
+draw();
+dark.addEventListener("change", draw);
+"""

@@ -1,0 +1,301 @@
+"""Sections of the report on how the sweep went: its curves, what was stopped where, and who ran when."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from balltrain.reporting.figures import line_trace, numeric_scale, objective_axis, thinned, titled_axis
+from balltrain.reporting.page import figure_html, grid, note, paragraph, section, table
+from balltrain.reporting.results import Results, duration, short
+from balltrain.reporting.scales import is_log
+from balltrain.tuning import columns as c
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUM_HIGHLIGHTED = 5  # trials whose curves have a colour
+MAX_CURVES = 200  # more than that no eye tells apart, and no phone draws
+MAX_BARS = 40  # of the distribution
+STATUS_COLOR = {c.COMPLETED: "@0", c.STOPPED: "@4", c.FAILED: "@1", c.RUNNING: "@2", c.INTERRUPTED: "@3"}
+
+
+def learning_curves(results: Results) -> str:
+    """All trials' objective and losses by epoch, the best ones in colour."""
+    rows = results.epochs[results.epochs[c.TRIAL_ID].isin(results.searched[c.TRIAL_ID])]
+    columns = dict.fromkeys([results.objective_column, c.VAL_LOSS, c.TRAIN_LOSS])
+    figures, notes = [], ""
+    for column in columns:
+        there = rows[rows[column].notna()] if column in rows else rows[:0]
+        if there.empty:
+            continue
+        data, notes = _curves(results, there, column)
+        if column == results.objective_column:
+            y_axis = objective_axis(results, there[column])
+        else:
+            y_axis = titled_axis(column, there[column])
+        figures.append(figure_html(data, {"xaxis": titled_axis("epoch"), "yaxis": y_axis}, height=400))
+    if not figures:
+        return ""
+    return section("Learning curves", grid(figures), note(notes))
+
+
+def best_trial(results: Results) -> str:
+    """Train and validation loss of the best trial: do they part?"""
+    if results.best is None:
+        return ""
+    rows = results.epochs[results.epochs[c.TRIAL_ID] == results.best[c.TRIAL_ID]]
+    if rows.empty:
+        return ""
+    losses = [(c.TRAIN_LOSS, "@1"), (c.VAL_LOSS, "@0")]
+    data = [line_trace(rows[c.EPOCH], rows[name], name, color, marks=True) for name, color in losses]
+    axes = {"xaxis": titled_axis("epoch"), "yaxis": titled_axis("loss", rows[[c.TRAIN_LOSS, c.VAL_LOSS]].stack())}
+    figures = [figure_html(data, axes, height=320)]
+    metrics = [column for column in results.epochs.columns if column.startswith(c.METRIC_PREFIX)]
+    shown = [column for column in metrics if rows[column].notna().any()][:NUM_HIGHLIGHTED]
+    if shown:
+        data = [
+            line_trace(rows[c.EPOCH], rows[column], column.removeprefix(c.METRIC_PREFIX), f"@{number}", marks=True)
+            for number, column in enumerate(shown)
+        ]
+        figures.append(figure_html(data, {"xaxis": titled_axis("epoch"), "yaxis": titled_axis("metric")}, height=320))
+    return section(f"Best trial, {results.best[c.TRIAL_ID]}", grid(figures))
+
+
+def distribution(results: Results) -> str:
+    """How many trials reached what."""
+    import numpy as np
+
+    values = results.ranked[c.OBJECTIVE]
+    if len(values) < 3 or values.nunique() < 2:
+        return ""
+    scale = numeric_scale(values, results.mode == "min" and is_log(values))
+    low, high = scale["range"]
+    edges = np.linspace(low, high, min(MAX_BARS, 5 + len(values) // 4) + 1)
+    numbers = np.array(scale["values"])
+    data = []
+    for status, color in STATUS_COLOR.items():
+        counts, _ = np.histogram(numbers[(results.ranked[c.STATUS] == status).to_numpy(bool)], edges)
+        if counts.any():
+            bars = {"x": ((edges[1:] + edges[:-1]) / 2).tolist(), "y": counts.tolist(), "width": edges[1] - edges[0]}
+            hover = {"hovertemplate": f"%{{y}} {status}<extra></extra>"}
+            data.append({"type": "bar", "name": status, "marker": {"color": color}, **bars, **hover})
+    ticks = {"tickvals": scale["tickvals"], "ticktext": scale["ticktext"]}
+    axes = {"xaxis": {**titled_axis(results.objective_name), **ticks}, "yaxis": titled_axis("trials")}
+    figures = values.describe()
+    names = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
+    return section(
+        f"Distribution of the best {results.objective_name}",
+        figure_html(data, {**axes, "barmode": "stack", "bargap": 0.03}, height=280),
+        table(names, [[short(float(figures[name])) for name in names]]),
+    )
+
+
+def best_so_far(results: Results) -> str:
+    """The sweep's progress, over time and over epochs trained by all trials."""
+    if results.best is None or results.progress["best"].isna().all():
+        return ""
+    rows = results.progress[results.progress["best"].notna()]
+    steps = rows[rows["best"].diff().fillna(1.0) != 0]
+    last = results.progress.iloc[-1]
+    size, unit = _unit(last["seconds_since_start"])
+    values = [*steps["best"], rows["best"].iloc[-1]]
+    figures = []
+    for title, x in (
+        (
+            f"time since the start ({unit})",
+            [*steps["seconds_since_start"] / size, last["seconds_since_start"] / size],
+        ),
+        ("epochs trained by all trials", [*steps["trained"], int(last["trained"])]),
+    ):
+        line = line_trace(x, values, "best so far", "@0", text=[*steps[c.TRIAL_ID], steps[c.TRIAL_ID].iloc[-1]])
+        line["line"]["shape"] = "hv"
+        axes = {"xaxis": titled_axis(title), "yaxis": objective_axis(results, steps["best"])}
+        figures.append(figure_html([line], {**axes, "showlegend": False}, height=300))
+    return section("Best so far", grid(figures))
+
+
+def rungs(results: Results) -> str:
+    """ASHA: who was stopped where, and what it saved."""
+    full = results.sweep.get("epochs")
+    rows = results.epochs[results.epochs[c.TRIAL_ID].isin(results.searched[c.TRIAL_ID])]
+    epochs = [epoch for epoch in _rung_epochs(results.sweep) if (rows[c.EPOCH] == epoch).any()]
+    if not epochs or not results.counts[c.STOPPED]:
+        return ""
+    lines, data = [], []
+    values = rows[rows[c.EPOCH].isin(epochs) & rows[results.objective_column].notna()]
+    for name, color, chosen in (
+        ("went on", "@0", values[values[c.DECISION] != c.STOP]),
+        ("stopped", "@4", values[values[c.DECISION] == c.STOP]),
+    ):
+        at = [epochs.index(epoch) + (int(i) * 0.618 % 1 - 0.5) * 0.4 for i, epoch in chosen[c.EPOCH].items()]
+        hover = {"text": chosen[c.TRIAL_ID].tolist(), "hovertemplate": "%{text}: %{y:.4g}<extra></extra>"}
+        marker = {"color": color, "size": 6, "opacity": 0.75, "line": {"width": 0}}
+        y = chosen[results.objective_column].tolist()
+        data.append({"type": "scatter", "mode": "markers", "name": name, "x": at, "y": y, "marker": marker, **hover})
+    for epoch in epochs:
+        there = values[values[c.EPOCH] == epoch]
+        stopped = there[there[c.DECISION] == c.STOP][results.objective_column]
+        best = (stopped.min() if results.mode == "min" else stopped.max()) if len(stopped) else None
+        lines.append([f"epoch {epoch}", len(there), len(stopped), len(there) - len(stopped), short(best)])
+    ticks = {"tickvals": list(range(len(epochs))), "ticktext": [f"epoch {epoch}" for epoch in epochs]}
+    axes = {
+        "xaxis": {**titled_axis("rung"), **ticks, "range": [-0.5, len(epochs) - 0.5]},
+        "yaxis": objective_axis(results, values[results.objective_column]),
+    }
+    heads = ["rung", "reached", "stopped", "went on", f"best {results.objective_name} that was stopped"]
+    return section(
+        "Early stopping",
+        paragraph(saving(results, with_time=True)) if full else "",
+        figure_html(data, axes, height=320),
+        table(heads, lines),
+    )
+
+
+def saving(results: Results, with_time: bool = False) -> str:
+    """What early stopping saved, in words; empty where nothing was stopped."""
+    full = results.sweep.get("epochs")
+    ended = results.searched[results.searched[c.STATUS].isin([c.COMPLETED, c.STOPPED])]
+    stopped = ended[ended[c.STATUS] == c.STOPPED]
+    if not full or stopped.empty:
+        return ""
+    saved = int((full - stopped[c.EPOCHS]).sum())
+    part = saved / (saved + int(ended[c.EPOCHS].sum()))
+    text = (
+        f"Stopping the worse ones early saved {part:.0%} of the epochs that training all {len(ended)} in full takes."
+    )
+    if with_time:
+        seconds = ((full - stopped[c.EPOCHS]) * stopped[c.SECONDS] / stopped[c.EPOCHS]).sum()
+        text += f" That is {saved} epochs, or {duration(float(seconds))} of trials' time at each one's own pace."
+    return text
+
+
+def timeline(results: Results) -> str:
+    """Who ran when and where, and when nobody did."""
+    lanes = results.lanes
+    if len(lanes) < 2:
+        return ""
+    size, unit = _unit(float(lanes["until"].max()))
+    rows = list(dict.fromkeys(lanes["lane"]))
+    data = []
+    idle = results.idle
+    if len(idle):
+        data.append(_bars("idle", "@faint", idle["lane"], idle["since"] / size, idle["until"] / size, None))
+    for status, color in STATUS_COLOR.items():
+        chosen = lanes[lanes[c.STATUS] == status]
+        if len(chosen):
+            hover = [
+                f"{trial_id}, {duration(seconds)}"
+                for trial_id, seconds in zip(chosen[c.TRIAL_ID], chosen["until"] - chosen["since"], strict=True)
+            ]
+            since, until = chosen["since"] / size, chosen["until"] / size
+            data.append(_bars(status, color, chosen["lane"], since, until, hover))
+    layout = {
+        "barmode": "overlay",
+        "bargap": 0.15,
+        "xaxis": titled_axis(f"time since the start ({unit})"),
+        "yaxis": {"autorange": "reversed", "type": "category", "categoryorder": "array", "categoryarray": rows},
+    }
+    return section(
+        "Timeline",
+        figure_html(data, layout, height=min(1200, 130 + 22 * len(rows))),
+        note(f"A row is one place for a trial on a node{_resources(results)}. {_idle_text(results)}".strip()),
+    )
+
+
+def _idle_text(results: Results) -> str:
+    lanes, idle = results.lanes, results.idle
+    whole = float(lanes["until"].max()) * lanes["lane"].nunique()
+    text = f"The places were busy {1 - float((idle['until'] - idle['since']).sum()) / whole:.0%} of the time."
+    if idle.empty:
+        return text
+    longest = idle.loc[(idle["until"] - idle["since"]).idxmax()]
+    seconds = longest["until"] - longest["since"]
+    if seconds < 0.02 * whole:
+        return text
+    since = duration(longest["since"])
+    return f"{text} The longest gap: {duration(seconds)} on {longest['lane']}, {since} after the start."
+
+
+def _resources(results: Results) -> str:
+    placement = results.sweep.get("placement") or {}
+    workers = placement.get("workers") or 1
+    held = [
+        f"{float(placement[key]) * workers:.3g} {name}"
+        for key, name in (("gpus_per_worker", "GPU"), ("cpus_per_worker", "CPU"))
+        if placement.get(key)
+    ]
+    return f", which holds {' and '.join(held)}" if held else ""
+
+
+def _bars(
+    name: str, color: str, lanes: pd.Series, since: pd.Series, until: pd.Series, hover: list[str] | None
+) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": name,
+        "y": [escape(lane) for lane in lanes],
+        "base": since.round(5).tolist(),
+        "x": (until - since).round(5).tolist(),
+        "marker": {"color": color, "line": {"color": "@back", "width": 1}},
+        "text": hover,
+        "textposition": "none",
+        "hovertemplate": f"%{{text}}, {name}<extra></extra>" if hover else f"{name}<extra></extra>",
+    }
+
+
+def _curves(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[dict[str, Any]], str]:
+    """The traces, and a remark on what is left out."""
+    curves = dict(iter(rows.groupby(c.TRIAL_ID, sort=False)))
+    best_ids = [trial_id for trial_id in results.ranked[c.TRIAL_ID].head(NUM_HIGHLIGHTED) if trial_id in curves]
+    others = [trial_id for trial_id in curves if trial_id not in set(best_ids)]
+    drawn = others[:: -(-len(others) // MAX_CURVES)] if others else []
+    data = []
+    if drawn:
+        x: list[Any] = []
+        y: list[Any] = []
+        text: list[str] = []
+        for trial_id in drawn:  # one trace with gaps: a trace each takes a browser seconds
+            curve = thinned(curves[trial_id])
+            x += [*curve[c.EPOCH].tolist(), None]
+            y += [*_rounded(curve[column]), None]
+            text += [str(trial_id)] * (len(curve) + 1)
+        data.append(line_trace(x, y, "others", "@muted", width=1, opacity=0.45, text=text))
+    for rank, trial_id in reversed(list(enumerate(best_ids))):
+        curve = thinned(curves[trial_id])
+        name = f"{trial_id} (best)" if rank == 0 else trial_id
+        width = 3 if rank == 0 else 1.6
+        labels = [trial_id] * len(curve)
+        line = line_trace(curve[c.EPOCH], _rounded(curve[column]), name, f"@{rank}", width=width, text=labels)
+        data.append(line)
+    remarks = []
+    if len(drawn) < len(others):
+        remarks.append(f"{len(drawn)} of the {len(others)} other trials are drawn.")
+    if any(len(thinned(curve)) < len(curve) for curve in curves.values()):
+        remarks.append("Of long curves not every epoch is drawn.")
+    return data, " ".join(remarks)
+
+
+def _rounded(values: pd.Series) -> list[float]:
+    """To five digits, which no screen exceeds, and which are a third of the file."""
+    return [float(f"{value:.5g}") for value in values]
+
+
+def _rung_epochs(sweep: dict[str, Any]) -> list[int]:
+    """The epochs at which ASHA decides, as Ray places them: `grace`, times the reduction factor, and so on."""
+    scheduler, full = sweep.get("scheduler") or {}, sweep.get("epochs") or 0
+    grace, factor = scheduler.get("grace") or 0, scheduler.get("reduction_factor") or 0
+    if scheduler.get("name") != "asha" or grace < 1 or factor < 2:
+        return []
+    epochs = []
+    at = float(grace)
+    while at < full:
+        epochs.append(math.ceil(at))
+        at *= factor
+    return epochs
+
+
+def _unit(seconds: float) -> tuple[int, str]:
+    return next((s, u) for s, u in ((3600, "h"), (60, "min"), (1, "s")) if seconds >= 2 * s or s == 1)

@@ -1,0 +1,142 @@
+"""Copies a sweep's numbers to W&B, TensorBoard and MLflow while it runs, from its journal alone.
+
+Each mirror has a thread in the sweep's own process, which reads what is new in the journal file and tells the
+mirror of the trials that changed. Trials know nothing of it: a server that is slow, down or refusing costs them
+nothing. What could not be sent is tried again with what came later; at the sweep's end for `FLUSH_S` at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from balltrain.tuning.journal import tail_journal
+from balltrain.tuning.state import SweepState, Trial
+
+POLL_S = 0.5
+MAX_PAUSE_S = 30.0  # between two tries of what fails
+STALL_S, FLUSH_S = 15.0, 60.0  # how long the end of a sweep waits for a mirror without and with progress
+
+
+class Mirror(Protocol):
+    """What it raises is tried again later: nothing of it may be done twice then. Called by one thread only."""
+
+    name: str
+    remedy: str  # what sends what is missing, when the sweep has ended
+
+    def open(self, state: SweepState) -> None:
+        """Before anything else; `state` holds what an earlier run of the sweep has left."""
+
+    def update(self, trial: Trial) -> None:
+        """A trial that is new, has more rows, or has ended."""
+
+    def close(self, state: SweepState) -> str | None:
+        """After the sweep's end or interruption. May return what a user should know, in one line."""
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """Which ones a user asked for. `wandb` is online, offline or off; `mlflow` a tracking URI."""
+
+    wandb: str = "off"
+    tensorboard: bool = False
+    mlflow: str | None = None
+    wandb_checkpoint: bool = False
+
+    def build(self, folder: Path) -> list[Mirror]:
+        found: list[Mirror] = []
+        if self.wandb != "off":
+            from balltrain.tracking.wandb import WandbMirror
+
+            found.append(WandbMirror(self.wandb, folder, self.wandb_checkpoint))
+        if self.tensorboard:
+            from balltrain.tracking.tensorboard import TensorBoardMirror
+
+            found.append(TensorBoardMirror(folder))
+        if self.mlflow is not None:
+            from balltrain.tracking.mlflow import MlflowMirror
+
+            found.append(MlflowMirror(self.mlflow))
+        return found
+
+
+NO_MIRRORS = Mirrors()
+
+
+@contextlib.contextmanager
+def mirrored(folder: Path, mirrors: Sequence[Mirror]) -> Iterator[None]:
+    """Follow the journal in `folder` while the block runs. Says on stderr at the end what could not be mirrored."""
+    feeds = [_Feed(mirror, folder) for mirror in mirrors]
+    for feed in feeds:
+        feed.start()
+    try:
+        yield
+    finally:
+        for feed in feeds:
+            feed.ending.set()
+        deadline = time.monotonic() + FLUSH_S
+        for feed in feeds:
+            if (message := feed.finish(deadline)) is not None:
+                print(f"{feed.mirror.name}: {message}", file=sys.stderr)
+
+
+class _Feed(threading.Thread):
+    def __init__(self, mirror: Mirror, folder: Path):
+        super().__init__(name=f"mirror-{mirror.name}", daemon=True)
+        self.mirror, self.ending = mirror, threading.Event()
+        self.progress = 0
+        self.message: str | None = None
+        self._lines = tail_journal(folder)
+        self._state, self._pending = SweepState(), dict[int, None]()
+        self._opened = False
+        self._read()  # what an earlier run has left, before this one adds to it
+
+    def run(self) -> None:
+        pause, ending = POLL_S, False
+        while not ending:
+            self.ending.wait(pause)
+            ending = self.ending.is_set()  # before the last reading
+            try:
+                self._work(ending)
+                self.message, pause = (self.message if ending else None), POLL_S
+            except Exception as error:
+                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                self.message = f"not everything could be sent ({reason}); {self.mirror.remedy}"
+                pause = min(2 * pause, MAX_PAUSE_S)
+
+    def finish(self, deadline: float) -> str | None:
+        """Wait for the end, while there is progress and time. What a user should know."""
+        seen, stalled = -1, 0.0
+        while self.is_alive() and time.monotonic() < deadline:
+            if self.progress != seen:
+                seen, stalled = self.progress, time.monotonic() + STALL_S
+            if time.monotonic() > stalled:
+                break
+            self.join(0.02)
+        if self.is_alive():
+            return f"does not answer, or too slowly, and has not got everything; {self.mirror.remedy}"
+        return self.message
+
+    def _read(self) -> None:
+        for line in next(self._lines):
+            self._state.apply(line)
+            if "number" in line:
+                self._pending[line["number"]] = None
+
+    def _work(self, ending: bool) -> None:
+        if not self._opened:
+            self.mirror.open(self._state)
+            self._opened = True
+        self._read()
+        for number in list(self._pending):
+            self.mirror.update(self._state.trials[number])
+            del self._pending[number]
+            self.progress += 1
+        if ending:
+            self.message = self.mirror.close(self._state)

@@ -1,0 +1,136 @@
+"""MLflow: an experiment a sweep, a run a trial. A tracking URI names a server, a database or a folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import urllib.error
+import urllib.request
+from typing import Any
+
+from balltrain.errors import BalltrainError, UsageError
+from balltrain.tuning import columns as c
+from balltrain.tuning.state import SweepState, Trial
+
+SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks")
+CHECK_TIMEOUT_S = 2.0
+MAX_BATCH = 1000  # metrics that a server takes at once
+TRIAL_TAG = "balltrain.trial_id"
+# unless set: a server that hangs is left for later, not waited for; and nothing is told to MLflow's makers
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def check_mlflow(uri: str) -> str | None:
+    """What a user should know before the sweep starts: that no server answers there, which stops nothing.
+
+    Raises UsageError for a URI that MLflow cannot know, BalltrainError where MLflow is not installed.
+    """
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme not in SCHEMES or ":" not in uri:
+        raise UsageError(f"--mlflow {uri!r} is no tracking URI: such as http://host:5000 or sqlite:///mlflow.db")
+    if importlib.util.find_spec("mlflow") is None:
+        raise BalltrainError("--mlflow needs MLflow, which is not installed: pip install 'balltrain[mlflow]'")
+    if scheme.startswith("http"):
+        try:
+            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CHECK_TIMEOUT_S).close()
+        except urllib.error.HTTPError:
+            return None  # something answers, behind a gateway perhaps
+        except (OSError, ValueError) as error:
+            return f"MLflow does not answer at {uri} ({error}): the sweep starts, and sends it later what it can"
+    return None
+
+
+class MlflowMirror:
+    """Runs are found again by their tag: a resumed sweep goes on with them, and sends what they lack."""
+
+    name = "MLflow"
+    remedy = "the same command with --resume sends the rest"
+
+    def __init__(self, uri: str):
+        self.uri = uri
+        self._runs: dict[str, str] = {}  # trial_id to MLflow's own
+        self._num_sent: dict[str, int] = {}
+        self._status: dict[str, str] = {}  # as MLflow has it
+
+    def open(self, state: SweepState) -> None:
+        os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
+        from mlflow import MlflowClient
+
+        self._client = MlflowClient(tracking_uri=self.uri)
+        name = state.sweep["name"]
+        found = self._client.get_experiment_by_name(name)
+        tags = {key: str(state.sweep.get(key)) for key in ("task", "objective", "mode", "data_fingerprint")}
+        self._experiment = found.experiment_id if found else self._client.create_experiment(name, tags=tags)
+        token = None
+        while found:
+            page = self._client.search_runs([self._experiment], page_token=token)
+            for run in page:
+                if trial_id := run.data.tags.get(TRIAL_TAG):
+                    self._runs[trial_id] = run.info.run_id
+                    self._num_sent[trial_id] = int(run.data.metrics.get(c.EPOCH, 0))
+                    self._status[trial_id] = run.data.tags.get(c.STATUS, "")
+            if not (token := page.token):
+                break
+
+    def update(self, trial: Trial) -> None:
+        run_id = self._run(trial)
+        rows = trial.rows[self._num_sent.get(trial.trial_id, 0) :]
+        per_batch = max(1, MAX_BATCH // (6 + len(rows[0]["metrics"]))) if rows else 1
+        for start in range(0, len(rows), per_batch):
+            batch = rows[start : start + per_batch]
+            self._client.log_batch(run_id, metrics=[metric for row in batch for metric in _metrics(trial, row)])
+            self._num_sent[trial.trial_id] = batch[-1][c.EPOCH]
+        if trial.status != self._status.get(trial.trial_id):
+            self._set_status(run_id, trial)
+            self._status[trial.trial_id] = trial.status
+
+    def close(self, state: SweepState) -> None:
+        pass
+
+    def _run(self, trial: Trial) -> str:
+        from mlflow.entities import Param
+
+        if trial.trial_id not in self._runs:
+            tags = {TRIAL_TAG: trial.trial_id, "balltrain.seed": str(trial.seed)}
+            if trial.confirms is not None:
+                tags["balltrain.confirms"] = f"{trial.confirms:05d}"
+            started = int((trial.started_at or 0.0) * 1000) or None
+            run = self._client.create_run(self._experiment, started, tags, run_name=trial.trial_id)
+            params = [Param(name, _text(value)) for name, value in trial.config.items()]
+            for start in range(0, len(params), 100):
+                self._client.log_batch(run.info.run_id, params=params[start : start + 100])
+            self._runs[trial.trial_id] = run.info.run_id
+        return self._runs[trial.trial_id]
+
+    def _set_status(self, run_id: str, trial: Trial) -> None:
+        self._client.set_tag(run_id, c.STATUS, trial.status)
+        if trial.error:
+            self._client.set_tag(run_id, c.ERROR, trial.error[:500])
+        if trial.objective is not None and trial.status != c.RUNNING:
+            self._client.log_metric(run_id, "best_objective", trial.objective, step=trial.epochs)
+        words = {c.FAILED: "FAILED", c.INTERRUPTED: "KILLED", c.RUNNING: "RUNNING"}
+        if trial.status == c.RUNNING:
+            self._client.update_run(run_id, status=words[c.RUNNING])
+        else:
+            ended = int((trial.ended_at or 0.0) * 1000) or None
+            self._client.set_terminated(run_id, words.get(trial.status, "FINISHED"), ended)
+
+
+def _metrics(trial: Trial, row: dict[str, Any]) -> list[Any]:
+    from mlflow.entities import Metric
+
+    seconds = sum(before[c.SECONDS] for before in trial.rows[: row[c.EPOCH]])
+    time = int(((trial.started_at or 0.0) + seconds) * 1000)
+    names = (c.EPOCH, c.TRAIN_LOSS, c.VAL_LOSS, c.LR, c.SECONDS, "objective")
+    values = {name: row[name] for name in names} | row["metrics"]
+    return [Metric(name, float(v), time, row[c.EPOCH]) for name, v in values.items() if v is not None]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
