@@ -378,5 +378,5 @@ def check_this_node(theirs: Mapping[str, str], folder: Path, remote: str | None)
 
 
 def environment() -> dict[str, str]:
-    """Settings and keys of this process that trials on other nodes need; never written anywhere."""
+    """Keys of object storage in this process that trials on other nodes need; never written anywhere."""
     return {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}

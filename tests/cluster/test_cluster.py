@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -75,8 +74,8 @@ def run(file, tmp_path, cluster, resources=None, on_phase=lambda phase: None, **
     options = {"trials": TRIALS, "epochs": EPOCHS, "scheduler": "none", "searcher": "random", **options}
     plan = make_plan(override(sweep, **options), ref, name="nodes", request=DataRequest())
     resources = resources or Resources(num_gpus=0, cpus_per_trial=1, address=cluster.address)
-    more = {"data_dir": None, "on_phase": on_phase}
-    return run_sweep(plan, tmp_path / "nodes", resources, resume=False, **more)
+    folder, more = tmp_path / "nodes", {"data_dir": None, "on_phase": on_phase}
+    return run_sweep(plan, folder, resources, resume=False, **more)
 
 
 def wait_until(condition, what):
@@ -193,16 +192,16 @@ def test_the_token_of_a_ray_of_our_own_is_its_owners_alone(before, tmp_path):
     assert [path.name for path in file.parent.iterdir()] == ["auth_token"]
 
 
-def test_keys_travel_with_the_trials_and_are_shown_nowhere(monkeypatch, tmp_path):
+def test_keys_travel_with_the_trials_and_are_shown_nowhere(monkeypatch):
     from balltrain.tuning.trial import TrialContext
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abcdef")
-    monkeypatch.setenv("WANDB_API_KEY", "0123456789")
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789")  # the sweep's own process logs in
     passed = c.environment()
     assert passed["AWS_SECRET_ACCESS_KEY"] == "abcdef"
-    assert "WANDB_API_KEY" not in passed  # the sweep's own process talks to W&B
+    assert "WANDB_API_KEY" not in passed
     fields = dict.fromkeys(TrialContext.__dataclass_fields__)
-    assert not re.search("0123456789|abcdef", repr(TrialContext(**{**fields, "environment": passed})))
+    assert "abcdef" not in repr(TrialContext(**{**fields, "environment": passed}))
 
 
 def test_gpus_that_an_autoscaler_may_start_are_waited_for_and_more_are_refused(start_cluster, tmp_path, monkeypatch):

@@ -235,7 +235,6 @@ def test_a_sweep_survives_hosts_cut_off_killed_and_joined(hosts):
     reason = "cannot write to --storage /tmp/here ([Errno 2] No such file or directory"
     assert reason in only_here.stdout, only_here.stdout[-2000:] + only_here.stderr[-2000:]
     step("a storage that the head alone sees is refused")
-    (hosts.work / "built").unlink()
 
     job = "balltrain sweep tests/toy.py --trials 2 --epochs 1 --name job --wandb off --json"
     submit_job = "ray job submit --address http://127.0.0.1:8265 --"
