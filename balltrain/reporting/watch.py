@@ -158,8 +158,10 @@ def _panel(watched: Watched, console: Console) -> Iterator[None]:
         live.update(Group(panel, Text(text, style="yellow" if watched.silence else "dim")), refresh=True)
 
     live = Live(console=console, auto_refresh=False, transient=True)
-    with live, every(POLL_S / 4, draw):
-        yield
+    with live:
+        draw()  # also of a sweep that ends at once
+        with every(POLL_S / 4, draw):
+            yield
 
 
 @contextlib.contextmanager
