@@ -289,9 +289,10 @@ def test_a_sweep_survives_hosts_cut_off_killed_and_joined(hosts):
     listed = hosts.run("laptop", f"python -m balltrain.cli results chaos --json --storage {hosts.work}/runs").stdout
     assert json.loads(listed)["trials"] == TRIALS
 
-    hosts.run("laptop", f"ray down -y {config}")
+    hosts.run("laptop", f"ray down -y {config}")  # which stops the head alone, where the machines are one's own
+    hosts.run("laptop", f"{ssh} 'export {here}; ray stop'")
     for name in ("head", "third"):
         wait_until(
-            lambda name=name: not hosts.run(name, "pgrep -a 'raylet|gcs_server'", check=False).stdout, 30, "down"
+            lambda name=name: not hosts.run(name, "pgrep -f '[r]aylet|[r]ay/'", check=False).stdout, 30, "down"
         )
     step("ray down; nothing is left")
