@@ -40,42 +40,57 @@ def token_file() -> Path:
     return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
 
 
-def use_token(new_cluster: bool) -> None:
-    """Authenticate by token wherever there is one; Ray does so by itself only for an address that it found itself.
-
-    A cluster without authentication takes no notice of it. For a Ray of our own the token is made here, where it
-    is missing: Ray's own would be readable by everyone on this machine.
-    """
+def make_token() -> None:
+    """The token of a Ray of our own, where it is missing: Ray's own would be readable by everyone on this machine."""
     file = token_file()
-    if new_cluster and os.environ.get("RAY_AUTH_MODE", "token") == "token" and not os.environ.get("RAY_AUTH_TOKEN"):
-        with contextlib.suppress(OSError):  # Ray then says what is wrong
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if not file.exists():
-                # linked into place: another sweep that starts now must not read half a token
-                new = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-                with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-                    opened.write(uuid.uuid4().hex + uuid.uuid4().hex)
-                with contextlib.suppress(FileExistsError):
-                    os.link(new, file)
-                new.unlink()
-            file.chmod(0o600)
-    has_token = os.environ.get("RAY_AUTH_TOKEN") or (file.is_file() and file.stat().st_size)
-    if has_token:
-        if "RAY_AUTH_MODE" not in os.environ:
-            os.environ["RAY_AUTH_MODE"] = "token"
-            from ray._raylet import Config  # type: ignore[attr-defined]
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token" or os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    with contextlib.suppress(OSError):  # Ray then says what is wrong
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            # linked into place: another sweep that starts now must not read half a token
+            new = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+                opened.write(uuid.uuid4().hex + uuid.uuid4().hex)
+            with contextlib.suppress(FileExistsError):
+                os.link(new, file)
+            new.unlink()
+        file.chmod(0o600)
 
-            Config.initialize("")  # a sweep file has imported ray, which has read the environment
-    elif os.environ.get("RAY_AUTH_MODE") == "token":
-        raise BalltrainError(  # Ray's client would abort the process
-            f"RAY_AUTH_MODE is token, but there is none in RAY_AUTH_TOKEN nor in {file}: copy the cluster's there"
-        )
+
+def join(address: str) -> str:
+    """Authenticate as the Ray at an address wants it; returns its host:port.
+
+    Ray does so by itself only for an address that it found itself, and a process in token mode cannot start actors
+    on a cluster without. Raises BalltrainError where no Ray answers, or refuses our token; Ray would wait a minute.
+    """
+    from ray._raylet import Config  # type: ignore[attr-defined]
+
+    if address == "auto":
+        from ray._private.services import canonicalize_bootstrap_address
+
+        found = canonicalize_bootstrap_address("auto")
+        if not found:
+            raise BalltrainError("no Ray runs on this machine: start one with `ray start --head`, or give host:port")
+        address = found
+    check_reachable(address)
+    answer = ask(address, None)
+    if answer == REFUSED:
+        token = _token()
+        if ask(address, token) != OK:
+            raise BalltrainError(
+                f"the Ray at {address} wants its token, this machine has {'another' if token else 'none'}: copy the "
+                f"file ~/.ray/auth_token of its head to {token_file()}, with chmod 600"
+            )
+    elif answer != OK:
+        raise BalltrainError(f"what answers at {address} is no Ray: {answer}")
+    os.environ["RAY_AUTH_MODE"] = "token" if answer == REFUSED else "disabled"
+    Config.initialize("")  # a sweep file has imported ray, which has read the environment
+    return address
 
 
 def check_reachable(address: str) -> None:
-    """Raises BalltrainError where no Ray answers at host:port, or refuses our token; Ray would wait a minute."""
-    if address == "auto":
-        return
+    """Raises BalltrainError where nothing answers at host:port."""
     if address.startswith("ray://"):
         raise UsageError(f"--address {address}: start the sweep on the cluster, or give its GCS address host:6379")
     host, _, port = address.rpartition(":")
@@ -88,15 +103,6 @@ def check_reachable(address: str) -> None:
             f"no Ray answers at {address} ({error.strerror or error}): start one with `ray start --head`, "
             "or leave --address out"
         ) from error
-    answer = ask(address, _token())
-    if answer == REFUSED:
-        has = "another" if _token() else "none"
-        raise BalltrainError(
-            f"the Ray at {address} wants its token, this machine has {has}: copy the file ~/.ray/auth_token of its "
-            f"head to {token_file()}, with chmod 600"
-        )
-    if answer != OK:
-        raise BalltrainError(f"what answers at {address} is no Ray: {answer}")
 
 
 OK, REFUSED = "ok", "refused"
@@ -121,10 +127,13 @@ def ask(address: str, token: str | None) -> str:
 
 
 def _token() -> str | None:
-    """The token that this process authenticates by."""
-    if os.environ.get("RAY_AUTH_MODE") != "token":
+    """The token that this machine has."""
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token
+    try:
+        return token_file().read_text().strip() or None
+    except OSError:
         return None
-    return os.environ.get("RAY_AUTH_TOKEN") or token_file().read_text().strip()
 
 
 def nodes() -> list[Node]:

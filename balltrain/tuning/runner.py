@@ -312,7 +312,8 @@ def _provenance() -> dict[str, Any]:
 def _ray(resources: Resources) -> Iterator[None]:
     """A Ray to run on: that at `address`, else one of this machine's that ends with the sweep."""
     os.environ.update({key: os.environ.get(key, value) for key, value in RAY_ENVIRONMENT.items()})
-    cluster.use_token(new_cluster=not resources.joins)
+    if not resources.joins:
+        cluster.make_token()
     import ray
 
     address = resources.address
@@ -322,8 +323,7 @@ def _ray(resources: Resources) -> Iterator[None]:
     # Ray asks the process group of its own for Ctrl-C; ours comes through the sweep's handler
     try:
         if resources.joins and address:
-            cluster.check_reachable(address)
-            ray.init(address=address, **quiet)
+            ray.init(address=cluster.join(address), **quiet)
         else:
             # a stopped data-parallel trial gives its placement group back only where the State API runs
             several = (resources.workers_per_trial or 1) > 1 or (resources.gpus_per_trial or 0) > 1

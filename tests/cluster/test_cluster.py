@@ -105,6 +105,16 @@ def test_a_node_is_lost_another_joins_and_each_builds_its_data_once(start_cluste
     assert built == {"node0": 1, "node1": 1, "node2": 1, "node3": 1}
 
 
+def test_a_token_does_not_keep_from_a_cluster_without(start_cluster, tmp_path, monkeypatch):
+    """Of another Ray: a process that uses it cannot start actors on this one."""
+    cluster = start_cluster(1)
+    c.make_token()
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    assert c.token_file().is_file()
+    result = run(TOY_FILE, tmp_path, cluster, trials=1, epochs=1)
+    assert [trial.status for trial in result.state.trials.values()] == [columns.COMPLETED]
+
+
 def test_a_node_with_another_version_is_named(start_cluster, tmp_path):
     other = tmp_path / "other" / "balltrain-9.9.dist-info"
     other.mkdir(parents=True)
@@ -182,11 +192,11 @@ def test_the_token_of_a_ray_of_our_own_is_its_owners_alone(before, tmp_path):
         file.parent.mkdir()
         file.write_text("0" * 64)
         file.chmod(before)
-    code = "from balltrain.tuning import cluster; cluster.use_token(True); print(cluster.os.environ['RAY_AUTH_MODE'])"
+    code = "from balltrain.tuning.cluster import make_token; make_token(); print('made')"
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("RAY_AUTH_MODE", None)
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout == "token\n"
+    assert found.stdout == "made\n"
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(file.read_text()) == 64
     assert [path.name for path in file.parent.iterdir()] == ["auth_token"]
