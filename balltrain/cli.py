@@ -572,14 +572,17 @@ def _live_view(controller: Any, placement: Any) -> Any:
 
 
 def _phase(quiet: bool) -> Any:
-    """Says on the terminal what takes its time before the first trial; in a log each once."""
-    said = {""}
+    """Says on the terminal what takes its time before the first trial; in a log only what is waited for, once."""
+    said = set()
 
     def show(phase: str) -> None:
-        what, _, _ = phase.partition(":")  # what follows changes while it is waited for
-        if not quiet and sys.stderr.isatty():
+        if quiet:
+            return
+        if sys.stderr.isatty():
             print(f"\r\033[K{phase and phase + ' …'}", end="", file=sys.stderr, flush=True)
-        elif not quiet and what not in said:
+            return
+        what, waits, _ = phase.partition(":")  # what follows changes while it is waited for
+        if waits and what not in said:
             print(f"{phase} …", file=sys.stderr, flush=True)
         said.add(what)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,7 +43,8 @@ class Storage:
     def open(self, name: str) -> Path:
         """The folder of a sweep on this machine; what object storage has of it, checkpoints aside, is fetched."""
         if self.remote is not None:
-            self.remote.pull(self.root / name, name, skip=NOT_MIRRORED)
+            # event files are appended to by the sweep's machine, and of use to nobody here
+            self.remote.pull(self.root / name, name, skip=(*NOT_MIRRORED, "tensorboard"))
         return self.root / name
 
     def fetch_list(self) -> Path:
@@ -139,7 +141,7 @@ class Remote:
             except FileNotFoundError:
                 return
         local.parent.mkdir(parents=True, exist_ok=True)
-        temporary = local.with_name(f".{local.name}.fetched")
+        temporary = local.with_name(f".{local.name}.{os.getpid()}-{threading.get_ident()}.fetched")
         temporary.write_bytes(content)
         temporary.replace(local)
 

@@ -111,6 +111,8 @@ class Results:
     @cached_property
     def confirmed(self) -> tuple[list[Confirmed], Confirmed | None]:
         """What was trained again with new seeds, the best mean first, and the winner, if all of it has ended."""
+        if self.where is not None:  # of a part of the trials it would be wrong
+            return [], None
         again = self.trials[self.confirms.notna()]
         rows = zip(self.confirms[again.index], again[c.STATUS], map(plain, again[c.OBJECTIVE]), strict=True)
         return confirmations(rows, self.sweep.get("repeats") or 0, self.mode)

@@ -95,7 +95,7 @@ class _Feed(threading.Thread):
         self.message: str | None = None
         self._lines = tail_journal(folder)
         self._state, self._pending = SweepState(), dict[int, None]()
-        self._opened = False
+        self._opened, self._num_ended = False, 0
         self._read()  # what an earlier run has left, before this one adds to it
 
     def run(self) -> None:
@@ -129,6 +129,10 @@ class _Feed(threading.Thread):
             self._state.apply(line)
             if "number" in line:
                 self._pending[line["number"]] = None
+        # a trial ends with the one that has its configuration, without a line of its own
+        for trial in self._state.ended_in_order[self._num_ended :]:
+            self._pending[trial.number] = None
+        self._num_ended = len(self._state.ended_in_order)
 
     def _work(self, ending: bool) -> None:
         if not self._opened:

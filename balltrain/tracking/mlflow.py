@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_CONFIGURE_LOGGING": "false",  # its remarks would break the live view
     "GIT_PYTHON_REFRESH": "quiet",
 }
@@ -56,6 +57,7 @@ class MlflowMirror:
     def __init__(self, uri: str):
         self.uri = uri
         self._runs: dict[str, str] = {}  # trial_id to MLflow's own
+        self._without_params: set[str] = set()
         self._num_sent: dict[str, int] = {}
         self._status: dict[str, str] = {}  # as MLflow has it
 
@@ -64,9 +66,13 @@ class MlflowMirror:
         from mlflow import MlflowClient
 
         self._client = MlflowClient(tracking_uri=self.uri)
-        name = state.sweep["name"]
+        name, created_at = state.sweep["name"], state.sweep.get("created_at")
         found = self._client.get_experiment_by_name(name)
-        tags = {key: str(state.sweep.get(key)) for key in ("task", "objective", "mode", "data_fingerprint")}
+        if found and found.tags.get("created_at", created_at) != created_at:  # an earlier sweep of that name
+            name = f"{name} {created_at}"
+            found = self._client.get_experiment_by_name(name)
+        told = ("task", "objective", "mode", "data_fingerprint", "created_at")
+        tags = {key: str(state.sweep.get(key)) for key in told}
         self._experiment = found.experiment_id if found else self._client.create_experiment(name, tags=tags)
         token = None
         while found:
@@ -103,11 +109,15 @@ class MlflowMirror:
                 tags["balltrain.confirms"] = f"{trial.confirms:05d}"
             started = int((trial.started_at or 0.0) * 1000) or None
             run = self._client.create_run(self._experiment, started, tags, run_name=trial.trial_id)
-            params = [Param(name, _text(value)) for name, value in trial.config.items()]
-            for start in range(0, len(params), 100):
-                self._client.log_batch(run.info.run_id, params=params[start : start + 100])
             self._runs[trial.trial_id] = run.info.run_id
-        return self._runs[trial.trial_id]
+            self._without_params.add(trial.trial_id)
+        run_id = self._runs[trial.trial_id]
+        if trial.trial_id in self._without_params:
+            params = [Param(name, _text(value)) for name, value in trial.config.items()]
+            for start in range(0, len(params), 100):  # the same ones twice are no error
+                self._client.log_batch(run_id, params=params[start : start + 100])
+            self._without_params.discard(trial.trial_id)
+        return run_id
 
     def _set_status(self, run_id: str, trial: Trial) -> None:
         self._client.set_tag(run_id, c.STATUS, trial.status)

@@ -310,15 +310,18 @@ def _check_storage(folder: Path, remote: str | None) -> None:
 
     probe = f".nodes-{uuid.uuid4().hex[:8]}"
     path = str(folder.resolve() / probe)
+    keys = environment()
 
     def write(node: str) -> str | None:
         """Why it cannot."""
+        import os
         from pathlib import Path
 
         try:
             if remote is not None:
                 from balltrain.storage import Remote
 
+                os.environ.update(keys)
                 Remote(remote).push(node.encode(), f"{probe}/{node}")
             else:
                 (Path(path) / node).write_text(node)

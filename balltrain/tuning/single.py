@@ -72,7 +72,8 @@ def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt
         raise
     except Exception as error:
         # tried again by the user, not by us: what they see is the error itself
-        controller.fail(attempt.number, policy.DETERMINISTIC, describe(error))
+        storage = policy.cause_of(error) == policy.STORAGE
+        controller.fail(attempt.number, policy.STORAGE if storage else policy.DETERMINISTIC, describe(error))
         if isinstance(error, BalltrainError):
             raise
         raise BalltrainError(f"the training failed: {describe(error)}") from error

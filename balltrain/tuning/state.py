@@ -117,7 +117,8 @@ class SweepState:
         sign = 1 if self.mode == "min" else -1
         among = self.searched if trials is None else trials
         valid = [t for t in among if t.objective is not None and t.status != c.FAILED and t.same_as is None]
-        return sorted(valid, key=lambda trial: sign * trial.objective)  # type: ignore[operator]
+        # equal ones by number, whoever asks: the best and what is kept of the best must agree
+        return sorted(valid, key=lambda trial: (sign * trial.objective, trial.number))  # type: ignore[operator]
 
     @property
     def best(self) -> Trial | None:

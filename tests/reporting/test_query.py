@@ -169,3 +169,12 @@ def test_ten_thousand_trials_are_chosen_and_printed_in_a_second(sweep: Run):
     text = printed(print_results, select(many, "config.lr > 0", "objective desc"))
     assert time.monotonic() - start < 1
     assert "10000 of 24 trials" in text or "10000 trials" in text
+
+
+def test_a_condition_that_parts_repeats_from_what_they_repeat_confirms_nothing(sweep: Run):
+    results = sweep(trials=8, confirm=3)
+    found = select(results, "confirms is not null", None)
+    assert len(found.trials) == 9
+    assert found.confirmed == ([], None)
+    assert found.best is None
+    assert "only trials with confirms is not null" in printed(print_results, found)

@@ -32,6 +32,18 @@ def test_never_more_than_the_best_and_those_that_run(plan, simulate):
     assert [trial.number for trial in sim.state.trials.values() if trial.has_checkpoint] == sorted(best)
 
 
+def test_among_equals_the_best_is_one_that_is_kept(plan, simulate):
+    """Accuracies of 1.0: whoever ends first, the trial that `best` names has its checkpoint."""
+    sim = simulate(plan, concurrency=4)
+    attempts = [sim.controller.next_attempt() for _ in range(4)]
+    for attempt in reversed(attempts):
+        for epoch in range(1, 10):
+            sim.controller.report(attempt.number, sim.row(attempt, epoch, 1.0))
+    assert len([trial for trial in sim.state.trials.values() if trial.has_ended]) == 4
+    assert sim.state.best.number == 0
+    assert sim.state.best.has_checkpoint
+
+
 def test_a_replay_knows_what_was_dropped(plan, simulate):
     sim = simulate(plan)
     sim.run(max_reports=60)

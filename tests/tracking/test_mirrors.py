@@ -1,0 +1,29 @@
+from ray import tune
+
+from balltrain.tracking.mirrors import mirrored
+from balltrain.tuning import columns as c
+
+
+class Seen:
+    """A mirror that remembers each trial's last status."""
+
+    name, remedy = "Seen", ""
+
+    def __init__(self):
+        self.status = {}
+
+    def open(self, state):
+        pass
+
+    def update(self, trial):
+        self.status[trial.number] = trial.status
+
+    def close(self, state):
+        return None
+
+
+def test_a_mirror_hears_of_the_end_of_trials_that_are_not_trained_again(written):
+    sim, seen = written(space={"batch_size": tune.choice([8])}, trials=3), Seen()
+    with mirrored(sim.folder, [seen]):
+        sim.run()
+    assert seen.status == dict.fromkeys(range(3), c.COMPLETED)
