@@ -66,7 +66,7 @@ class MlflowMirror:
         from mlflow import MlflowClient
 
         self._client = MlflowClient(tracking_uri=self.uri)
-        name, created_at = state.sweep["name"], state.sweep.get("created_at")
+        name, created_at = state.sweep["name"], str(state.sweep.get("created_at"))
         found = self._client.get_experiment_by_name(name)
         if found and found.tags.get("created_at", created_at) != created_at:  # an earlier sweep of that name
             name = f"{name} {created_at}"
