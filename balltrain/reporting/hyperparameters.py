@@ -209,8 +209,8 @@ def _optuna_domain(results: Results, rows: pd.DataFrame, column: str) -> tuple[l
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     if is_choice(results, column):
-        values = [plain(value) for value in rows[column]]
-        return values, CategoricalDistribution(list(dict.fromkeys(values)))
+        options = [plain(value) for value in rows[column]]
+        return options, CategoricalDistribution(list(dict.fromkeys(options)))
     values = rows[column].astype(float)
     low, high = bounds(results, column) or (values.min(), values.max())
     low, high = min(float(low), float(values.min())), max(float(high), float(values.max()))

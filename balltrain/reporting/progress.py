@@ -129,7 +129,10 @@ def rungs(results: Results) -> str:
         ("went on", "@0", values[values[c.DECISION] != c.STOP]),
         ("stopped", "@4", values[values[c.DECISION] == c.STOP]),
     ):
-        at = [epochs.index(epoch) + (int(i) * 0.618 % 1 - 0.5) * 0.4 for i, epoch in chosen[c.EPOCH].items()]
+        at = [
+            epochs.index(epoch) + (i * 0.618 % 1 - 0.5) * 0.4
+            for i, epoch in zip(chosen.index.tolist(), chosen[c.EPOCH], strict=True)
+        ]
         hover = {"text": chosen[c.TRIAL_ID].tolist(), "hovertemplate": "%{text}: %{y:.4g}<extra></extra>"}
         marker = {"color": color, "size": 6, "opacity": 0.75, "line": {"width": 0}}
         y = chosen[results.objective_column].tolist()
@@ -210,7 +213,7 @@ def _idle_text(results: Results) -> str:
     text = f"The places were busy {1 - float((idle['until'] - idle['since']).sum()) / whole:.0%} of the time."
     if idle.empty:
         return text
-    longest = idle.loc[(idle["until"] - idle["since"]).idxmax()]
+    longest = idle.iloc[int((idle["until"] - idle["since"]).argmax())]
     seconds = longest["until"] - longest["since"]
     if seconds < 0.02 * whole:
         return text

@@ -53,13 +53,11 @@ def bounds(results: Results, column: str) -> tuple[float, float] | None:
 
 def unit_values(results: Results, values: pd.Series) -> pd.Series:
     """A number among the hyperparameters on its own scale: 0 at its lower bound, 1 at the upper."""
-    import numpy as np
-
     column = str(values.name)
     numbers = values.astype(float)
     low, high = bounds(results, column) or (float(numbers.min()), float(numbers.max()))
     if is_log_scale(results, column) and low > 0:
-        numbers, low, high = np.log(numbers), math.log(low), math.log(high)
+        numbers, low, high = numbers.map(math.log), math.log(low), math.log(high)
     return ((numbers - low) / ((high - low) or 1.0)).clip(0.0, 1.0)
 
 
