@@ -101,8 +101,8 @@ def test_a_broken_server_costs_the_trials_nothing_and_is_named(written, broken, 
         sim.run()
         seconds = time.monotonic() - start
         start = time.monotonic()
-    assert seconds < 2
-    assert time.monotonic() - start < 8
+    assert seconds < 10  # five a trial, if they waited for it
+    assert time.monotonic() - start < 30
     assert len(sim.state.ended_in_order) == 30
     assert "MLflow: " in capsys.readouterr().err
 

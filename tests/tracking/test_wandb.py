@@ -127,7 +127,7 @@ def test_a_server_that_is_down_slow_or_refusing_costs_the_trials_nothing(written
     with mirrored(sim.folder, Mirrors(wandb="online").build(sim.folder)):
         start = time.monotonic()
         sim.run()
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 10  # a second a trial, if they waited for it
     assert len(sim.state.ended_in_order) == 20
     text = capsys.readouterr().err
     assert "W&B: no answer (" in text
