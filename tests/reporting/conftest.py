@@ -159,7 +159,9 @@ class Simulation:
         """What the sweep has left on disk by now."""
         folder = storage / self.plan.name
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "sweep.json").write_text(json.dumps(self.state.sweep))
+        new = folder / ".sweep.json.new"  # replaced at once, as a sweep does: others read meanwhile
+        new.write_text(json.dumps(self.state.sweep))
+        new.replace(folder / "sweep.json")
         write_tables(self.state, self.task, folder)
         return folder
 

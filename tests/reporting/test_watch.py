@@ -39,7 +39,8 @@ def end(simulation: Any, storage: Path) -> None:
     """As a sweep does: the last tables, then in sweep.json that it has ended."""
     folder = simulation.write(storage)
     sweep = json.loads((folder / "sweep.json").read_text())
-    (folder / "sweep.json").write_text(json.dumps({**sweep, "ended_at": "2026-11-21T21:00:00Z"}))
+    (folder / ".new").write_text(json.dumps({**sweep, "ended_at": "2026-11-21T21:00:00Z"}))
+    (folder / ".new").replace(folder / "sweep.json")
 
 
 def run_elsewhere(simulation: Any, storage: Path) -> threading.Thread:

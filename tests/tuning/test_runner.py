@@ -216,7 +216,7 @@ def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(tmp_path, monkeypatch):
     nap = 'import os, time; time.sleep(float(os.environ["NAP"]))\n        return {"y"'
     (tmp_path / "k.py").write_text(Path(TOY_FILE).read_text().replace('return {"y"', nap))
     monkeypatch.setenv("NAP", "8")  # an epoch that nobody would wait for
-    process = start_cli(tmp_path, file=tmp_path / "k.py", trials=3, epochs=2)
+    process = start_cli(tmp_path, "--scheduler", "none", file=tmp_path / "k.py", trials=3, epochs=2)
     wait_for_reports(tmp_path, 2)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
@@ -229,7 +229,7 @@ def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(tmp_path, monkeypatch):
         assert time.monotonic() < deadline, "Ray's processes outlive their sweep"
         time.sleep(0.2)
     monkeypatch.setenv("NAP", "0")
-    process = start_cli(tmp_path, "--resume", file=tmp_path / "k.py", trials=3, epochs=2)
+    process = start_cli(tmp_path, "--scheduler", "none", "--resume", file=tmp_path / "k.py", trials=3, epochs=2)
     process.communicate(timeout=200)
     assert process.returncode == 0
     after = SweepState.replay(read_journal(tmp_path / "k"))
