@@ -157,6 +157,8 @@ def hosts():
         pytest.fail(f"needs root, and {', '.join(missing) or 'nothing more'}: see `make test-cluster`")
     if subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], check=False).returncode:
         pytest.fail("namespaces are not permitted here: run this on a virtual machine, or in a privileged container")
+    if Path(sys.executable).is_relative_to("/tmp"):
+        pytest.fail("each host has a /tmp of its own: take the project and its environment out of /tmp")
     found = Hosts()
     try:
         yield found
