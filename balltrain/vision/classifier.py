@@ -1,0 +1,47 @@
+"""The part of a task that all classifiers of pictures have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from balltrain.tasks.base import Batch, Hyperparameters, Task
+
+
+class ClassifierHyperparameters(Hyperparameters):
+    """Those of every classifier. `label_smoothing` is that of Szegedy et al. (arXiv 1512.00567)."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class Classifier(Task):
+    """A task whose arrays are `images` (n, height, width, 3) uint8 and `label` (n,), the number of a class.
+
+    A subclass sets `name` and `classes`, and defines `prepare` and `build_model`, which maps images to logits
+    (n, classes).
+    """
+
+    classes: ClassVar[tuple[str, ...]]
+    objective: ClassVar[str] = "accuracy"
+    mode: ClassVar[Literal["min", "max"]] = "max"
+    metric_names = ("accuracy",)
+    inputs = ("images",)
+
+    def loss(self, model: nn.Module, batch: Batch, hp: Any) -> Tensor:
+        """Cross-entropy."""
+        return F.cross_entropy(model(batch["images"]), batch["label"].long(), label_smoothing=hp.label_smoothing)
+
+    def predict(self, model: nn.Module, batch: Batch, hp: Any) -> dict[str, Tensor]:
+        return {"logits": model(batch["images"])}
+
+    def metrics(
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
+    ) -> dict[str, float]:
+        logits, label = outputs["logits"], targets["label"].long()
+        return {
+            "loss": float(F.cross_entropy(logits, label)),
+            "accuracy": float((logits.argmax(1) == label).float().mean()),
+        }

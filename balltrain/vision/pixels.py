@@ -1,0 +1,45 @@
+"""Pictures as tensors: (n, height, width, 3) uint8 on disk, (n, 3, height, width) from 0 to 1 on the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor, nn
+
+from balltrain.errors import BalltrainError
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """(height, width, 3) uint8: a file of any size and kind as RGB. Raises BalltrainError where it is no image."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        reason = "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
+        raise BalltrainError(f"{path} cannot be read: {reason}") from error
+
+
+def to_float(images: Tensor) -> Tensor:
+    """(n, 3, height, width) float32 from 0 to 1, of uint8 pictures as they lie on disk or of what is that already."""
+    if images.dtype != torch.uint8:
+        return images
+    return images.permute(0, 3, 1, 2).float() / 255  # memory stays as it was, which is channels last
+
+
+class Normalized(nn.Module):
+    """A network on pictures, uint8 or float, whose channels are brought to mean 0 and deviation 1 first."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, mean: tuple[float, float, float], std: tuple[float, float, float]):
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network((to_float(images) - self.mean) / self.std)
