@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from balltrain.errors import EXIT_INTERRUPTED, BalltrainError, UsageError
-from balltrain.storage import Storage
+from balltrain.storage import SWEEP_FILE, Storage
 
 app = typer.Typer(
     name="balltrain",
@@ -539,7 +539,7 @@ def _load_results(place: Storage, name: str) -> Any:
     """Of a sweep on this machine, or fetched from object storage."""
     from balltrain.reporting import results as r
 
-    if place.remote is not None and not (place.open(name) / r.SWEEP_FILE).is_file():
+    if place.remote is not None and not (place.open(name) / SWEEP_FILE).is_file():
         place.fetch_list()  # for the names of those that are there
     return r.load_results(place.root, name)
 

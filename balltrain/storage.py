@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from balltrain.errors import BalltrainError, StorageError, UsageError
 
 MIRROR_EVERY_S = 5.0
 JOURNAL_FILE = "journal.jsonl"
+SWEEP_FILE = "sweep.json"
 RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
 # uploaded by the trials, or W&B's own affair
 NOT_MIRRORED = ("checkpoints", "wandb", ".ray", ".lock")
@@ -51,12 +53,12 @@ class Storage:
         """The folder with what a list of sweeps shows."""
         if self.remote is not None:
             for name in self.remote.folders():
-                self._fetch(name, "sweep.json", "trials.parquet")
+                self._fetch(name, SWEEP_FILE, "trials.parquet")
         return self.root
 
     def fetch_tables(self, name: str) -> Path:
         """The folder of a sweep with its tables and sweep.json, as they are by now."""
-        self._fetch(name, "sweep.json", "trials.parquet", "epochs.parquet")
+        self._fetch(name, SWEEP_FILE, "trials.parquet", "epochs.parquet")
         return self.root / name
 
     def modified_at(self, name: str, file: str) -> float | None:
@@ -193,15 +195,27 @@ class Uploads:
     def push(self) -> None:
         """Raises BalltrainError where the storage cannot be written; the next push tries again."""
         with self._lock:
-            for path in sorted(self.folder.rglob("*")):
+            # read first and sent last: who reads in it that a sweep has ended finds the sweep's last tables
+            paths = sorted(self.folder.rglob("*"), key=lambda path: (path.name != SWEEP_FILE, path))
+            last: list[Callable[[], None]] = []
+            for path in paths:
                 inside = path.relative_to(self.folder)
                 if inside.parts[0] in self.skip or path.name.startswith(".") or not path.is_file():
                     continue
                 with contextlib.suppress(FileNotFoundError):  # replaced in this moment: sent next time
                     stat = path.stat()
-                    if self._sent.get(path) != (stat.st_mtime_ns, stat.st_size):
-                        self.remote.push_file(path, f"{self.relative}/{inside.as_posix()}")
-                        self._sent[path] = (stat.st_mtime_ns, stat.st_size)
+                    version = (stat.st_mtime_ns, stat.st_size)
+                    if self._sent.get(path) != version:
+                        send = partial(
+                            self._send, path, path.read_bytes(), f"{self.relative}/{inside.as_posix()}", version
+                        )
+                        last.append(send) if path.name == SWEEP_FILE else send()
+            for send in last:
+                send()
+
+    def _send(self, path: Path, content: bytes, relative: str, version: tuple[int, int]) -> None:
+        self.remote.push(content, relative)
+        self._sent[path] = version
 
 
 def retrying(action: Callable[[], None]) -> None:

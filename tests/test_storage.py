@@ -77,6 +77,29 @@ def test_what_changes_is_uploaded_once_and_fetched_elsewhere(bucket, tmp_path, m
     assert (Storage(bucket).open("s") / "journal.jsonl").read_text() == "one\n"
 
 
+def test_the_end_of_a_sweep_is_told_after_its_last_tables(bucket, monkeypatch):
+    storage = Storage(bucket)
+    folder = storage.root / "s"
+    folder.mkdir(parents=True)
+    for name in ("sweep.json", "trials.parquet"):
+        (folder / name).write_text("running")
+    there = {}
+
+    def push(content, key):
+        there[key] = content.decode()
+        if key.endswith("trials.parquet") and there[key] == "running":  # it ends while this is uploaded
+            (folder / "trials.parquet").write_text("the last")
+            (folder / "sweep.json").write_text("has ended")
+
+    monkeypatch.setattr(storage.remote, "push", push)
+    uploads = Uploads(storage.remote, folder, "s")
+    uploads.push()
+    assert there == {"s/sweep.json": "running", "s/trials.parquet": "running"}
+    uploads.push()
+    assert list(there.values()) == ["the last", "has ended"]
+    assert list(there) == ["s/trials.parquet", "s/sweep.json"]
+
+
 def test_a_bucket_that_is_not_there_is_refused_before_anything_runs(bucket):
     storage = Storage("s3://no-such-bucket-here/sweeps")
     with pytest.raises(BalltrainError, match="cannot write to s3://no-such-bucket-here"), storage.mirrored("s"):

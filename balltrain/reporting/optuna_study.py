@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.reporting.results import Results, plain
+from balltrain.reporting.scales import DOMAINS
 from balltrain.tuning import columns as c
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 MARK = "balltrain"  # attribute of a study that this module wrote, and may write anew
-DOMAINS = ("float", "logfloat", "int", "logint")
 
 
 def export_study(results: Results, url: str) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError
+from balltrain.storage import SWEEP_FILE
 from balltrain.tuning import columns as c
 from balltrain.tuning.confirmation import Confirmed, confirmations
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from balltrain.reporting.importance import Importance
 
-SWEEP_FILE = "sweep.json"
 LANE_OVERLAP_S = 0.5  # that a trial's start may seem to lie before the end of the one before it
 
 

@@ -138,10 +138,7 @@ def _token() -> str | None:
 
 def nodes() -> list[Node]:
     """The resources of each node: those there are or, where an autoscaler adds nodes, all that it may."""
-    import ray
-
-    there: list[Node] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    possible = _possible_nodes()
+    there, possible = nodes_there(), _possible_nodes()
     return possible if _amount(possible) > _amount(there) else there
 
 
@@ -340,10 +337,12 @@ def _check_storage(folder: Path, remote: str | None) -> None:
 
         if remote is None:
             return [file.name for file in Path(path).glob("*")]
+        import os
         import tempfile
 
         from balltrain.storage import Remote
 
+        os.environ.update(keys)  # perhaps another process of the node than the one that wrote
         with tempfile.TemporaryDirectory() as fetched:
             Remote(remote).pull(Path(fetched), probe)
             return [file.name for file in Path(fetched).glob("*")]
