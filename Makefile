@@ -22,7 +22,7 @@ sweep: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
-## sweeps killed at random moments, on lost nodes and full disks, and resumed: some minutes
+## sweeps killed at random moments, on lost nodes and full disks, resumed here and elsewhere: some minutes
 chaos: $(VENV)/installed
 	$(BIN)/python -m pytest -m chaos -s
 

@@ -126,6 +126,7 @@ def test_storage_that_is_away_for_a_while_is_waited_for(bucket, monkeypatch):
     assert "sweeps/s/state.pt" in keys(bucket)
 
 
+@pytest.mark.chaos
 def test_a_sweep_in_s3_is_resumed_by_another_machine(bucket, tmp_path, capsys, monkeypatch):
     from balltrain.cli import main
 

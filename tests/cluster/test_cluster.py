@@ -86,6 +86,7 @@ def wait_until(condition, what):
         time.sleep(0.02)
 
 
+@pytest.mark.chaos
 def test_a_node_is_lost_another_joins_and_each_builds_its_data_once(start_cluster, tmp_path, monkeypatch):
     monkeypatch.setattr("balltrain.tuning.runner.LOOK_AT_NODES_EVERY_S", 0.5)
     cluster = start_cluster(1, 1, 1)

@@ -23,7 +23,7 @@ from balltrain.tuning.journal import read_journal
 from balltrain.tuning.runner import Resources, run_sweep
 from balltrain.tuning.state import SweepState
 
-STOPS_MANY = 5  # a seed whose first trials are good, so that ASHA stops most of the later ones
+STOPS_MANY = 110  # a seed whose first trial is good and whose second one bad, so that ASHA stops it
 
 
 @pytest.fixture
@@ -180,25 +180,16 @@ def check_nothing_lost_or_run_twice(tmp_path):
     assert not epochs.duplicated(["trial_id", "epoch"]).any()
 
 
-def test_a_sweep_killed_by_sigkill_resumes_and_loses_nothing(tmp_path):
+def test_killed_then_interrupted_then_resumed_a_sweep_loses_nothing(tmp_path):
     process = start_cli(tmp_path)
     wait_for_reports(tmp_path, 25)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    before = SweepState.replay(read_journal(tmp_path / "k"))
-    process = start_cli(tmp_path, "--resume", "--json")
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    assert json.loads(out)["trials"] == 12
-    check_nothing_lost_or_run_twice(tmp_path)
-    after = SweepState.replay(read_journal(tmp_path / "k"))
-    for number, trial in before.trials.items():
-        assert after.trials[number].rows[: trial.epochs] == trial.rows
+    killed = SweepState.replay(read_journal(tmp_path / "k"))
+    reports = (tmp_path / "k" / "journal.jsonl").read_text().count('"report"')
 
-
-def test_ctrl_c_stops_after_the_epoch_and_says_how_to_resume(tmp_path):
-    process = start_cli(tmp_path)
-    wait_for_reports(tmp_path, 25)
+    process = start_cli(tmp_path, "--resume")
+    wait_for_reports(tmp_path, reports + 25)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -206,12 +197,20 @@ def test_ctrl_c_stops_after_the_epoch_and_says_how_to_resume(tmp_path):
     assert command.startswith(f"sweep {TOY_FILE} --name=k ")
     assert command.endswith("--resume")
     assert (tmp_path / "k" / "trials.parquet").exists()
-    process = start_cli(tmp_path, "--resume")
-    process.communicate(timeout=200)
-    assert process.returncode == 0
+    interrupted = SweepState.replay(read_journal(tmp_path / "k"))
+
+    process = start_cli(tmp_path, "--resume", "--json")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert json.loads(out)["trials"] == 12
     check_nothing_lost_or_run_twice(tmp_path)
+    after = SweepState.replay(read_journal(tmp_path / "k"))
+    for before in (killed, interrupted):
+        for number, trial in before.trials.items():
+            assert after.trials[number].rows[: trial.epochs] == trial.rows
 
 
+@pytest.mark.chaos
 def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(tmp_path, monkeypatch):
     nap = 'import os, time; time.sleep(float(os.environ["NAP"]))\n        return {"y"'
     (tmp_path / "k.py").write_text(Path(TOY_FILE).read_text().replace('return {"y"', nap))
@@ -297,7 +296,7 @@ def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep, request):
 
     another = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     request.addfinalizer(another.shutdown)
-    result = sweep(Resources(num_gpus=0, workers_per_trial=2, cpus_per_trial=2), trials=4, epochs=3, grace=1,
+    result = sweep(Resources(num_gpus=0, workers_per_trial=2, cpus_per_trial=2), trials=3, epochs=3, grace=1,
                    space={"lr": tune.loguniform(1e-5, 1e-1)}, searcher="random", seed=STOPS_MANY)  # fmt: skip
     found = [trial.status for trial in result.state.trials.values()]
     assert c.STOPPED in found[:-1]  # others come after it
