@@ -8,7 +8,9 @@ import numpy as np
 
 FOLDER = "cifar-10-batches-py"
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-COLORS = np.random.default_rng(0).permutation(np.stack(np.meshgrid([20, 230], [20, 230], [20, 125, 230]), -1).reshape(-1, 3))
+COLORS = np.random.default_rng(0).permutation(
+    np.stack(np.meshgrid([20, 230], [20, 230], [20, 125, 230]), -1).reshape(-1, 3)
+)
 
 
 def batch_of(rows, seed=0):
@@ -46,7 +48,15 @@ def python2_pickle(batch):
         return b"J" + int(value).to_bytes(4, "little", signed=True)
 
     data = batch[b"data"]
-    dtype = b"cnumpy\ndtype\n" + text(b"u1") + b"K\x00K\x01\x87R(K\x03" + text(b"|") + b"NNN" + number(-1) * 2 + b"K\x00tb"
+    dtype = (
+        b"cnumpy\ndtype\n"
+        + text(b"u1")
+        + b"K\x00K\x01\x87R(K\x03"
+        + text(b"|")
+        + b"NNN"
+        + number(-1) * 2
+        + b"K\x00tb"
+    )
     raw = b"T" + data.nbytes.to_bytes(4, "little") + data.tobytes()
     shape = number(data.shape[0]) + number(data.shape[1]) + b"\x86"
     array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b") + b"\x87R"

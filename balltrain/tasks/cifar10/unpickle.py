@@ -45,6 +45,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _latin1,
+    ("__builtin__", "bytes"): bytes,  # the empty ones, in the protocols of Python 2
     **{
         (f"numpy.{core}.multiarray", "_reconstruct"): _numpy("multiarray", "_reconstruct")
         for core in ("core", "_core")

@@ -139,7 +139,10 @@ def changed(**values):
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        (changed(data=np.zeros((20, 3071), np.uint8)), r"data is \(20, 3071\) uint8, but should be \(20, 3072\) uint8"),
+        (
+            changed(data=np.zeros((20, 3071), np.uint8)),
+            r"data is \(20, 3071\) uint8, but should be \(20, 3072\) uint8",
+        ),
         (changed(data=np.zeros((20, 3072), np.float32)), r"data is \(20, 3072\) float32"),
         (changed(data=[1, 2]), "data is list"),
         (changed(labels=[1, 2]), r"data is \(20, 3072\) uint8, but should be \(2, 3072\)"),
@@ -198,7 +201,9 @@ def test_members_outside_and_links_are_refused(tmp_path, name, kind, message):
 
 
 def test_more_pictures_than_there_are_cannot_be_taken(tmp_path):
-    assert "holds 120 pictures, but --size is 121" in message_of(tmp_path, write_archive(tmp_path / "c.tar.gz"), size=121)
+    assert "holds 120 pictures, but --size is 121" in message_of(
+        tmp_path, write_archive(tmp_path / "c.tar.gz"), size=121
+    )
 
 
 def test_empty_training_batches_are_refused(tmp_path):
