@@ -117,8 +117,8 @@ def plain(model: Plain, blocks: tuple[Block, ...] = ()) -> nn.Sequential:
 def fast(widths: tuple[int, int, int], whitening: list[list[float]]) -> nn.Sequential:
     """The network of Keller Jordan's airbench (arXiv 2404.00498), narrower.
 
-    Its first layer starts as the whitening of 2x2 patches and its negative, its 3x3 convolutions start as the
-    identity where they have as many channels as they get, and the rest is random.
+    Its first layer starts as the whitening of 2x2 patches and its negative, its 3x3 convolutions as the identity on
+    the channels that they get; the channels that they add start at random.
     """
     first = nn.Conv2d(3, 2 * len(whitening), 2)
     filters = torch.tensor(whitening).view(-1, 3, 2, 2)

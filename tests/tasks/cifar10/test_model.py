@@ -11,7 +11,7 @@ from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Download, resolve
 from balltrain.tasks.cifar10.task import Cifar10, task
-from balltrain.training.loop import evaluate, fit
+from balltrain.training.loop import fit
 
 CPU = torch.device("cpu")
 FACTS = {"mean": [0.5] * 3, "std": [0.25] * 3, "whitening": torch.eye(12).tolist()}
