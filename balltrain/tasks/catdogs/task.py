@@ -1,0 +1,45 @@
+"""The `catdogs` task: is there a cat or a dog in a picture of 64x64 pixels?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from balltrain.tasks.base import Arrays, Batch, DataRequest
+from balltrain.tasks.catdogs import data
+from balltrain.tasks.catdogs.model import CatDogsHyperparameters, build_classifier
+from balltrain.vision.augment import augmented
+from balltrain.vision.classifier import Classifier
+
+
+class CatDogs(Classifier):
+    """Cats and dogs: which of the two is in a picture of 64x64 pixels?"""
+
+    name = "catdogs"
+    Hyperparameters = CatDogsHyperparameters
+    classes = data.CLASSES
+
+    def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
+        return data.prepare(request, arrays)
+
+    def build_model(self, hp: CatDogsHyperparameters, facts: dict[str, Any]) -> nn.Module:
+        return build_classifier(hp, facts)
+
+    def augment(self, batch: Batch, hp: CatDogsHyperparameters) -> Batch:
+        return {**batch, "images": augmented(batch["images"], hp.augmentation)}
+
+    def loss(self, model: nn.Module, batch: Batch, hp: CatDogsHyperparameters) -> Tensor:
+        """Cross-entropy, and `l2_norm` times the L2 norm of the weights."""
+        loss = super().loss(model, batch, hp)
+        return loss + hp.l2_norm * weight_norm(model) if hp.l2_norm > 0 else loss
+
+
+def weight_norm(model: nn.Module) -> Tensor:
+    """The L2 norm of all weights together, a scalar; biases and batch norm's own are left out."""
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    return torch.stack([torch.linalg.vector_norm(weight) for weight in weights]).norm()
+
+
+task = CatDogs()
