@@ -27,6 +27,9 @@ class CatDogs(Classifier):
     def build_model(self, hp: CatDogsHyperparameters, facts: dict[str, Any]) -> nn.Module:
         return build_classifier(hp, facts)
 
+    def mirrors(self, hp: CatDogsHyperparameters) -> bool:
+        return hp.model == "resnet" and hp.augmentation != "none"  # all other levels mirror half of the pictures
+
     def augment(self, batch: Batch, hp: CatDogsHyperparameters) -> Batch:
         return {**batch, "images": augmented(batch["images"], hp.augmentation)}
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from balltrain.tasks.base import Arrays, Batch, DataRequest, Download
 from balltrain.tasks.cifar10 import data
 from balltrain.tasks.cifar10.augment import cut_out, mirrored_and_shifted
 from balltrain.tasks.cifar10.model import Cifar10Hyperparameters, build_classifier
 from balltrain.vision.classifier import Classifier
-from balltrain.vision.pixels import to_float
 
 
 class Cifar10(Classifier):
@@ -41,11 +40,8 @@ class Cifar10(Classifier):
             images = cut_out(images, hp.cutout)
         return {**batch, "images": images}
 
-    def predict(self, model: nn.Module, batch: Batch, hp: Cifar10Hyperparameters) -> dict[str, Tensor]:
-        """Logits; of a model that learned from mirrored pictures, the mean of a picture's and its mirror image's."""
-        images = to_float(batch["images"])
-        logits = model(images)
-        return {"logits": (logits + model(images.flip(3))) / 2 if hp.flip else logits}
+    def mirrors(self, hp: Cifar10Hyperparameters) -> bool:
+        return hp.flip
 
 
 task = Cifar10()
