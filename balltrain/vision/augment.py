@@ -13,8 +13,8 @@ of one. Here each level does more than the one before; the choice is made for ea
 | `high`       | flip, grey 0.15, crop 0.8, rotation |                                |
 | `strong`     | flip, crop 0.45, rotation, colours  |                                |
 
-`strong` is ours, for trainings of many epochs: brightness, contrast and saturation change too, a rectangle is cut out of
-a part of the pictures, and beyond the edge lies the picture's reflection.
+`strong` is ours, for trainings of many epochs: brightness, contrast and saturation change too, a rectangle is cut
+out of a part of the pictures, and beyond the edge lies the picture's reflection.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def _recolored(images: Tensor, most: float) -> Tensor:
 
 
 def _erased(images: Tensor, probability: float) -> Tensor:
-    """Random erasing (Zhong et al., arXiv 1708.04896): a rectangle, an eighth to half as high and wide as the picture,
-    becomes its mean colour."""
+    """Random erasing (Zhong et al., arXiv 1708.04896): a rectangle becomes the mean colour of its picture, of
+    which it has an eighth to half of the height and of the width."""
     count = len(images)
     inside = []
     for length in images.shape[2:]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from cifar_files import contents, write_archive
+from picture_files import write_trainset
 from toy import TOY_FILE
 
 from balltrain.data.cache import load_data
@@ -18,7 +19,10 @@ from balltrain.training.loop import evaluate, fit
 CPU = torch.device("cpu")
 SIZE = 60
 # of the tasks whose data is not generated: writes some into a folder, and says where
-SOURCES = {"cifar10": lambda folder: write_archive(folder / "c.tar.gz", contents(rows=12, test_rows=12))}
+SOURCES = {
+    "catdogs": write_trainset,
+    "cifar10": lambda folder: write_archive(folder / "c.tar.gz", contents(rows=12, test_rows=12)),
+}
 
 
 @pytest.fixture(params=[*BUILT_IN, TOY_FILE], ids=lambda name: name.split("/")[-1])

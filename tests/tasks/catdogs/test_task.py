@@ -1,0 +1,65 @@
+"""What a user sees of catdogs on the command line."""
+
+import json
+
+import pytest
+from picture_files import write_trainset
+from PIL import Image
+
+from balltrain.cli import main
+
+
+@pytest.fixture
+def cli(capsys, tmp_path, monkeypatch):
+    """Run a command in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return exit_.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def test_a_small_network_learns_red_from_blue(cli, tmp_path):
+    trainset = write_trainset(tmp_path, 40)
+    settings = ("widths=[8,16]", "batch_size=16", "augmentation=high", "label_smoothing=0")
+    command = ["train", "catdogs", "--source", trainset, "--epochs", 4, "--wandb", "off", "--json", "--out", "run"]
+    command += ["--data-dir", tmp_path / "data", *(part for pair in settings for part in ("--set", pair))]
+    code, out, err = cli(*command)
+    assert code == 0, err
+    assert json.loads(out)["best"]["objective"] == 1.0
+    code, out, err = cli("evaluate", "run/best", "--split", "test", "--data-dir", tmp_path / "data", "--json")
+    assert code == 0, err
+    assert json.loads(out)["metrics"]["accuracy"] == 1.0
+
+
+def test_converted_pictures_are_said_once(cli, tmp_path):
+    trainset = write_trainset(tmp_path, 5)
+    Image.new("L", (64, 64)).save(trainset / "Dog" / "2.png")
+    Image.new("RGB", (99, 64)).save(trainset / "Dog" / "3.png")
+    command = ("data", "build", "catdogs", "--source", trainset, "--data-dir", tmp_path / "data", "--json")
+    code, out, err = cli(*command)
+    assert (code, json.loads(out)["items"]) == (0, 12)
+    said = [line for line in err.splitlines() if "converted" in line]
+    assert said == [
+        f"2 of 12 pictures were converted to RGB of 64 x 64 px, the first {trainset / 'Dog' / '2.png'}",
+    ]
+    assert "converted" not in cli(*command)[2]
+
+
+def test_without_a_source_it_says_how_to_get_the_data(cli, tmp_path):
+    code, out, err = cli("train", "catdogs", "--data-dir", tmp_path / "data", "--wandb", "off")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: catdogs needs --source: a folder or zip with the folders Cat and Dog")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_wrong_source_is_one_line(cli, tmp_path):
+    trainset = write_trainset(tmp_path, 3)
+    (trainset / "Cat" / "4.jpg").write_bytes(b"no picture")
+    code, out, err = cli("data", "build", "catdogs", "--source", trainset, "--data-dir", tmp_path / "data")
+    assert (code, out) == (1, "")
+    assert err == f"error: {trainset / 'Cat' / '4.jpg'} cannot be read: no image that Pillow knows\n"
