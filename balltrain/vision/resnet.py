@@ -22,7 +22,7 @@ class BasicBlock(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels:
             # averaged before, every pixel has its part in the shortcut (He et al., arXiv 1812.01187, ResNet-D)
-            halved = nn.AvgPool2d(stride) if stride != 1 else nn.Identity()
+            halved = nn.AvgPool2d(stride, ceil_mode=True) if stride != 1 else nn.Identity()
             projection = _convolution(channels_in, channels, 1)
             self.shortcut = nn.Sequential(halved, projection, nn.BatchNorm2d(channels))
 

@@ -42,6 +42,7 @@ class CatDogsHyperparameters(ClassifierHyperparameters):
     model: Literal["resnet", "classifier5", "classifier5d", "classifier7", "vgg"] = "resnet"
     augmentation: Augmentation = "medium"
     l2_norm: float = Field(0.0, ge=0)
+    train_px: int | None = Field(None, ge=16, description="resnet: side of the pictures it is trained on")
     widths: tuple[PositiveInt, ...] = Field((32, 64, 128, 256), min_length=1)
     blocks: int = Field(1, ge=1)
     vgg_channels: tuple[tuple[PositiveInt, ...], ...] = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from balltrain.tasks.base import Arrays, Batch, DataRequest
@@ -12,6 +13,7 @@ from balltrain.tasks.catdogs import data
 from balltrain.tasks.catdogs.model import CatDogsHyperparameters, build_classifier
 from balltrain.vision.augment import augmented
 from balltrain.vision.classifier import Classifier
+from balltrain.vision.pixels import to_float
 
 
 class CatDogs(Classifier):
@@ -31,7 +33,10 @@ class CatDogs(Classifier):
         return hp.model == "resnet" and hp.augmentation != "none"  # all other levels mirror half of the pictures
 
     def augment(self, batch: Batch, hp: CatDogsHyperparameters) -> Batch:
-        return {**batch, "images": augmented(batch["images"], hp.augmentation)}
+        images = augmented(batch["images"], hp.augmentation)
+        if hp.train_px is not None:
+            images = F.interpolate(to_float(images), size=hp.train_px, mode="bilinear", antialias=True)
+        return {**batch, "images": images}
 
     def loss(self, model: nn.Module, batch: Batch, hp: CatDogsHyperparameters) -> Tensor:
         """Cross-entropy, and `l2_norm` times the L2 norm of the weights."""
