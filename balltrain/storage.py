@@ -206,10 +206,12 @@ class Uploads:
                     stat = path.stat()
                     version = (stat.st_mtime_ns, stat.st_size)
                     if self._sent.get(path) != version:
-                        send = partial(
-                            self._send, path, path.read_bytes(), f"{self.relative}/{inside.as_posix()}", version
-                        )
-                        last.append(send) if path.name == SWEEP_FILE else send()
+                        relative = f"{self.relative}/{inside.as_posix()}"
+                        send = partial(self._send, path, path.read_bytes(), relative, version)
+                        if path.name == SWEEP_FILE:
+                            last.append(send)
+                        else:
+                            send()
             for send in last:
                 send()
 
