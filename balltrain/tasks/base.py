@@ -57,6 +57,19 @@ class DataRequest:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Download:
+    """A public file that `balltrain data build` fetches into the cache, where a task's data is not generated."""
+
+    url: str
+    sha256: str
+    num_bytes: int
+
+    @property
+    def filename(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
 class Arrays(Protocol):
     """Where `Task.prepare` puts its arrays, one item a row. They live on disk, not in memory."""
 
@@ -82,6 +95,7 @@ class Task:
     data_version: ClassVar[int] = 1  # raise it when `prepare` changes what it writes
     predicts_from: ClassVar[str] = "*"  # of the files that `export` writes, those that `draw_predictions` reads
     default_size: ClassVar[int | None] = None  # items the built-in generator makes when not told
+    download: ClassVar[Download | None] = None  # what `prepare` gets as source where none was given
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
         """Write the data's arrays, all of the same length, and return its facts (JSON).
