@@ -83,7 +83,7 @@ def share_out(size: int, num_train: int, num_test: int, source: Path) -> tuple[i
 
 
 def whitening_of(images: np.ndarray) -> np.ndarray:
-    """(12, 12) float64: filters on 2x2 patches, flattened as (3, 2, 2), whose outputs have variance 1 and no covariance.
+    """(12, 12) float64: filters on 2x2 patches, flattened as (3, 2, 2), whose outputs do not covary and have variance 1.
 
     The eigenvectors of the patches' covariance, divided by the roots of their eigenvalues (ZCA without the last
     rotation), as Keller Jordan's airbench (arXiv 2404.00498) has them in its first layer. `images` are
@@ -150,7 +150,7 @@ def _complete(files: dict[str, bytes], source: Path) -> dict[str, bytes]:
 
 
 def read_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, 32, 32, 3) uint8 and labels (n,) uint8 of a batch. Raises BalltrainError naming it where it is wrong.
+    """Images (n, 32, 32, 3) uint8 and labels (n,) uint8 of a batch. Raises BalltrainError where it is wrong.
 
     The format is that of https://www.cs.toronto.edu/~kriz/cifar.html: `data` (n, 3072) uint8, the red, green and
     blue values of a picture one after the other, row by row, and `labels`, a list of n numbers.
