@@ -83,7 +83,7 @@ def share_out(size: int, num_train: int, num_test: int, source: Path) -> tuple[i
 
 
 def whitening_of(images: np.ndarray) -> np.ndarray:
-    """(12, 12) float64: filters on 2x2 patches, flattened as (3, 2, 2), whose outputs do not covary and have variance 1.
+    """(12, 12) float64: filters on 2x2 patches, flattened as (3, 2, 2), whose outputs do not covary, with variance 1.
 
     The eigenvectors of the patches' covariance, divided by the roots of their eigenvalues (ZCA without the last
     rotation), as Keller Jordan's airbench (arXiv 2404.00498) has them in its first layer. `images` are
@@ -138,7 +138,8 @@ def _read_archive(path: Path) -> dict[str, bytes]:
                 if wanted and (file := archive.extractfile(member)) is not None:
                     files[name.name] = file.read()
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        raise BalltrainError(f"{path} is no tar archive, or is truncated or damaged: {error}") from error
+        reason = str(error).partition(":")[0]  # tarfile lists what each compression says, a line each
+        raise BalltrainError(f"{path} is no tar archive, or is truncated or damaged: {reason}") from error
     return _complete(files, path)
 
 
