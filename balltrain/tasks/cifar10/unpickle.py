@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,23 +33,18 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _numpy(module: str, function: str) -> Callable[..., Any]:
-    """A function of numpy that lies in `numpy.core` before numpy 2, and in `numpy._core` since."""
-    core = getattr(np, "_core", None) or np.core
-    found: Callable[..., Any] = getattr(getattr(core, module), function)
-    return found
-
-
+# the functions by which arrays are pickled, in the protocols up to 4 and from 5 on: they lie in `numpy.core` before
+# numpy 2, and in `numpy._core` since
+_RECONSTRUCT, _FROMBUFFER = (np.zeros(1).__reduce_ex__(protocol)[0] for protocol in (2, 5))
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy.core.numeric", "_frombuffer"): _FROMBUFFER,
+    ("numpy._core.numeric", "_frombuffer"): _FROMBUFFER,
     ("_codecs", "encode"): _latin1,
     ("__builtin__", "bytes"): bytes,  # the empty ones, in the protocols of Python 2
-    **{
-        (f"numpy.{core}.multiarray", "_reconstruct"): _numpy("multiarray", "_reconstruct")
-        for core in ("core", "_core")
-    },
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _numpy("numeric", "_frombuffer") for core in ("core", "_core")},
 }
 
 

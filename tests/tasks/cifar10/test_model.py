@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cifar_files import contents, write_archive
+from cifar_files import FACTS, contents, write_archive
 from torch import nn
 
 from balltrain.cli import main
@@ -14,7 +14,6 @@ from balltrain.tasks.cifar10.task import Cifar10, task
 from balltrain.training.loop import fit
 
 CPU = torch.device("cpu")
-FACTS = {"mean": [0.5] * 3, "std": [0.25] * 3, "whitening": torch.eye(12).tolist()}
 
 
 def built(**values):
