@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from balltrain.errors import BalltrainError
 from balltrain.tasks.cifar10.data import CLASSES, SIDE
-from balltrain.vision.augment import Augmentation
 from balltrain.vision.classifier import ClassifierHyperparameters
 from balltrain.vision.pixels import Normalized
 
@@ -71,7 +70,6 @@ class Cifar10Hyperparameters(ClassifierHyperparameters):
     widths: tuple[int, int, int] = Field((48, 96, 192), description="fast: channels of its three groups")
     blocks: tuple[Block, ...] = Field((), description="a to gap: in place of the model's own")
 
-    augmentation: Augmentation = "none"
     flip: bool = Field(True, description="half of the training pictures; predictions are the mean of both sides")
     shift: int = Field(3, ge=0, lt=SIDE, description="training pictures by up to so many pixels each way")
     cutout: int = Field(10, ge=0, le=2 * SIDE, description="pixels, the side of the square; 0 cuts nothing out")

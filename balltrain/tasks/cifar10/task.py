@@ -10,7 +10,6 @@ from balltrain.tasks.base import Arrays, Batch, DataRequest, Download
 from balltrain.tasks.cifar10 import data
 from balltrain.tasks.cifar10.augment import cut_out, mirrored_and_shifted
 from balltrain.tasks.cifar10.model import Cifar10Hyperparameters, build_classifier
-from balltrain.vision.augment import augmented
 from balltrain.vision.classifier import Classifier
 
 
@@ -35,9 +34,6 @@ class Cifar10(Classifier):
 
     def augment(self, batch: Batch, hp: Cifar10Hyperparameters) -> Batch:
         images = batch["images"]
-        if hp.augmentation != "none":
-            images = augmented(images, hp.augmentation)
-            return {**batch, "images": images}
         if hp.flip or hp.shift:
             images = mirrored_and_shifted(images, flip=hp.flip, most_px=hp.shift)
         if hp.cutout:
