@@ -47,6 +47,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/cluster.py
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/mirrors.py
+	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/workers.py
 
 ## what the cluster files copy to each node: this package and the tested versions

@@ -25,7 +25,7 @@ def cli(capsys, tmp_path, monkeypatch):
 
 def test_a_small_network_learns_red_from_blue(cli, tmp_path):
     trainset = write_trainset(tmp_path, 40)
-    settings = ("widths=[8,16]", "batch_size=16", "augmentation=high", "label_smoothing=0")
+    settings = ("widths=[8]", "batch_size=16", "augmentation=high", "label_smoothing=0")
     command = ["train", "catdogs", "--source", trainset, "--epochs", 4, "--wandb", "off", "--json", "--out", "run"]
     command += ["--data-dir", tmp_path / "data", *(part for pair in settings for part in ("--set", pair))]
     code, out, err = cli(*command)
