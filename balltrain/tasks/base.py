@@ -184,6 +184,10 @@ class Task:
         """As `draw_predictions`, by several models, each with its hyperparameters."""
         raise BalltrainError(f"{self.name} cannot combine several checkpoints: give one")
 
+    def export_predictions(self, predictions: list[dict[str, Any]], out: Path) -> list[tuple[Path, str]]:
+        """Write what was predicted in formats that others read, under `out`; returns the files and what each is."""
+        return []
+
 
 def resolve(task: Task, values: Mapping[str, Any]) -> Any:
     """The task's hyperparameters with `values` in place of its defaults.

@@ -4,23 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 
 from balltrain.data.cache import Dataset, load_data
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.tasks.base import DataRequest, Table, Vote
-from balltrain.training.checkpoint import Loaded
+from balltrain.tasks.base import DataRequest, Table, Task, Vote
+from balltrain.training.checkpoint import Loaded, load_checkpoint
 from balltrain.training.loop import figures_of, outputs_of
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`members` has the figures of each checkpoint where there are several; the others are of all together."""
+    """`members` has folder and figures of each checkpoint where there are several; the others are of all together."""
 
+    task: Task
+    split: str
+    items: int
     metrics: dict[str, float]
     tables: dict[str, Table]
-    members: list[dict[str, float]]
+    members: list[tuple[Path, dict[str, float]]]
+    vote: Vote
+
+
+def load_members(folders: list[Path], vote: str, device: torch.device) -> list[Loaded]:
+    """Checkpoints that decide together. Raises UsageError where they are not of one task, or `vote` is unknown."""
+    if vote not in get_args(Vote):
+        raise UsageError(f"unknown --vote {vote!r}: choose {' or '.join(get_args(Vote))}")
+    first, *others = members = [load_checkpoint(folder, device) for folder in folders]
+    for member in others:
+        if (member.task.name, member.ref.code_id) != (first.task.name, first.ref.code_id):
+            names = f"{member.folder} is of {member.task.name}, {first.folder} of {first.task.name}"
+            raise UsageError(f"{names}: checkpoints that decide together are of one task")
+    return members
 
 
 def open_split(
@@ -33,22 +50,13 @@ def open_split(
     if split not in (None, "val", "test"):
         raise UsageError(f"unknown --split {split!r}: choose val or test")
     request = loaded.request
-    if other is not None and other.source != request.source:
+    if other is not None and other.source not in (None, request.source):
         request = replace(other, seed=request.seed)
         split = split or "all"  # nothing of it was trained on
     dataset = load_data(loaded.ref, loaded.task, request, data_dir)
     if loaded.fold is not None and request == loaded.request:
         dataset = dataset.fold(*loaded.fold)
     return dataset, split or "val"
-
-
-def check_members(members: list[Loaded]) -> None:
-    """Raises UsageError where checkpoints are not of one task."""
-    first = members[0]
-    for member in members[1:]:
-        if (member.task.name, member.ref.code_id) != (first.task.name, first.ref.code_id):
-            names = f"{member.folder} of {member.task.name}, {first.folder} of {first.task.name}"
-            raise UsageError(f"checkpoints that decide together are of one task, but {names}")
 
 
 def evaluate_members(
@@ -74,7 +82,21 @@ def evaluate_members(
         outputs.append(of_member)
     figures = [figures_of(m.task, m.hp, o, targets) for m, o in zip(members, outputs, strict=True)]
     if len(members) == 1:
-        return Evaluation(figures[0], first.task.tables(outputs[0], targets, first.hp), [])
-    together = first.task.combine(outputs, vote)
-    metrics = figures_of(first.task, first.hp, together, targets)
-    return Evaluation(metrics, first.task.tables(together, targets, first.hp), figures)
+        together, metrics, by_member = outputs[0], figures[0], []
+    else:
+        together = first.task.combine(outputs, vote)
+        metrics = figures_of(first.task, first.hp, together, targets)
+        by_member = [(member.folder, each) for member, each in zip(members, figures, strict=True)]
+    tables = first.task.tables(together, targets, first.hp)
+    return Evaluation(first.task, split, len(dataset.splits[split]), metrics, tables, by_member, vote)
+
+
+def validate_members(
+    members: list[Loaded], vote: Vote, data_dir: Path | None, device: torch.device
+) -> Evaluation | str:
+    """Figures of the validation split; where its data is not at hand or not common to all, the reason."""
+    try:
+        dataset, split = open_split(members[0], "val", None, data_dir)
+        return evaluate_members(members, vote, dataset, split, device)
+    except BalltrainError as error:
+        return str(error)
