@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,28 @@ from balltrain.errors import BalltrainError
 def read_picture(path: Path) -> np.ndarray:
     """(height, width, 3) uint8: a file of any size and kind as RGB. Raises BalltrainError where it is no image."""
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BalltrainError(f"{path} cannot be read: {error}") from error
+    return decode_picture(content, path)[0]
+
+
+def decode_picture(content: bytes, name: str | Path, size: tuple[int, int] | None = None) -> tuple[np.ndarray, bool]:
+    """(height, width, 3) uint8, and whether the picture was not like that before: of another kind or size.
+
+    It is squashed to `size` (width, height), and its transparent parts become white. Raises BalltrainError with
+    the `name` where the content of a file is no image.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            rgb = _opaque(image) if image.has_transparency_data else image.convert("RGB")
+            if size is not None and rgb.size != size:
+                rgb = rgb.resize(size, Image.Resampling.LANCZOS)
+            return np.asarray(rgb), image.mode != "RGB" or image.size != rgb.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
-        raise BalltrainError(f"{path} cannot be read: {reason}") from error
+        raise BalltrainError(f"{name} cannot be read: {reason}") from error
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -43,3 +61,9 @@ class Normalized(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network((to_float(images) - self.mean) / self.std)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Over white, as most viewers show it. What lies under a transparent pixel is noise."""
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
