@@ -64,7 +64,8 @@ Seed = Annotated[int, typer.Option(help="Of the data, its splits, and every tria
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter. Repeatable.")]
 EvaluatedSplit = Annotated[str | None, typer.Option(help="val or test [default: val; all of another --source].")]
 With = Annotated[
-    list[Path] | None, typer.Option("--with", metavar="CHECKPOINT", help="Decides too. Repeatable.", show_default=False)
+    list[Path] | None,
+    typer.Option("--with", metavar="CHECKPOINT", help="Decides too. Repeatable.", show_default=False),
 ]
 VoteOf = Annotated[str, typer.Option(help="How several decide: mean (of their probabilities) or majority.")]
 NumGpus = Annotated[int | None, typer.Option(help="GPUs to use [default: all there are].")]
@@ -378,13 +379,13 @@ def evaluate(
 ) -> None:
     """Figures of a checkpoint, or of several together, on a split of its training data, or on other data."""
     from balltrain.reporting.evaluation import evaluation_json, print_evaluation
-    from balltrain.training.evaluation import evaluate_members, load_members, open_split
+    from balltrain.training.evaluation import evaluate_members, load_members, open_split, vote_of
     from balltrain.tuning.trial import pick_device
 
-    device = pick_device(1)
-    members = load_members([checkpoint, *(with_ or [])], vote, device)
+    device, decide = pick_device(1), vote_of(vote)
+    members = load_members([checkpoint, *(with_ or [])], device)
     dataset, split = open_split(members[0], split, _request(source, None, 0), data_dir)
-    found = evaluate_members(members, vote, dataset, split, device)
+    found = evaluate_members(members, decide, dataset, split, device)
     _print_json(evaluation_json(found)) if json_ else print_evaluation(found, _stdout())
 
 
@@ -428,11 +429,11 @@ def predict(
 ) -> None:
     """Predict from files, by one checkpoint or several: pictures to look at, and predictions.json."""
     from balltrain.reporting.evaluation import evaluation_json, print_members
-    from balltrain.training.evaluation import load_members, validate_members
+    from balltrain.training.evaluation import load_members, validate_members, vote_of
     from balltrain.tuning.trial import pick_device
 
-    device = pick_device(1)
-    members = load_members([checkpoint, *(with_ or [])], vote, device)
+    device, decide = pick_device(1), vote_of(vote)
+    members = load_members([checkpoint, *(with_ or [])], device)
     task = members[0].task
     for path in inputs:
         if not (path.exists() if task.predicts_folders else path.is_file()):
@@ -442,21 +443,22 @@ def predict(
         if len(members) == 1:
             found = task.draw_predictions(members[0].model, members[0].hp, device, inputs, out)
         else:
-            found = task.draw_ensemble([(m.model, m.hp) for m in members], vote, device, inputs, out)
+            found = task.draw_ensemble([(m.model, m.hp) for m in members], decide, device, inputs, out)
         (out / "predictions.json").write_text(json.dumps(found, indent=1))
         files = task.export_predictions(found, out)
     except OSError as error:
         raise BalltrainError(f"cannot write to {out}: {error.strerror or error}") from error
-    summary = {"task": task.name, "out": str(out), "predictions": found, "json": str(out / "predictions.json")}
-    summary["files"] = [str(path) for path, _ in files]
-    validation = validate_members(members, vote, data_dir, device) if len(members) > 1 else None
+    validation = validate_members(members, decide, data_dir, device) if len(members) > 1 else None
     if json_:
-        if len(members) > 1:
-            unknown = {"unknown": validation}
-            summary["ensemble"] = unknown if isinstance(validation, str) else evaluation_json(validation)
+        summary: dict[str, Any] = {"task": task.name, "out": str(out), "predictions": found}
+        summary |= {"json": str(out / "predictions.json"), "files": [str(path) for path, _ in files]}
+        if isinstance(validation, str):
+            summary["ensemble"] = {"unknown": validation}
+        elif validation is not None:
+            summary["ensemble"] = evaluation_json(validation)
         _print_json(summary)
         return
-    print(f"{len(found)} predictions in {out}, with pictures; as JSON: {summary['json']}")
+    print(f"{len(found)} predictions in {out}, with pictures; as JSON: {out / 'predictions.json'}")
     for path, what in files:
         print(f"{what}: {path}")
     if isinstance(validation, str):

@@ -20,8 +20,17 @@ from PIL import Image
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.reporting.figures import titled_axis
 from balltrain.reporting.gallery import draw_rows
-from balltrain.reporting.page import contents, definitions, figure_html, grid, note, page_html, section, table
-from balltrain.reporting.page import write_page
+from balltrain.reporting.page import (
+    contents,
+    definitions,
+    figure_html,
+    grid,
+    note,
+    page_html,
+    section,
+    table,
+    write_page,
+)
 from balltrain.reporting.results import short
 from balltrain.tasks.base import Examples
 from balltrain.training.loop import figures_of, outputs_of
@@ -76,7 +85,8 @@ def write_inspection(
             "Layers",
             note("Those with feature maps, by their end; --layer NAME shows the maps of another."),
             table(
-                ["name", "kind", "channels", "height", "width"], [[each.name, each.kind, *each.shape] for each in layers]
+                ["name", "kind", "channels", "height", "width"],
+                [[each.name, each.kind, *each.shape] for each in layers],
             ),
         ),
     ]
@@ -108,7 +118,9 @@ def _choose(layers: list[Layer], name: str | None) -> Layer:
     for layer in layers:
         if layer.name == name:
             return layer
-    raise UsageError(f"--layer {name!r} has no feature maps: choose one of {', '.join(layer.name for layer in layers)}")
+    raise UsageError(
+        f"--layer {name!r} has no feature maps: choose one of {', '.join(layer.name for layer in layers)}"
+    )
 
 
 def _headline(loaded: Loaded, split: str, count: int, metrics: dict[str, float]) -> str:

@@ -155,8 +155,8 @@ class Task:
         count = len(next(iter(outputs.values())))
         loss = []
         for row in range(count):
-            of_item = [{name: t[row : row + 1] for name, t in batch.items()} for batch in (outputs, targets)]
-            loss.append(self.metrics(*of_item, hp, thorough=False)["loss"])
+            output, target = ({name: t[row : row + 1] for name, t in batch.items()} for batch in (outputs, targets))
+            loss.append(self.metrics(output, target, hp, thorough=False)["loss"])
         order = [row for row in np.argsort(loss) if np.isfinite(loss[row])]
         groups = {"The largest losses": order[::-1], "The smallest losses": order}
         shown = {

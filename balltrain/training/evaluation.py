@@ -28,10 +28,16 @@ class Evaluation:
     vote: Vote
 
 
-def load_members(folders: list[Path], vote: str, device: torch.device) -> list[Loaded]:
-    """Checkpoints that decide together. Raises UsageError where they are not of one task, or `vote` is unknown."""
-    if vote not in get_args(Vote):
-        raise UsageError(f"unknown --vote {vote!r}: choose {' or '.join(get_args(Vote))}")
+def vote_of(text: str) -> Vote:
+    """Raises UsageError where there is no such way to decide."""
+    for vote in get_args(Vote):
+        if text == vote:
+            return vote
+    raise UsageError(f"unknown --vote {text!r}: choose {' or '.join(get_args(Vote))}")
+
+
+def load_members(folders: list[Path], device: torch.device) -> list[Loaded]:
+    """Checkpoints that decide together. Raises UsageError where they are not of one task."""
     first, *others = members = [load_checkpoint(folder, device) for folder in folders]
     for member in others:
         if (member.task.name, member.ref.code_id) != (first.task.name, first.ref.code_id):

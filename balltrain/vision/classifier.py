@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from pydantic import Field
 from torch import Tensor, nn
 
-from balltrain.tasks.base import NUM_EXAMPLES, Batch, Examples, Hyperparameters, Table, Task, Vote
+from balltrain.tasks.base import NUM_EXAMPLES, Batch, DataRequest, Examples, Hyperparameters, Table, Task, Vote
 from balltrain.vision.metrics import calibration_error, combined, confusion_matrix, interval
 
 
@@ -34,6 +37,7 @@ class Classifier(Task):
     mode: ClassVar[Literal["min", "max"]] = "max"
     metric_names = ("accuracy",)
     inputs = ("images",)
+    predicts_from = "*.png"
     predicts_folders = True
 
     def keeps_shape(self, hp: Any) -> bool:
@@ -97,3 +101,37 @@ class Classifier(Task):
         self, model: nn.Module, hp: Any, device: torch.device, paths: list[Path], out: Path
     ) -> list[dict[str, Any]]:
         return self.draw_ensemble([(model, hp)], "mean", device, paths, out)
+
+    def draw_ensemble(
+        self, members: Sequence[tuple[nn.Module, Any]], vote: Vote, device: torch.device, paths: list[Path], out: Path
+    ) -> list[dict[str, Any]]:
+        from balltrain.vision.predict import draw_classes, list_inputs, predict_pictures
+
+        def logits_of(model: nn.Module, hp: Any, images: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return self.predict_thorough(model, {"images": images.to(device)}, hp)["logits"].float().cpu()
+
+        inputs = list_inputs(paths)
+        logits = [
+            predict_pictures(inputs, self.picture_size, self.keeps_shape(hp), partial(logits_of, model, hp))
+            for model, hp in members
+        ]
+        votes = torch.stack([each.argmax(1) for each in logits], dim=1) if len(members) > 1 else None
+        return draw_classes(inputs, combined(logits, vote == "majority").exp(), votes, self.classes, out)
+
+    def export_predictions(self, predictions: list[dict[str, Any]], out: Path) -> list[tuple[Path, str]]:
+        """`submission.csv`, as Kaggle has it, where the pictures are those of a folder or archive of N.jpg."""
+        from balltrain.vision.predict import write_submission
+
+        if not any("id" in found for found in predictions):
+            return []
+        file = out / "submission.csv"
+        return [(file, write_submission(predictions, file))]
+
+    def export(self, request: DataRequest, folder: Path, data: Mapping[str, np.ndarray]) -> list[str]:
+        """As an ImageFolder: `<class>/00000.png` …, numbered by their place in the data."""
+        for row, (pixels, label) in enumerate(zip(data["images"], data["label"], strict=True)):
+            of_class = folder / self.classes[int(label)]
+            of_class.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(of_class / f"{row:05d}.png")
+        return [f"{len(data['images'])} pictures in {folder}, a folder for each of {', '.join(self.classes)}"]
