@@ -115,13 +115,13 @@ def data_build(
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
-    """Decode or generate a task's data into the cache; training does it too, where it is missing."""
+    """Decode, generate or download a task's data into the cache; training does it too, but downloads nothing."""
     from balltrain.data.cache import load_data
     from balltrain.tasks import task_ref
 
     ref = task_ref(task)
     start = time.monotonic()
-    dataset = load_data(ref, ref.load(), _request(source, size, seed), data_dir)
+    dataset = load_data(ref, ref.load(), _request(source, size, seed), data_dir, fetch=True)
     summary = {
         "task": ref.name,
         "folder": str(dataset.folder),

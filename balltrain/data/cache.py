@@ -24,6 +24,7 @@ import numpy as np
 from filelock import FileLock
 from platformdirs import user_cache_path
 
+from balltrain.data.download import downloaded
 from balltrain.data.splits import SPLITS, draw_folds, draw_splits
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef
@@ -93,17 +94,27 @@ def data_key(ref: TaskRef, task: Task, request: DataRequest) -> str:
 
 
 def load_data(
-    ref: TaskRef, task: Task, request: DataRequest, data_dir: Path | str | None = None, key: str | None = None
+    ref: TaskRef,
+    task: Task,
+    request: DataRequest,
+    data_dir: Path | str | None = None,
+    key: str | None = None,
+    *,
+    fetch: bool = False,
 ) -> Dataset:
     """The task's data from the cache, built first where it is not there yet.
 
-    A trial passes the `key` that the sweep computed, so that it need not list the source's files again.
+    A trial passes the `key` that the sweep computed, so that it need not list the source's files again. `fetch`
+    allows to download what a task has public and no source was given for; else it has to be there.
     Raises BalltrainError where the source is wrong or the cache folder has no room or cannot be written.
     """
     parent = Path(data_dir or default_data_dir()) / task.name
     folder = parent / (key or data_key(ref, task, request))
     if not (folder / MANIFEST).exists():
-        _build(task, request, folder)
+        source = request.source
+        if source is None and task.download is not None:
+            source = str(downloaded(task.download, parent, task.name, fetch=fetch))
+        _build(task, request, source, folder)
     return open_dataset(folder)
 
 
@@ -147,12 +158,12 @@ class ArrayFolder:
         self.create(name, array.shape, array.dtype)[...] = array
 
 
-def _build(task: Task, request: DataRequest, folder: Path) -> None:
+def _build(task: Task, request: DataRequest, source: str | None, folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not (folder / MANIFEST).exists():
-                _build_locked(task, request, folder)
+                _build_locked(task, request, source, folder)
     except OSError as error:
         raise BalltrainError(
             f"cannot write the data to {folder.parent}: {error.strerror or error}; "
@@ -160,13 +171,13 @@ def _build(task: Task, request: DataRequest, folder: Path) -> None:
         ) from error
 
 
-def _build_locked(task: Task, request: DataRequest, folder: Path) -> None:
+def _build_locked(task: Task, request: DataRequest, source: str | None, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.building-") as temporary:
         building = Path(temporary) / "data"
         building.mkdir()
         writer = ArrayFolder(building)
-        facts = task.prepare(request, writer)
+        facts = task.prepare(dataclasses.replace(request, source=source), writer)
         lengths = {name: len(array) for name, array in writer.arrays.items()}
         if not lengths or len(set(lengths.values())) != 1:
             raise BalltrainError(f"task {task.name} prepared arrays of different lengths: {lengths}")

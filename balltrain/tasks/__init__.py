@@ -22,6 +22,7 @@ BUILT_IN = {
     "detect": "balltrain.tasks.detect.task:task",
     "forecast": "balltrain.tasks.forecast.task:task",
     "catdogs": "balltrain.tasks.catdogs.task:task",
+    "cifar10": "balltrain.tasks.cifar10.task:task",
 }
 PLUGIN_GROUP = "balltrain.tasks"
 

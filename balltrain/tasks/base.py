@@ -25,7 +25,8 @@ class Hyperparameters(BaseModel):
 
     `lr` is the peak of a schedule that moves. `weight_decay` is L2 in Adam and SGD, decoupled in AdamW
     (Loshchilov and Hutter, arXiv 1711.05101). `patience` ends the training after so many epochs without a
-    better objective.
+    better objective. `precision` is that of the layers for which torch's autocast lowers it: auto is bfloat16 on
+    GPUs that have it; bfloat16 is so on CPUs that have it too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +43,7 @@ class Hyperparameters(BaseModel):
     warmup: float = Field(0.25, ge=0, lt=1, description="part of a one-cycle that rises, or of a cosine")
     clip_norm: float | None = Field(None, gt=0, description="gradients are scaled down to this norm")
     patience: int | None = Field(None, ge=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     sync_batch_norm: bool = Field(False, description="over all workers of a data-parallel trial")
 
 
@@ -55,6 +57,19 @@ class DataRequest:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Download:
+    """A public file that `balltrain data build` fetches into the cache, where a task's data is not generated."""
+
+    url: str
+    sha256: str
+    num_bytes: int
+
+    @property
+    def filename(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
 
 
 class Arrays(Protocol):
@@ -107,6 +122,7 @@ class Task:
     predicts_from: ClassVar[str] = "*"  # of the files that `export` writes, those that `draw_predictions` reads
     predicts_folders: ClassVar[bool] = False  # whether `draw_predictions` takes folders and archives too
     default_size: ClassVar[int | None] = None  # items the built-in generator makes when not told
+    download: ClassVar[Download | None] = None  # what `prepare` gets as source where none was given
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
         """Write the data's arrays, all of the same length, and return its facts (JSON).

@@ -18,7 +18,7 @@ PROBE_SEED = 0
 
 
 def digest_of(hp: Any, model: nn.Module, optimizer: torch.optim.Optimizer, steps_per_epoch: int) -> str:
-    """12 hex digits, equal for trainings with the same model, optimiser, learning rates and clipping.
+    """12 hex digits, equal for trainings with the same model, optimiser, learning rates, clipping and precision.
 
     Of the model its modules as torch prints them (dropout, momentum of batch norm), and its parameters' names and
     shapes; of the optimiser its class and its groups' hyperparameters; the learning rate at the start of each epoch.
@@ -33,6 +33,7 @@ def digest_of(hp: Any, model: nn.Module, optimizer: torch.optim.Optimizer, steps
         "learning_rates": [learning_rate(hp, epoch * steps_per_epoch, steps_per_epoch) for epoch in range(hp.epochs)],
         "clip_norm": hp.clip_norm,
         "patience": hp.patience,
+        "precision": hp.precision,
     }
     return hashlib.sha256(json.dumps(got, sort_keys=True, default=str).encode()).hexdigest()[:12]
 

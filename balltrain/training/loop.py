@@ -148,7 +148,7 @@ def _what_it_got(
     task: Task, hp: Any, dataset: Dataset, model: nn.Module, optimizer: torch.optim.Optimizer, train: Batches
 ) -> dict[str, Any]:
     """Values of the first row that tell whether hyperparameters had an effect. An epoch seeds itself after this."""
-    with _autocast(train.device):
+    with _autocast(hp, train.device):
         loss = first_loss(task, hp, dataset, train)
     return {"digest": digest_of(hp, model, optimizer, train.num_training_batches()), "first_loss": loss}
 
@@ -177,7 +177,7 @@ def _train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = lr
         local_size = len(next(iter(batch.values())))
-        with _autocast(batches.device):
+        with _autocast(hp, batches.device):
             loss = task.loss(model, task.augment(batch, hp), hp)
         # gradients are averaged over workers, whose shares of the last batch differ: weighted, it is the mean
         (loss * (local_size * world / global_size)).backward()
@@ -205,7 +205,7 @@ def _outputs(
     model.eval()
     parts: list[dict[str, Tensor]] = []
     for batch, _ in batches.in_order():
-        with _autocast(batches.device):
+        with _autocast(hp, batches.device):
             outputs = (task.predict_thorough if thorough else task.predict)(model, batch, hp)
         parts.append({name: tensor.float().cpu() for name, tensor in outputs.items()})
     outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -232,10 +232,18 @@ def _evaluation_batches(dataset: Dataset, split: str, device: torch.device) -> B
     return Batches(dataset, split, size, device, rank=rank, world=world)
 
 
-def _autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+def _autocast(hp: Any, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """The precision that `hp.precision` asks for, where the device computes in it; float32 elsewhere."""
+    if device.type == "cuda" and hp.precision != "float32" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", dtype=torch.bfloat16)
+    if device.type == "cpu" and hp.precision == "bfloat16" and _cpu_has_bfloat16():
+        return torch.autocast("cpu", dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether in instructions: emulated, it would be slower than float32. torch has no public word for it yet."""
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
 
 def _out_of_patience(progress: Progress, hp: Any) -> bool:

@@ -88,10 +88,12 @@ def project(model: nn.Module, layer: str, run: Callable[[], Any], num_maps: int)
         raise ValueError("the model has no convolution that looks at an image of three channels")
     seen: dict[str, Tensor] = {}
 
-    def enter(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def enter(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if "image" in seen:  # a second look, at its mirror image
+            return None
         # what the network is given may be whole numbers, or be moved and scaled first: this is the image it works on
-        image = seen.setdefault("image", inputs[0].detach().clone().requires_grad_())
-        return (image, *inputs[1:])
+        seen["image"] = inputs[0].detach().clone().requires_grad_()
+        return (seen["image"], *inputs[1:])
 
     hooks = [
         entrance[1].register_forward_pre_hook(enter),

@@ -146,6 +146,28 @@ def test_train_and_eval_modes_switch_every_epoch(run):
     assert [kind for kind, _ in modes].count("val") == 3
 
 
+@pytest.mark.parametrize(("asked", "there", "got"), [
+    ("auto", True, torch.float32),  # on CPUs only where it was asked for
+    ("bfloat16", True, torch.bfloat16),
+    ("bfloat16", False, torch.float32),
+    ("float32", True, torch.float32),
+])  # fmt: skip
+def test_layers_compute_in_the_precision_asked_for_where_the_cpu_has_it(run, monkeypatch, asked, there, got):
+    monkeypatch.setattr("balltrain.training.loop._cpu_has_bfloat16", lambda: there)
+    seen = set()
+
+    class Watched(Toy):
+        def build_model(self, hp, facts):
+            model = super().build_model(hp, facts)
+            layer = next(module for module in model.modules() if isinstance(module, nn.Linear))
+            layer.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+            return model
+
+    rows = run(Watched(), epochs=1, precision=asked)
+    assert seen == {got}
+    assert math.isfinite(rows[0]["val_loss"])
+
+
 def test_batch_norm_moves_in_every_epoch(run):
     means = []
 

@@ -1,0 +1,55 @@
+"""The `cifar10` task: which of ten things is in a small picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from balltrain.tasks.base import Arrays, Batch, DataRequest, Download
+from balltrain.tasks.cifar10 import data
+from balltrain.tasks.cifar10.augment import cut_out, mirrored_and_shifted
+from balltrain.tasks.cifar10.model import Cifar10Hyperparameters, build_classifier
+from balltrain.vision.classifier import Classifier
+from balltrain.vision.pixels import to_float
+
+
+class Cifar10(Classifier):
+    """Ten classes of pictures of 32x32 pixels: CIFAR-10."""
+
+    name = "cifar10"
+    classes = data.CLASSES
+    picture_size = data.SIDE
+    Hyperparameters = Cifar10Hyperparameters
+    # https://www.cs.toronto.edu/~kriz/cifar.html, which gives the MD5 c58f30108f718f92721af3b95e74349a
+    download = Download(
+        url=f"https://www.cs.toronto.edu/~kriz/{data.ARCHIVE}",
+        sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9384329d7fe0b5c001ce",
+        num_bytes=170_498_071,
+    )
+
+    def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
+        return data.prepare(request, arrays)
+
+    def build_model(self, hp: Cifar10Hyperparameters, facts: dict[str, Any]) -> nn.Module:
+        return build_classifier(hp, facts)
+
+    def keeps_shape(self, hp: Cifar10Hyperparameters) -> bool:
+        return hp.model in ("fast", "gap")
+
+    def augment(self, batch: Batch, hp: Cifar10Hyperparameters) -> Batch:
+        images = batch["images"]
+        if hp.flip or hp.shift:
+            images = mirrored_and_shifted(images, flip=hp.flip, most_px=hp.shift)
+        if hp.cutout:
+            images = cut_out(images, hp.cutout)
+        return {**batch, "images": images}
+
+    def predict(self, model: nn.Module, batch: Batch, hp: Cifar10Hyperparameters) -> dict[str, Tensor]:
+        """Logits; of a model that learned from mirrored pictures, the mean of a picture's and its mirror image's."""
+        images = to_float(batch["images"])
+        logits = model(images)
+        return {"logits": (logits + model(images.flip(3))) / 2 if hp.flip else logits}
+
+
+task = Cifar10()
