@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 NUM_BARS = 20
 NUM_PICTURES = 4  # whose feature maps are shown
-NUM_MAPS = 6  # of each of them
+NUM_MAPS = 5  # of each of them, a row with the picture
 MAX_KERNELS = 128
 SMALLEST_MAP = 6  # cells a side: the deepest layer with as many is shown unless told otherwise
 PIXELS_UP_TO = 128  # a picture of at most so many pixels a side is shown pixel by pixel, a larger one compressed
@@ -200,7 +200,7 @@ def _kernels(model: torch.nn.Module) -> str:
     said = f"The {len(weight)} of {name}, {size} pixels, each scaled by its largest weight; grey is zero."
     if len(weight) > MAX_KERNELS:
         said += f" The first {MAX_KERNELS} are shown."
-    return section(title, _shots((_figure(_signed(kernel)) for kernel in weight[:MAX_KERNELS]), "tiny"), note(said))
+    return section(title, _shots((_figure(_signed(kernel, kernel.abs().max())) for kernel in weight[:MAX_KERNELS]), "tiny"), note(said))
 
 
 def _maps(
@@ -225,13 +225,13 @@ def _maps_of(found: Projected, row: int, picture: np.ndarray, text: str) -> str:
     figures = [_figure(picture, text)]
     for channel, map_, projection in zip(found.channels[row], found.maps[row], found.projections[row], strict=True):
         grey = (map_.clamp(min=0) / map_.max().clamp(min=1e-12) * 255).round().byte().numpy()
-        figures.append(_figure(grey, f"map {int(channel)}", _signed(projection)))
+        figures.append(_figure(grey, f"map {int(channel)}", _signed(projection, projection.abs().quantile(0.995))))
     return _shots(figures)
 
 
-def _signed(values: torch.Tensor) -> np.ndarray:
-    """(height, width, 3) uint8 of (3, height, width) values of both signs: grey is zero."""
-    scaled = values / values.abs().max().clamp(min=1e-12) / 2 + 0.5
+def _signed(values: torch.Tensor, largest: torch.Tensor) -> np.ndarray:
+    """(height, width, 3) uint8 of (3, height, width) values of both signs up to `largest`: grey is zero."""
+    scaled = (values / largest.clamp(min=1e-12) / 2 + 0.5).clamp(0, 1)
     return (scaled * 255).round().byte().permute(1, 2, 0).numpy()
 
 

@@ -57,14 +57,14 @@ class Classifier(Task):
         """Loss and accuracy; thorough, also the accuracy's 95 % interval, that of each class, and calibration."""
         logits, label = outputs["logits"], targets["label"].long()
         right = logits.argmax(1) == label
-        figures = {"loss": float(F.cross_entropy(logits, label)), "accuracy": float(right.float().mean())}
+        figures = {"loss": float(F.cross_entropy(logits, label)), "accuracy": float(right.double().mean())}
         if thorough:
             low, high = interval(int(right.sum()), len(label))
             figures |= {"accuracy_low": low, "accuracy_high": high}
             figures["ece"] = calibration_error(logits.softmax(dim=1), label)
             for number, name in enumerate(self.classes):
                 if (of_class := label == number).any():
-                    figures[f"accuracy_{name.lower()}"] = float(right[of_class].float().mean())
+                    figures[f"accuracy_{name.lower()}"] = float(right[of_class].double().mean())
         return figures
 
     def tables(self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any) -> dict[str, Table]:
