@@ -29,3 +29,28 @@ def cli(capsys, tmp_path, monkeypatch):
         return exit_.value.code or 0, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def reds(tmp_path_factory) -> Path:
+    """Checkpoints of the classifier of `reds.py`: a, b and c of the same data, `other` of other; the data in d."""
+    import torch
+    from reds import REDS_FILE
+
+    from balltrain.data.cache import load_data
+    from balltrain.tasks import task_ref
+    from balltrain.tasks.base import DataRequest
+    from balltrain.training.checkpoint import CheckpointConfig, save_config
+    from balltrain.training.loop import fit
+
+    root = tmp_path_factory.mktemp("reds")
+    ref = task_ref(REDS_FILE)
+    task = ref.load()
+    for seed, name in enumerate(("a", "b", "c", "other")):
+        request = DataRequest(size=100 if name == "other" else 200)
+        dataset = load_data(ref, task, request, root / "d")
+        hp = task.Hyperparameters(epochs=2, any_shape=name != "c")
+        config = CheckpointConfig(ref, hp.model_dump(), seed, request, dataset.facts, dataset.fingerprint)
+        save_config(root / name, config)
+        fit(task, hp, dataset, seed=seed, folder=root / name, report=lambda row: None, device=torch.device("cpu"))
+    return root

@@ -18,7 +18,7 @@ class RedsHyperparameters(ClassifierHyperparameters):
 
 
 class Reds(Classifier):
-    """Red or blue, with one label in ten wrong."""
+    """Red or blue, with a quarter of the labels wrong."""
 
     name = "reds"
     classes = ("Red", "Blue")
@@ -35,7 +35,7 @@ class Reds(Classifier):
         images = rng.integers(0, 180, (size, 16, 16, 3), dtype=np.uint8)
         images[np.arange(size), :, :, 2 * label] += 60
         arrays["images"] = images
-        arrays["label"] = np.where(rng.random(size) < 0.1, 1 - label, label).astype(np.uint8)
+        arrays["label"] = np.where(rng.random(size) < 0.25, 1 - label, label).astype(np.uint8)
         return {}
 
     def build_model(self, hp, facts):

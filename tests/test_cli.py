@@ -16,7 +16,6 @@ from PIL import Image
 from toy import TOY_FILE
 
 
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A detector trained for an epoch on a few images: its folder, its data folder, and what --json printed."""

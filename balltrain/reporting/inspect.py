@@ -69,6 +69,8 @@ def write_inspection(
     shown = _rows_for_maps(examples)
     run = _runner(loaded, dataset, rows[[row for row, _ in shown]], device)
     layers = list_layers(loaded.model, run)
+    if not layers:
+        raise BalltrainError(f"the model of {loaded.folder} has no feature maps to look at")
     chosen = _choose(layers, layer)
     body = [
         _headline(loaded, split, len(rows), metrics),
@@ -113,8 +115,9 @@ def _runner(loaded: Loaded, dataset: Dataset, rows: np.ndarray, device: torch.de
 
 def _choose(layers: list[Layer], name: str | None) -> Layer:
     if name is None:
-        large = [layer for layer in layers if min(layer.shape[1:]) >= SMALLEST_MAP]
-        return (large or layers)[-1]
+        projected = [layer for layer in layers if layer.projected] or layers
+        large = [layer for layer in projected if min(layer.shape[1:]) >= SMALLEST_MAP]
+        return (large or projected)[-1]
     for layer in layers:
         if layer.name == name:
             return layer
@@ -200,7 +203,11 @@ def _kernels(model: torch.nn.Module) -> str:
     said = f"The {len(weight)} of {name}, {size} pixels, each scaled by its largest weight; grey is zero."
     if len(weight) > MAX_KERNELS:
         said += f" The first {MAX_KERNELS} are shown."
-    return section(title, _shots((_figure(_signed(kernel, kernel.abs().max())) for kernel in weight[:MAX_KERNELS]), "tiny"), note(said))
+    return section(
+        title,
+        _shots((_figure(_signed(kernel, kernel.abs().max())) for kernel in weight[:MAX_KERNELS]), "tiny"),
+        note(said),
+    )
 
 
 def _maps(

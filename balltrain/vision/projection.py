@@ -26,11 +26,12 @@ UNCHANGED = {"hardtanh", "softsign", "tanh"}  # of both signs: the signal passes
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer whose output is feature maps."""
+    """A layer whose output is feature maps, and whether they can be projected: they follow from the image."""
 
     name: str
     kind: str
     shape: tuple[int, int, int]  # channels, height, width
+    projected: bool
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,12 @@ def list_layers(model: nn.Module, run: Callable[[], Any]) -> list[Layer]:
     found: dict[str, Layer] = {}
 
     def note(name: str, module: nn.Module, output: Any) -> None:
-        if isinstance(output, Tensor) and output.dim() == 4 and name not in found:
-            found[name] = Layer(name, type(module).__name__, tuple(output.shape[1:]))  # type: ignore[arg-type]
+        if isinstance(output, Tensor) and output.dim() == 4:
+            channels, height, width = output.shape[1:]
+            shape = (channels, height, width)
+            found.setdefault(name, Layer(name, type(module).__name__, shape, output.requires_grad))
 
-    hooks = [
-        module.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
-        for name, module in model.named_modules()
-        if name
-    ]
-    try:
-        with torch.inference_mode():
-            run()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    _trace(model, run, note)
     return list(found.values())
 
 
@@ -83,31 +76,18 @@ def project(model: nn.Module, layer: str, run: Callable[[], Any], num_maps: int)
     zero, as in the paper, and of the map itself what is positive is projected. Raises ValueError where the layer
     does not come after the convolution that looks at the image.
     """
-    entrance = first_convolution(model)
-    if entrance is None:
-        raise ValueError("the model has no convolution that looks at an image of three channels")
     seen: dict[str, Tensor] = {}
 
-    def enter(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        if "image" in seen:  # a second look, at its mirror image
-            return None
-        # what the network is given may be whole numbers, or be moved and scaled first: this is the image it works on
-        seen["image"] = inputs[0].detach().clone().requires_grad_()
-        return (seen["image"], *inputs[1:])
+    def note(name: str, _: nn.Module, output: Any) -> None:
+        if name == layer:
+            seen.setdefault("maps", output)
 
-    hooks = [
-        entrance[1].register_forward_pre_hook(enter),
-        model.get_submodule(layer).register_forward_hook(lambda _, __, output: seen.setdefault("maps", output)),
-    ]
-    try:
-        with torch.enable_grad(), _Rectified():
-            run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if "image" not in seen or "maps" not in seen or not seen["maps"].requires_grad:
-        raise ValueError(f"layer {layer} does not follow from the convolution {entrance[0]}")
-    image, maps = seen["image"], seen["maps"]  # (n, 3, height, width), (n, channels, h, w)
+    image = _trace(model, run, note)
+    if image is None:
+        raise ValueError("the model has no convolution that looks at an image of three channels")
+    maps = seen["maps"]  # (n, channels, h, w); `image` (n, 3, height, width)
+    if not maps.requires_grad:
+        raise ValueError(f"{layer} does not follow from the convolution that looks at the image")
     strength = maps.detach().amax(dim=(2, 3))
     channels = strength.topk(min(num_maps, maps.shape[1]), dim=1).indices  # (n, k)
     rows = torch.arange(len(maps), device=maps.device)
@@ -119,6 +99,41 @@ def project(model: nn.Module, layer: str, run: Callable[[], Any], num_maps: int)
         projections.append(back)
     shown = maps.detach()[rows[:, None], channels]
     return Projected(channels.cpu(), shown.float().cpu(), torch.stack(projections, dim=1).float().cpu())
+
+
+def _trace(model: nn.Module, run: Callable[[], Any], note: Callable[[str, nn.Module, Any], None]) -> Tensor | None:
+    """Runs with the image that the first convolution looks at as what gradients are taken of, and returns it.
+
+    `note` is told name, module and output of each layer as it ends.
+    """
+    seen: list[Tensor] = []
+
+    def enter(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if seen:  # a second look, at its mirror image
+            return None
+        # what the network is given may be whole numbers, or be moved and scaled first: this is the image it works on
+        seen.append(inputs[0].detach().clone().requires_grad_())
+        return (seen[0], *inputs[1:])
+
+    entrance = first_convolution(model)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    hooks = [
+        module.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
+        for name, module in model.named_modules()
+        if name
+    ]
+    if entrance is not None:
+        hooks.append(entrance[1].register_forward_pre_hook(enter))
+    try:
+        model.requires_grad_(False)  # what then has a gradient has it from the image
+        with torch.enable_grad(), _Rectified():
+            run()
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_()
+        for hook in hooks:
+            hook.remove()
+    return seen[0] if seen else None
 
 
 class _Rectified(TorchFunctionMode):

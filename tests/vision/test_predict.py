@@ -153,4 +153,3 @@ class TestSubmission:
     def test_what_has_no_number_is_left_out(self, tmp_path):
         write_submission([*self.rows([1]), {"label": 1}], tmp_path / "s.csv")
         assert (tmp_path / "s.csv").read_text() == "id,label\n1,1\n"
-

@@ -127,11 +127,30 @@ def test_shortcuts_and_whole_numbers_are_projected_too():
 def test_layers_are_listed_in_the_order_in_which_they_end(images):
     model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Flatten(), nn.Linear(400, 2)).eval()
     layers = list_layers(model, lambda: model(images))
-    assert [(layer.name, layer.kind, layer.shape) for layer in layers] == [
-        ("0.0", "Conv2d", (4, 10, 10)),
-        ("0.1", "ReLU", (4, 10, 10)),
-        ("0", "Sequential", (4, 10, 10)),
+    assert [(layer.name, layer.kind, layer.shape, layer.projected) for layer in layers] == [
+        ("0.0", "Conv2d", (4, 10, 10), True),
+        ("0.1", "ReLU", (4, 10, 10), True),
+        ("0", "Sequential", (4, 10, 10), True),
     ]
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+class TwoLooks(nn.Module):
+    """The second one at what the first does not see."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 2, 3), nn.Conv2d(3, 2, 3)
+
+    def forward(self, images):
+        return self.first(images).mean() + self.second(images.flip(3)).mean()
+
+
+def test_what_does_not_follow_from_the_first_look_cannot_be_projected(images):
+    model = TwoLooks().eval()
+    assert [layer.projected for layer in list_layers(model, lambda: model(images))] == [True, False]
+    with pytest.raises(ValueError, match="second does not follow from the convolution"):
+        project(model, "second", lambda: model(images), 1)
 
 
 def test_a_model_without_a_look_at_an_image_is_refused():
