@@ -62,6 +62,12 @@ Mlflow = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of the data, its splits, and every trial's initialisation.", min=0)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter. Repeatable.")]
+EvaluatedSplit = Annotated[str | None, typer.Option(help="val or test [default: val; all of another --source].")]
+With = Annotated[
+    list[Path] | None,
+    typer.Option("--with", metavar="CHECKPOINT", help="Decides too. Repeatable.", show_default=False),
+]
+VoteOf = Annotated[str, typer.Option(help="How several decide: mean (of their probabilities) or majority.")]
 NumGpus = Annotated[int | None, typer.Option(help="GPUs to use [default: all there are].")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where it was interrupted or killed.")]
 
@@ -364,37 +370,51 @@ def watch(name: str, storage: StorageUri = "runs") -> None:
 @app.command()
 def evaluate(
     checkpoint: Path,
-    split: Annotated[str | None, typer.Option(help="val or test [default: val; all of another --source]")] = None,
+    split: EvaluatedSplit = None,
+    source: Source = None,
+    with_: With = None,
+    vote: VoteOf = "mean",
+    data_dir: DataDir = None,
+    json_: Json = False,
+) -> None:
+    """Figures of a checkpoint, or of several together, on a split of its training data, or on other data."""
+    from balltrain.reporting.evaluation import evaluation_json, print_evaluation
+    from balltrain.training.evaluation import evaluate_members, load_members, open_split, vote_of
+    from balltrain.tuning.trial import pick_device
+
+    device, decide = pick_device(1), vote_of(vote)
+    members = load_members([checkpoint, *(with_ or [])], device)
+    dataset, split = open_split(members[0], split, _request(source, None, 0), data_dir)
+    found = evaluate_members(members, decide, dataset, split, device)
+    _print_json(evaluation_json(found)) if json_ else print_evaluation(found, _stdout())
+
+
+@app.command()
+def inspect(
+    checkpoint: Path,
+    out: Annotated[Path, typer.Option(help="Folder for the page, index.html.")],
+    layer: Annotated[
+        str | None, typer.Option(help="Whose feature maps are shown [default: one of the last; the page lists all].")
+    ] = None,
+    split: EvaluatedSplit = None,
     source: Source = None,
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
-    """Figures of a checkpoint on a split of the data it was trained on, or on other data."""
-    from balltrain.data.cache import load_data
+    """Draw a page of what a model of pictures gets wrong and right, and of what it sees in them."""
+    from balltrain.reporting.inspect import write_inspection
     from balltrain.training.checkpoint import load_checkpoint
-    from balltrain.training.loop import evaluate as evaluate_model
+    from balltrain.training.evaluation import open_split
     from balltrain.tuning.trial import pick_device
 
-    if split not in (None, "val", "test"):
-        raise UsageError(f"unknown --split {split!r}: choose val or test")
     device = pick_device(1)
     loaded = load_checkpoint(checkpoint, device)
-    request = loaded.request
-    if source is not None and str(source.resolve()) != request.source:
-        request = _request(source, None, request.seed)
-        split = split or "all"  # nothing of it was trained on
-    split = split or "val"
-    dataset = load_data(loaded.ref, loaded.task, request, data_dir)
-    if loaded.fold is not None and request == loaded.request:
-        dataset = dataset.fold(*loaded.fold)
-    metrics = evaluate_model(loaded.task, loaded.hp, loaded.model, dataset, split, device)
-    summary = {"task": loaded.task.name, "split": split, "items": len(dataset.splits[split]), "metrics": metrics}
+    dataset, split = open_split(loaded, split, _request(source, None, 0), data_dir)
+    page, shown = write_inspection(loaded, dataset, split, layer, device, out)
     if json_:
-        _print_json(summary)
+        _print_json({"task": loaded.task.name, "split": split, "page": str(page), "layer": shown})
         return
-    print(f"{loaded.task.name}, {summary['items']} items of {split}")
-    for key, value in metrics.items():
-        print(f"  {key:<24} {value:.6g}")
+    print(page)
 
 
 @app.command()
@@ -402,28 +422,49 @@ def predict(
     checkpoint: Path,
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...")],
     out: Annotated[Path, typer.Option(help="Folder for the pictures and predictions.json.")],
+    with_: With = None,
+    vote: VoteOf = "mean",
+    data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
-    """Predict from files: pictures to look at, and predictions.json."""
-    from balltrain.training.checkpoint import load_checkpoint
+    """Predict from files, by one checkpoint or several: pictures to look at, and predictions.json."""
+    from balltrain.reporting.evaluation import evaluation_json, print_members
+    from balltrain.training.evaluation import load_members, validate_members, vote_of
     from balltrain.tuning.trial import pick_device
 
-    device = pick_device(1)
-    loaded = load_checkpoint(checkpoint, device)
+    device, decide = pick_device(1), vote_of(vote)
+    members = load_members([checkpoint, *(with_ or [])], device)
+    task = members[0].task
     for path in inputs:
-        if not path.is_file():
+        if not (path.exists() if task.predicts_folders else path.is_file()):
             raise BalltrainError(f"{path}: there is no such file")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        found = loaded.task.draw_predictions(loaded.model, loaded.hp, device, inputs, out)
+        if len(members) == 1:
+            found = task.draw_predictions(members[0].model, members[0].hp, device, inputs, out)
+        else:
+            found = task.draw_ensemble([(m.model, m.hp) for m in members], decide, device, inputs, out)
         (out / "predictions.json").write_text(json.dumps(found, indent=1))
+        files = task.export_predictions(found, out)
     except OSError as error:
         raise BalltrainError(f"cannot write to {out}: {error.strerror or error}") from error
-    summary = {"task": loaded.task.name, "out": str(out), "predictions": found, "json": str(out / "predictions.json")}
+    validation = validate_members(members, decide, data_dir, device) if len(members) > 1 else None
     if json_:
+        summary: dict[str, Any] = {"task": task.name, "out": str(out), "predictions": found}
+        summary |= {"json": str(out / "predictions.json"), "files": [str(path) for path, _ in files]}
+        if isinstance(validation, str):
+            summary["ensemble"] = {"unknown": validation}
+        elif validation is not None:
+            summary["ensemble"] = evaluation_json(validation)
         _print_json(summary)
         return
-    print(f"{len(found)} predictions in {out}, with pictures; as JSON: {summary['json']}")
+    print(f"{len(found)} predictions in {out}, with pictures; as JSON: {out / 'predictions.json'}")
+    for path, what in files:
+        print(f"{what}: {path}")
+    if isinstance(validation, str):
+        print(f"what they are worth together is not known: {validation}")
+    elif validation is not None:
+        print_members(validation, _stdout())
 
 
 @app.command()

@@ -13,3 +13,44 @@ os.environ["WANDB_ERROR_REPORTING"] = "false"
 def shared_data_dir(tmp_path_factory) -> Path:
     """One cache of decoded data for all tests that do not test the cache."""
     return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def cli(capsys, tmp_path, monkeypatch):
+    """Run a command in an empty folder: (exit code, stdout, stderr)."""
+    from balltrain.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return exit_.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def reds(tmp_path_factory) -> Path:
+    """Checkpoints of the classifier of `reds.py`: a, b and c of the same data, `other` of other; the data in d."""
+    import torch
+    from reds import REDS_FILE
+
+    from balltrain.data.cache import load_data
+    from balltrain.tasks import task_ref
+    from balltrain.tasks.base import DataRequest
+    from balltrain.training.checkpoint import CheckpointConfig, save_config
+    from balltrain.training.loop import fit
+
+    root = tmp_path_factory.mktemp("reds")
+    ref = task_ref(REDS_FILE)
+    task = ref.load()
+    for seed, name in enumerate(("a", "b", "c", "other")):
+        request = DataRequest(size=100 if name == "other" else 200)
+        dataset = load_data(ref, task, request, root / "d")
+        hp = task.Hyperparameters(epochs=2, any_shape=name != "c")
+        config = CheckpointConfig(ref, hp.model_dump(), seed, request, dataset.facts, dataset.fingerprint)
+        save_config(root / name, config)
+        fit(task, hp, dataset, seed=seed, folder=root / name, report=lambda row: None, device=torch.device("cpu"))
+    return root

@@ -15,22 +15,6 @@ import torch
 from PIL import Image
 from toy import TOY_FILE
 
-from balltrain.cli import main
-
-
-@pytest.fixture
-def cli(capsys, tmp_path, monkeypatch):
-    """Run a command in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
-
-    return run
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

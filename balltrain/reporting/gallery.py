@@ -13,6 +13,8 @@ from balltrain.reporting.page import note, section
 from balltrain.reporting.results import Results
 
 if TYPE_CHECKING:
+    import torch
+
     from balltrain.data.cache import Dataset
     from balltrain.training.checkpoint import Loaded
 
@@ -51,13 +53,20 @@ def sample_predictions(checkpoint: Path, data_dir: Path | None, folder: Path) ->
     dataset, rows, source = _unseen(loaded, data_dir, folder)
     if len(rows) == 0:
         raise BalltrainError("the validation split is empty")
-    arrays = {name: array[rows] for name, array in dataset.arrays.items()}
+    return draw_rows(loaded, dataset, rows, folder, torch.device("cpu")), source
+
+
+def draw_rows(loaded: Loaded, dataset: Dataset, rows: Any, folder: Path, device: torch.device) -> list[Path]:
+    """Pictures of these items' predictions, drawn by the task into the empty `folder`, in their order.
+
+    Raises BalltrainError where the task draws none.
+    """
     inputs, out = folder / "inputs", folder / "out"
     out.mkdir()
-    loaded.task.export(dataset.request, inputs, arrays)
+    loaded.task.export(dataset.request, inputs, {name: array[rows] for name, array in dataset.arrays.items()})
     files = sorted(inputs.rglob(loaded.task.predicts_from))
-    found = loaded.task.draw_predictions(loaded.model, loaded.hp, torch.device("cpu"), files, out)
-    return [Path(entry["picture"]) for entry in found], source
+    found = loaded.task.draw_predictions(loaded.model, loaded.hp, device, files, out)
+    return [Path(entry["picture"]) for entry in found]
 
 
 def _pictures(checkpoint: Path, data_dir: Path | None) -> tuple[list[str], str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from balltrain.errors import BalltrainError
 from balltrain.reporting.results import plain, short
 
 
@@ -32,6 +35,19 @@ def page_html(title: str, body: str) -> str:
 </body>
 </html>
 """
+
+
+def write_page(page: str, out: Path) -> Path:
+    """Write the file `out`, replaced whole. Raises BalltrainError where it cannot be written."""
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(page, encoding="utf-8")
+        os.replace(temporary, out)
+    except OSError as error:
+        reason = error.strerror or error
+        raise BalltrainError(f"cannot write the page to {out}: {reason}; choose another place by --out") from error
+    return out
 
 
 def figure_html(data: list[dict[str, Any]], layout: dict[str, Any], height: int) -> str:
@@ -113,6 +129,9 @@ nav { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 20px 0 0; font-size
 a { color: var(--accent) } ul { padding-left: 20px; margin: 8px 0 } li { margin: 6px 0 }
 .shots { display: grid; gap: 8px; grid-template-columns: repeat(auto-fill, minmax(min(160px, 45%), 1fr)) }
 .shots img { width: 100%; border-radius: 4px; display: block }
+.shots figure { margin: 0 } figcaption { font-size: 14px; overflow-wrap: anywhere }
+.shots figure img + img { margin-top: 4px } .shots img.pixels { image-rendering: pixelated }
+.shots.tiny { grid-template-columns: repeat(auto-fill, minmax(64px, 1fr)) } .shots + .shots { margin-top: 20px }
 .warn { border-left: 3px solid var(--bad); padding-left: 12px }
 .figure { min-width: 0 } .wide, .scroll { overflow-x: auto } .wide .figure { min-width: 640px }
 table { border-collapse: collapse; font-size: 14px; white-space: nowrap }

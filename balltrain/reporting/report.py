@@ -7,13 +7,11 @@ their order.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from balltrain.errors import BalltrainError
 from balltrain.reporting.figures import titled_axis
 from balltrain.reporting.findings import findings
 from balltrain.reporting.gallery import gallery
@@ -28,6 +26,7 @@ from balltrain.reporting.page import (
     paragraph,
     section,
     table,
+    write_page,
 )
 from balltrain.reporting.progress import (
     best_so_far,
@@ -52,15 +51,7 @@ def write_report(results: Results, out: Path, data_dir: Path | None = None) -> P
     """
     body = "\n".join(draw(results, data_dir) if draw is gallery else draw(results) for draw in SECTIONS)
     page = page_html(results.name, "\n".join([headline(results), contents(body), body]))
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, out)
-    except OSError as error:
-        reason = error.strerror or error
-        raise BalltrainError(f"cannot write the report to {out}: {reason}; choose another file by --out") from error
-    return out
+    return write_page(page, out)
 
 
 def headline(results: Results) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BUILT_IN = {
     "detect": "balltrain.tasks.detect.task:task",
     "forecast": "balltrain.tasks.forecast.task:task",
+    "catdogs": "balltrain.tasks.catdogs.task:task",
     "cifar10": "balltrain.tasks.cifar10.task:task",
     "catdogs": "balltrain.tasks.catdogs.task:task",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from balltrain.errors import BalltrainError, UsageError
 
 Batch = Mapping[str, Tensor]
+Vote = Literal["mean", "majority"]  # how several models decide: their mean probability, or one vote each
+NUM_EXAMPLES = 12  # of each group that `inspect` shows
 
 
 class Hyperparameters(BaseModel):
@@ -80,6 +82,30 @@ class Arrays(Protocol):
         """An array on disk to fill in place. Raises BalltrainError where the disk has no room for it."""
 
 
+@dataclass(frozen=True)
+class Table:
+    """Figures in two dimensions: `values[i][j]` belongs to `rows[i]` and `columns[j]`."""
+
+    title: str
+    rows: list[str]
+    columns: list[str]
+    values: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Items of a split that are worth a look, and how their kind is distributed.
+
+    `groups` has, by title, numbers of items, counted within the split, with a line on each. `histogram` has values
+    by name; `axis` says what they are. Items are shown as the task draws its predictions, or else as they are.
+    """
+
+    groups: dict[str, list[tuple[int, str]]]
+    axis: str
+    histogram: dict[str, list[float]]
+    drawn: bool = True
+
+
 class Task:
     """One thing that can be learned. Has no state: the methods are functions of their arguments.
 
@@ -94,6 +120,7 @@ class Task:
     inputs: ClassVar[tuple[str, ...]] = ()  # large arrays that only the model reads, never `metrics`
     data_version: ClassVar[int] = 1  # raise it when `prepare` changes what it writes
     predicts_from: ClassVar[str] = "*"  # of the files that `export` writes, those that `draw_predictions` reads
+    predicts_folders: ClassVar[bool] = False  # whether `draw_predictions` takes folders and archives too
     default_size: ClassVar[int | None] = None  # items the built-in generator makes when not told
     download: ClassVar[Download | None] = None  # what `prepare` gets as source where none was given
 
@@ -135,6 +162,28 @@ class Task:
         """
         raise NotImplementedError
 
+    def tables(self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any) -> dict[str, Table]:
+        """What `evaluate` shows beside the figures of `metrics`, of the same outputs and arrays."""
+        return {}
+
+    def examples(self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any) -> Examples:
+        """What `inspect` shows of a split: the items with the largest and the smallest loss, or others."""
+        count = len(next(iter(outputs.values())))
+        loss = []
+        for row in range(count):
+            output, target = ({name: t[row : row + 1] for name, t in batch.items()} for batch in (outputs, targets))
+            loss.append(self.metrics(output, target, hp, thorough=False)["loss"])
+        order = [row for row in np.argsort(loss) if np.isfinite(loss[row])]
+        groups = {"The largest losses": order[::-1], "The smallest losses": order}
+        shown = {
+            title: [(int(row), f"{loss[row]:.4g}") for row in rows[:NUM_EXAMPLES]] for title, rows in groups.items()
+        }
+        return Examples(shown, "loss of an item", {"items": [loss[row] for row in order]})
+
+    def combine(self, outputs: Sequence[dict[str, Tensor]], vote: Vote) -> dict[str, Tensor]:
+        """The outputs of several models for the same items, as those of one."""
+        raise BalltrainError(f"{self.name} cannot combine several checkpoints: give one")
+
     def export(self, request: DataRequest, folder: Path, data: Mapping[str, np.ndarray]) -> list[str]:
         """Write the data in the task's public format; returns lines that say what was written."""
         raise BalltrainError(f"{self.name} has no public format to export to")
@@ -144,6 +193,16 @@ class Task:
     ) -> list[dict[str, Any]]:
         """`balltrain predict`: read the inputs, write pictures under `out`; one JSON object an input."""
         raise BalltrainError(f"{self.name} cannot predict from files")
+
+    def draw_ensemble(
+        self, members: Sequence[tuple[nn.Module, Any]], vote: Vote, device: torch.device, paths: list[Path], out: Path
+    ) -> list[dict[str, Any]]:
+        """As `draw_predictions`, by several models, each with its hyperparameters."""
+        raise BalltrainError(f"{self.name} cannot combine several checkpoints: give one")
+
+    def export_predictions(self, predictions: list[dict[str, Any]], out: Path) -> list[tuple[Path, str]]:
+        """Write what was predicted in formats that others read, under `out`; returns the files and what each is."""
+        return []
 
 
 def resolve(task: Task, values: Mapping[str, Any]) -> Any:

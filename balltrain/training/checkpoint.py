@@ -59,11 +59,17 @@ class CheckpointConfig:
 class Loaded:
     """A checkpoint, ready to use."""
 
+    folder: Path
     task: Task
     ref: TaskRef
     hp: Any
     model: nn.Module
     config: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the data that it was trained on."""
+        return str(self.config["data"]["fingerprint"])
 
     @property
     def request(self) -> DataRequest:
@@ -150,7 +156,8 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> L
         reason = str(error).splitlines()[-1].strip()
         raise BalltrainError(f"{folder / MODEL} is not of the model that {CONFIG} describes: {reason}") from error
     model.eval()
-    return Loaded(task, ref, hp, model.to(device, memory_format=torch.channels_last), config)  # type: ignore[call-overload]
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Loaded(folder, task, ref, hp, model, config)
 
 
 class _readable:  # noqa: N801 - used as a context manager only

@@ -85,7 +85,7 @@ def fit(
         start = time.perf_counter()
         train_loss, lr = _train_epoch(task, hp, replica, optimizer, train, seed, epoch, on_batch)
         share_buffers(model)
-        metrics = _evaluate(task, hp, model, val, thorough=False)
+        metrics = _evaluate(task, hp, model, val)
         val_loss = metrics.pop("loss", math.nan)
         _check_names(task, metrics)
         row = {
@@ -121,10 +121,27 @@ def evaluate(
     task: Task, hp: Any, model: nn.Module, dataset: Dataset, split: str, device: torch.device
 ) -> dict[str, float]:
     """The thorough figures of a split, `loss` among them. Raises BalltrainError where the split is empty."""
+    outputs, targets = outputs_of(task, hp, model, dataset, split, device)
+    return figures_of(task, hp, outputs, targets)
+
+
+def outputs_of(
+    task: Task, hp: Any, model: nn.Module, dataset: Dataset, split: str, device: torch.device
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The thorough outputs for a split and the arrays that they are compared with, on the CPU, row by row.
+
+    Raises BalltrainError where the split is empty.
+    """
     batches = _evaluation_batches(dataset, split, device)
     if len(batches.rows) == 0:
         raise BalltrainError(f"the {split} split of these {len(dataset)} items is empty")
-    return _evaluate(task, hp, model, batches, thorough=True)
+    return _outputs(task, hp, model, batches, thorough=True)
+
+
+@torch.inference_mode()
+def figures_of(task: Task, hp: Any, outputs: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, float]:
+    """The thorough figures of what `outputs_of` returned."""
+    return {name: float(value) for name, value in task.metrics(outputs, targets, hp, thorough=True).items()}
 
 
 def _what_it_got(
@@ -176,7 +193,15 @@ def _train_epoch(
 
 
 @torch.inference_mode()
-def _evaluate(task: Task, hp: Any, model: nn.Module, batches: Batches, *, thorough: bool) -> dict[str, float]:
+def _evaluate(task: Task, hp: Any, model: nn.Module, batches: Batches) -> dict[str, float]:
+    metrics = task.metrics(*_outputs(task, hp, model, batches, thorough=False), hp, thorough=False)
+    return {name: float(value) for name, value in metrics.items()}
+
+
+@torch.inference_mode()
+def _outputs(
+    task: Task, hp: Any, model: nn.Module, batches: Batches, *, thorough: bool
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     model.eval()
     parts: list[dict[str, Tensor]] = []
     for batch, _ in batches.in_order():
@@ -189,8 +214,7 @@ def _evaluate(task: Task, hp: Any, model: nn.Module, batches: Batches, *, thorou
     targets = {
         name: torch.from_numpy(array[batches.rows]) for name, array in arrays.items() if name not in task.inputs
     }
-    metrics = task.metrics(outputs, targets, hp, thorough=thorough)
-    return {name: float(value) for name, value in metrics.items()}
+    return outputs, targets
 
 
 def _check_names(task: Task, metrics: dict[str, float]) -> None:

@@ -65,7 +65,7 @@ def list_classes(source: Path, classes: Sequence[str], size: int | None = None) 
     such zip. The case of the folders' names does not matter. `size` takes so many, the first ones of each
     class, equally many of each. Raises BalltrainError where a class is missing, empty or smaller than that.
     """
-    pictures = _open(source)
+    pictures = open_pictures(source)
     wanted = {name.lower(): label for label, name in enumerate(classes)}
     roots = {path.parents[1] for path in pictures.paths if path.parent.name.lower() in wanted}
     names = " and ".join(classes)
@@ -97,7 +97,7 @@ def read_unlabelled(source: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
 
     Raises BalltrainError where there are none, a name is no number, or a number is there twice.
     """
-    pictures = _open(source)
+    pictures = open_pictures(source)
     if not pictures.paths:
         raise BalltrainError(f"{source} holds no pictures; expected 1.jpg, 2.jpg …")
     number: dict[int, PurePosixPath] = {}
@@ -119,10 +119,11 @@ def by_number(path: PurePosixPath) -> tuple[int | str, ...]:
     return tuple(int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", str(path)))
 
 
-def _open(source: Path) -> Pictures:
+def open_pictures(source: Path) -> Pictures:
+    """What a folder or zip holds, sub-folders too. Raises BalltrainError where it is neither, or a damaged zip."""
     if source.is_dir():
         found = (PurePosixPath(path.relative_to(source)) for path in source.rglob("*") if path.is_file())
-        return Pictures(source, _visible(found), lambda path: _read_file(source / path))
+        return Pictures(source, _visible(found), lambda path: read_file(source / path))
     if not source.exists():
         raise BalltrainError(f"{source} does not exist; check the path")
     return _open_zip(source)
@@ -156,7 +157,8 @@ def _open_zip(source: Path) -> Pictures:
     return Pictures(source, _visible(members), read)
 
 
-def _read_file(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Raises BalltrainError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

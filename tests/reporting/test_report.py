@@ -218,7 +218,7 @@ def test_a_sweep_that_has_just_begun_has_a_report(simulate, tmp_path: Path):
 
 def test_a_report_that_cannot_be_written_says_so(sweep: Run, tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BalltrainError, match=r"cannot write the report to .*--out"):
+    with pytest.raises(BalltrainError, match=r"cannot write the page to .*--out"):
         write_report(sweep(trials=1), tmp_path / "file" / "report.html")
 
 

@@ -22,6 +22,7 @@ class CatDogs(Classifier):
     name = "catdogs"
     Hyperparameters = CatDogsHyperparameters
     classes = data.CLASSES
+    picture_size = data.PICTURE_SIZE
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
         return data.prepare(request, arrays)

@@ -18,6 +18,7 @@ class Cifar10(Classifier):
 
     name = "cifar10"
     classes = data.CLASSES
+    picture_size = data.SIDE
     Hyperparameters = Cifar10Hyperparameters
     # https://www.cs.toronto.edu/~kriz/cifar.html, which gives the MD5 c58f30108f718f92721af3b95e74349a
     download = Download(
@@ -31,6 +32,9 @@ class Cifar10(Classifier):
 
     def build_model(self, hp: Cifar10Hyperparameters, facts: dict[str, Any]) -> nn.Module:
         return build_classifier(hp, facts)
+
+    def keeps_shape(self, hp: Cifar10Hyperparameters) -> bool:
+        return hp.model in ("fast", "gap")
 
     def augment(self, batch: Batch, hp: Cifar10Hyperparameters) -> Batch:
         images = batch["images"]

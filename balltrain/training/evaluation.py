@@ -1,0 +1,108 @@
+"""Figures of checkpoints on a split: of one, or of several and of what they decide together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from balltrain.data.cache import Dataset, load_data
+from balltrain.errors import BalltrainError, UsageError
+from balltrain.tasks.base import DataRequest, Table, Task, Vote
+from balltrain.training.checkpoint import Loaded, load_checkpoint
+from balltrain.training.loop import figures_of, outputs_of
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`members` has folder and figures of each checkpoint where there are several; the others are of all together."""
+
+    task: Task
+    split: str
+    items: int
+    metrics: dict[str, float]
+    tables: dict[str, Table]
+    members: list[tuple[Path, dict[str, float]]]
+    vote: Vote
+
+
+def vote_of(text: str) -> Vote:
+    """Raises UsageError where there is no such way to decide."""
+    for vote in get_args(Vote):
+        if text == vote:
+            return vote
+    raise UsageError(f"unknown --vote {text!r}: choose {' or '.join(get_args(Vote))}")
+
+
+def load_members(folders: list[Path], device: torch.device) -> list[Loaded]:
+    """Checkpoints that decide together. Raises UsageError where they are not of one task."""
+    first, *others = members = [load_checkpoint(folder, device) for folder in folders]
+    for member in others:
+        if (member.task.name, member.ref.code_id) != (first.task.name, first.ref.code_id):
+            names = f"{member.folder} is of {member.task.name}, {first.folder} of {first.task.name}"
+            raise UsageError(f"{names}: checkpoints that decide together are of one task")
+    return members
+
+
+def open_split(
+    loaded: Loaded, split: str | None, other: DataRequest | None, data_dir: Path | None
+) -> tuple[Dataset, str]:
+    """The data that a checkpoint was trained on, and a split of it: val unless told otherwise; or `other` data, all.
+
+    Raises UsageError for a split that there is not to be evaluated.
+    """
+    if split not in (None, "val", "test"):
+        raise UsageError(f"unknown --split {split!r}: choose val or test")
+    request = loaded.request
+    if other is not None and other.source not in (None, request.source):
+        request = replace(other, seed=request.seed)
+        split = split or "all"  # nothing of it was trained on
+    dataset = load_data(loaded.ref, loaded.task, request, data_dir)
+    if loaded.fold is not None and request == loaded.request:
+        dataset = dataset.fold(*loaded.fold)
+    return dataset, split or "val"
+
+
+def evaluate_members(
+    members: list[Loaded], vote: Vote, dataset: Dataset, split: str, device: torch.device
+) -> Evaluation:
+    """Figures of `split`, of each member and of what they decide together.
+
+    Raises BalltrainError where it is what some were trained on and others, by data or fold, were not: what validates
+    the one may have trained the other.
+    """
+    first = members[0]
+    trained_on = {(member.fingerprint, member.fold) for member in members}
+    if len(trained_on) > 1 and dataset.fingerprint in {fingerprint for fingerprint, _ in trained_on}:
+        other = next(m for m in members if (m.fingerprint, m.fold) != (first.fingerprint, first.fold))
+        what = "data" if other.fingerprint != first.fingerprint else "folds"
+        raise BalltrainError(
+            f"{other.folder} and {first.folder} were trained on different {what}: "
+            "what validates one may have trained the other; choose checkpoints of the same training data"
+        )
+    outputs = []
+    for member in members:
+        of_member, targets = outputs_of(member.task, member.hp, member.model, dataset, split, device)
+        outputs.append(of_member)
+    figures = [figures_of(m.task, m.hp, o, targets) for m, o in zip(members, outputs, strict=True)]
+    if len(members) == 1:
+        together, metrics, by_member = outputs[0], figures[0], []
+    else:
+        together = first.task.combine(outputs, vote)
+        metrics = figures_of(first.task, first.hp, together, targets)
+        by_member = [(member.folder, each) for member, each in zip(members, figures, strict=True)]
+    tables = first.task.tables(together, targets, first.hp)
+    return Evaluation(first.task, split, len(dataset.splits[split]), metrics, tables, by_member, vote)
+
+
+def validate_members(
+    members: list[Loaded], vote: Vote, data_dir: Path | None, device: torch.device
+) -> Evaluation | str:
+    """Figures of the validation split; where its data is not at hand or not common to all, the reason."""
+    try:
+        dataset, split = open_split(members[0], "val", None, data_dir)
+        return evaluate_members(members, vote, dataset, split, device)
+    except BalltrainError as error:
+        return str(error)
