@@ -217,6 +217,10 @@ def sweep(
         str | None, typer.Option(help="Of a cluster's kinds of GPUs one alone, such as A10G.")
     ] = None,
     searcher: Annotated[str | None, typer.Option(help="hyperopt, sobol or random.")] = None,
+    sobol_start: Annotated[int | None, typer.Option(help="Index of the first Sobol point [default: 0].")] = None,
+    sobol_scramble: Annotated[
+        bool | None, typer.Option("--sobol-scramble/--no-sobol-scramble", help="Scrambled by the seed, or not.")
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="asha or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs before ASHA may stop a trial.")] = None,
     reduction_factor: Annotated[float | None, typer.Option(help="ASHA keeps one in so many at a rung.")] = None,
@@ -250,6 +254,8 @@ def sweep(
         trials=trials,
         epochs=epochs,
         searcher=searcher,
+        sobol_start=sobol_start,
+        sobol_scramble=sobol_scramble,
         scheduler=scheduler,
         grace=grace,
         reduction_factor=reduction_factor,
@@ -276,6 +282,8 @@ def sweep(
         address or os.environ.get("RAY_ADDRESS"),
         gpu_type,
     )
+    if plan.advice:
+        print(plan.advice, file=sys.stderr)
     if dry_run:
         from balltrain.reporting.terminal import print_forecast
         from balltrain.tuning.preflight import forecast_sweep

@@ -291,6 +291,17 @@ def test_a_dry_run_checks_and_writes_nothing(cli, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+def test_a_dry_run_of_a_sobol_search_says_which_points_and_advises_a_power_of_two(cli, shared_data_dir):
+    options = ("--dry-run", "--num-gpus", 0, "--searcher", "sobol", "--data-dir", shared_data_dir)
+    code, out, err = cli("sweep", TOY_FILE, "--trials", 20, "--sobol-start", 4, "--no-sobol-scramble", *options)
+    assert code == 0, err
+    assert "sobol, points 4 to 23, not scrambled" in " ".join(out.split())
+    assert err.endswith("20 Sobol points cover the space less evenly than a power of two: --trials 16 or 32\n")
+    code, out, err = cli("sweep", TOY_FILE, "--trials", 16, "--json", *options)
+    assert (code, err) == (0, "")
+    assert (json.loads(out)["sobol_start"], json.loads(out)["sobol_scramble"]) == (0, True)
+
+
 def test_a_sweep_file_runs_as_a_script(tmp_path):
     file = Path(__file__).parents[1] / "sweeps" / "detect.py"
     done = subprocess.run(
@@ -303,6 +314,8 @@ def test_a_sweep_file_runs_as_a_script(tmp_path):
 USAGE = [
     (("sweep", "nope"), ["no sweep of 'nope'", "detect"]),
     (("sweep", "nope.py"), ["cannot read nope.py"]),
+    (("sweep", "detect", "--sobol-start", "1"), ["of the searcher sobol", "this one is hyperopt"]),
+    (("sweep", "detect", "--searcher", "sobol", "--sobol-start", "-1"), ["begin at -1", "from 0 to"]),
     (("train", "nope"), ["unknown task 'nope'", "detect"]),
     (("data", "build", "nope"), ["unknown task 'nope'"]),
     (("train", "detect", "--set", "lrr=1"), ["no hyperparameter 'lrr'", "did you mean lr"]),

@@ -166,6 +166,8 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
         "searcher": f"{f['searcher']}, the first {f['random_proposals']} at random"
         if f["random_proposals"] < f["trials"]
         else f"{f['searcher']}"
+        + (f", points {f['sobol_start']} to {f['sobol_start'] + f['trials'] - 1}" if f["searcher"] == "sobol" else "")
+        + (", not scrambled" if not f["sobol_scramble"] else "")
         + (": all of them at random, 20 come before it learns" if f["searcher"] == "hyperopt" else ""),
         "scheduler": scheduler["name"] if scheduler["name"] == "none" else f"{scheduler['name']}: {rungs}, expected",
         "epochs": f"{epochs['expected']} expected, {epochs['at_most']} at most",

@@ -19,7 +19,6 @@ from balltrain.errors import BalltrainError
 from balltrain.tuning import columns as c
 from balltrain.tuning import policy
 from balltrain.tuning.journal import Line, finite_or_none
-from balltrain.tuning.searchers import build_searcher
 from balltrain.tuning.space import Point
 from balltrain.tuning.state import SweepState, Trial
 from balltrain.tuning.sweep import Plan
@@ -60,7 +59,7 @@ class Controller:
         self.on_dropped: Callable[[Trial], None] = lambda trial: None  # for who deletes its checkpoint
         self.on_row: Callable[[Trial, dict[str, Any]], None] = lambda trial, row: None  # for who watches
         self._journal, self._clock = journal, clock
-        self._searcher = build_searcher(plan.searcher, plan.space, plan.task.mode, plan.seed)
+        self._searcher = plan.build_searcher()
         self._stopping = plan.build_stopping()
         self._waiting: deque[int] = deque()
         self._first_with: dict[str, Trial] = {}  # of each configuration

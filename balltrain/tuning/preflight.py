@@ -13,7 +13,7 @@ from balltrain.data.cache import load_data
 from balltrain.tasks.base import resolve
 from balltrain.tuning.placement import Node, Placement
 from balltrain.tuning.runner import Resources, placement_of
-from balltrain.tuning.searchers import SEARCHERS, build_searcher
+from balltrain.tuning.searchers import SEARCHERS
 from balltrain.tuning.sweep import Plan
 
 NUM_EXAMPLES = 3
@@ -51,7 +51,7 @@ def forecast_sweep(
     epoch_seconds = probed.epoch_seconds / placement.workers
     gpus = placement.workers * placement.gpus_per_worker
     checkpoints = num_checkpoints(plan, placement)
-    searcher = build_searcher(plan.searcher, plan.space, plan.task.mode, plan.seed)
+    searcher = plan.build_searcher()
     points = [searcher.suggest(number) for number in range(min(NUM_EXAMPLES, plan.trials))]
     return {
         **plan.to_json(),

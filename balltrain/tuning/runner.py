@@ -39,6 +39,8 @@ COMPACT_EVERY_S = 20.0
 DELETE_EVERY_S = 5.0
 LOOK_AT_NODES_EVERY_S = 5.0
 
+NOT_RECORDED = {"sobol_start": 0, "sobol_scramble": True}  # what sweeps had before they said so
+
 # Tune's own bookkeeping, which the journal replaces; set before ray is imported
 RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -277,14 +279,17 @@ def _check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
         ("hyperparameters", "other fixed hyperparameters"),
         ("epochs", "another number of epochs"),
         ("searcher", "another searcher"),
+        ("sobol_start", "another start of the Sobol sequence"),
+        ("sobol_scramble", "another scrambling of the Sobol sequence"),
         ("scheduler", "another scheduler"),
         ("seed", "another seed"),
         ("folds", "another number of folds"),
         ("data_fingerprint", "other data"),
     ):
-        if old[key] != new[key]:
+        had = old.get(key, NOT_RECORDED.get(key))
+        if had != new[key]:
             raise BalltrainError(
-                f"cannot resume {old['name']} with {what}: it has {_brief(old[key])}, now it is {_brief(new[key])}"
+                f"cannot resume {old['name']} with {what}: it has {_brief(had)}, now it is {_brief(new[key])}"
             )
 
 

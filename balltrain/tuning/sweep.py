@@ -12,7 +12,7 @@ from typing import Any
 from balltrain.errors import UsageError
 from balltrain.tasks import TaskRef, only_task, read_source, run_file, task_ref
 from balltrain.tasks.base import DataRequest, Task, resolve
-from balltrain.tuning.searchers import SEARCHERS
+from balltrain.tuning.searchers import MAX_SOBOL_POINTS, SEARCHERS, Searcher, build_searcher
 from balltrain.tuning.space import Space
 from balltrain.tuning.stopping import Stopping
 
@@ -30,6 +30,7 @@ class Sweep:
     the epochs unless given. With `folds` every configuration is trained once a fold of a cross-validation, and the
     searcher is told the mean; a trial is then one fold. With `confirm`, so many of the best configurations are
     trained again at the end, each with `repeats` new seeds and not stopped by ASHA; the winner has the best mean.
+    The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
     """
 
@@ -39,6 +40,8 @@ class Sweep:
     epochs: int | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     searcher: str = "hyperopt"
+    sobol_start: int = 0
+    sobol_scramble: bool = True
     scheduler: str = "asha"
     grace: int | None = None
     reduction_factor: float = 3
@@ -78,6 +81,8 @@ class Plan:
     keep_checkpoints: int = 5
     confirm: int = 0
     repeats: int = 5
+    sobol_start: int = 0
+    sobol_scramble: bool = True
 
     @property
     def num_searched(self) -> int:
@@ -97,6 +102,21 @@ class Plan:
     def build_stopping(self) -> Stopping:
         return Stopping(self.scheduler, self.task.mode, self.epochs, self.grace, self.reduction_factor)
 
+    def build_searcher(self) -> Searcher:
+        options = {"start": self.sobol_start, "scramble": self.sobol_scramble} if self.searcher == "sobol" else {}
+        return build_searcher(self.searcher, self.space, self.task.mode, self.seed, **options)
+
+    @property
+    def advice(self) -> str | None:
+        """What could be better about a plan that is right."""
+        below = 2 ** (self.trials.bit_length() - 1)
+        if self.searcher != "sobol" or self.trials == below:
+            return None
+        return (
+            f"{self.trials} Sobol points cover the space less evenly than a power of two: "
+            f"--trials {below} or {2 * below}"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The part of `sweep.json` that follows from the sweep alone."""
         return {
@@ -108,6 +128,8 @@ class Plan:
             "space": self.space.to_json(),
             "hyperparameters": dict(self.hyperparameters),
             "searcher": self.searcher,
+            "sobol_start": self.sobol_start,
+            "sobol_scramble": self.sobol_scramble,
             "scheduler": {
                 "name": self.scheduler,
                 "grace": self.grace,
@@ -150,6 +172,13 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         raise UsageError(f"the number of trials is {sweep.trials}, but must be at least 1")
     if sweep.searcher not in SEARCHERS:
         raise UsageError(f"unknown searcher {sweep.searcher!r}: choose one of {', '.join(SEARCHERS)}")
+    if sweep.searcher != "sobol" and (sweep.sobol_start, sweep.sobol_scramble) != (0, True):
+        raise UsageError(f"a start and scrambling are of the searcher sobol, and this one is {sweep.searcher}")
+    if not 0 <= sweep.sobol_start <= MAX_SOBOL_POINTS - sweep.trials:
+        raise UsageError(
+            f"the Sobol points begin at {sweep.sobol_start}, but with {sweep.trials} of them that must be from 0 "
+            f"to {MAX_SOBOL_POINTS - sweep.trials}"
+        )
     if sweep.keep_checkpoints < 1:
         raise UsageError(f"the number of checkpoints to keep is {sweep.keep_checkpoints}, but must be at least 1")
     if sweep.folds is not None and sweep.folds < 2:
@@ -187,8 +216,12 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         request=request,
         confirm=sweep.confirm,
         repeats=sweep.repeats,
+        sobol_start=sweep.sobol_start,
+        sobol_scramble=sweep.sobol_scramble,
     )
     plan.build_stopping()
+    if plan.searcher == "sobol":
+        plan.build_searcher()  # it has limits on the space
     for point in space.corners():
         try:
             plan.configure(space.decode(point))
