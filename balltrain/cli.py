@@ -224,6 +224,10 @@ def sweep(
     scheduler: Annotated[str | None, typer.Option(help="asha or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs before ASHA may stop a trial.")] = None,
     reduction_factor: Annotated[float | None, typer.Option(help="ASHA keeps one in so many at a rung.")] = None,
+    continue_best: Annotated[
+        int | None, typer.Option(help="After the search the best K go on, to --epochs; the search keeps its own.")
+    ] = None,
+    continue_epochs: Annotated[int | None, typer.Option(help="They go on to this; --epochs is the search's.")] = None,
     confirm: Annotated[int | None, typer.Option(help="Train the best K again at the end, with new seeds.")] = None,
     repeats: Annotated[int | None, typer.Option(help="New seeds for each of them [default: 5].")] = None,
     keep_checkpoints: Annotated[int | None, typer.Option(help="Of the best trials that ended [default: 5].")] = None,
@@ -245,10 +249,16 @@ def sweep(
     json_: Json = False,
 ) -> None:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
-    from balltrain.tuning.runner import Resources, run_sweep
+    from balltrain.tuning.runner import Resources, recorded_epochs, run_sweep
     from balltrain.tuning.sweep import find_sweep, make_plan, override
 
+    if resume and name is None:
+        raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
+    name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    place = Storage(storage)
     found, ref = find_sweep(task_or_file)
+    if continue_best and continue_epochs is None and epochs is not None:
+        continue_epochs, epochs = epochs, recorded_epochs(place.open(name)) if resume else None
     found = override(
         found,
         trials=trials,
@@ -260,18 +270,18 @@ def sweep(
         grace=grace,
         reduction_factor=reduction_factor,
         seed=seed,
+        continue_best=continue_best,
+        continue_epochs=continue_epochs,
         confirm=confirm,
         repeats=repeats,
         keep_checkpoints=keep_checkpoints,
         hyperparameters={**found.hyperparameters, **_settings(set_)},
     )
+    if continue_epochs is not None and not found.continue_best:
+        raise UsageError("--continue-epochs needs --continue-best K: how many of the best go on")
     if repeats is not None and not found.confirm:
         raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
-    if resume and name is None:
-        raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
-    name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     how_to_go_on = _how_to_go_on("--name", name)
-    place = Storage(storage)
     plan = make_plan(found, ref, name=name, request=_request(source, size, found.seed))
     mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
     resources = Resources(

@@ -47,6 +47,13 @@ class Results:
         epochs = _data_frame(_read_table(self.folder / c.EPOCHS_FILE))
         return epochs if self.where is None else epochs[epochs[c.TRIAL_ID].isin(self.trials[c.TRIAL_ID])]
 
+    @cached_property
+    def searched_epochs(self) -> pd.DataFrame:
+        """The rows of `epochs` that are of the search: without those of trials that went on after it."""
+        last = self.searched.set_index(c.TRIAL_ID).reindex(columns=[c.CONTINUED_AFTER])[c.CONTINUED_AFTER]
+        rows = self.epochs[self.epochs[c.TRIAL_ID].isin(last.index)]
+        return rows[~(rows[c.EPOCH] > rows[c.TRIAL_ID].map(last)).fillna(False).astype(bool)]
+
     @property
     def name(self) -> str:
         return self.sweep.get("name") or self.folder.name
@@ -133,8 +140,9 @@ class Results:
 
     @cached_property
     def varied(self) -> list[str]:
-        """The `config.` columns that differ between trials."""
-        configs = [column for column in self.trials.columns if column.startswith(c.CONFIG_PREFIX)]
+        """The `config.` columns that differ between trials; but for the epochs, which are no choice of a search."""
+        budget = c.CONFIG_PREFIX + c.EPOCHS
+        configs = [name for name in self.trials.columns if name.startswith(c.CONFIG_PREFIX) and name != budget]
         return [column for column in configs if self.trials[column].nunique(dropna=False) > 1]
 
     @cached_property

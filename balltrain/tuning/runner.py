@@ -211,6 +211,7 @@ def load_sweep_data(plan: Plan, folder: Path, data_dir: Path | None, resume: boo
         header = next(read_journal(folder), None)
         if header is not None:
             _check_same(header["sweep"], {**plan.to_json(), "data_fingerprint": dataset.fingerprint})
+            _check_after_search(plan, SweepState.replay(read_journal(folder)))
     return dataset
 
 
@@ -291,6 +292,42 @@ def _check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
             raise BalltrainError(
                 f"cannot resume {old['name']} with {what}: it has {_brief(had)}, now it is {_brief(new[key])}"
             )
+
+
+def _check_after_search(plan: Plan, state: SweepState) -> None:
+    """Raises BalltrainError where what follows the search would not compare with what is there, or cannot begin."""
+    cannot, trials = f"cannot resume {plan.name}", state.trials.values()
+    for trial in trials:
+        after_search = trial.continued_after is not None or trial.confirms is not None
+        epochs = trial.config["epochs"] if after_search else plan.most_epochs
+        if epochs != plan.most_epochs and trial.confirms is not None:
+            raise BalltrainError(
+                f"{cannot} to continue to epoch {plan.most_epochs}: its best were confirmed with {epochs} epochs, "
+                "which would not compare; search under another name"
+            )
+        if epochs != plan.most_epochs:
+            options = f"--continue-best {state.sweep['continue_best']} --continue-epochs {epochs}"
+            raise BalltrainError(f"{cannot} without its second stage, which goes on to epoch {epochs}: add {options}")
+    confirmed = state.sweep.get("confirm") or 0
+    if plan.confirm < confirmed and any(trial.confirms is not None for trial in trials):
+        raise BalltrainError(
+            f"{cannot} with {plan.confirm} configurations to confirm: of {confirmed} some repeats were trained, and "
+            f"none wins before all were; add --confirm {confirmed}"
+        )
+    to_continue = state.to_continue(plan.continue_best)
+    without = [trial for trial in to_continue if not trial.has_checkpoint]
+    if without:
+        possible = plan.continue_best - len(to_continue) + to_continue.index(without[0])
+        raise BalltrainError(
+            f"{cannot} to continue the best {plan.continue_best}: the checkpoint of trial {without[0].trial_id} was "
+            f"not kept, which leaves the best {possible}"
+        )
+
+
+def recorded_epochs(folder: Path) -> int:
+    """Of the trials of a sweep's search, when it began. Raises BalltrainError where there is no sweep."""
+    check_name(folder, resume=True)
+    return next(read_journal(folder))["sweep"]["epochs"]
 
 
 def _brief(value: Any) -> str:

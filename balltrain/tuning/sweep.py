@@ -30,6 +30,8 @@ class Sweep:
     the epochs unless given. With `folds` every configuration is trained once a fold of a cross-validation, and the
     searcher is told the mean; a trial is then one fold. With `confirm`, so many of the best configurations are
     trained again at the end, each with `repeats` new seeds and not stopped by ASHA; the winner has the best mean.
+    With `continue_best`, so many of the search's best trials go on from their checkpoints once it has ended, up to
+    epoch `continue_epochs`, no longer stopped by ASHA: a second stage, after which the best are confirmed.
     The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
     """
@@ -48,6 +50,8 @@ class Sweep:
     seed: int = 0
     folds: int | None = None
     keep_checkpoints: int = 5
+    continue_best: int = 0
+    continue_epochs: int | None = None
     confirm: int = 0
     repeats: int = 5
 
@@ -83,6 +87,13 @@ class Plan:
     repeats: int = 5
     sobol_start: int = 0
     sobol_scramble: bool = True
+    continue_best: int = 0
+    continue_epochs: int | None = None
+
+    @property
+    def most_epochs(self) -> int:
+        """Of the trials that go on after the search, and of those that confirm it."""
+        return self.continue_epochs or self.epochs
 
     @property
     def num_searched(self) -> int:
@@ -94,9 +105,12 @@ class Plan:
         """Trainings in all, those that confirm the best among them; fewer where the search found fewer."""
         return self.num_searched + min(self.confirm, self.trials) * self.repeats
 
-    def configure(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """All hyperparameters of a trial, as JSON. Raises UsageError where they break the task's rules."""
-        hp = resolve(self.task, {**self.hyperparameters, **values, "epochs": self.epochs})
+    def configure(self, values: Mapping[str, Any], epochs: int | None = None) -> dict[str, Any]:
+        """All hyperparameters of a trial, as JSON. Raises UsageError where they break the task's rules.
+
+        `epochs` are the search's unless given.
+        """
+        hp = resolve(self.task, {**self.hyperparameters, **values, "epochs": epochs or self.epochs})
         return hp.model_dump(mode="json")
 
     def build_stopping(self) -> Stopping:
@@ -140,6 +154,8 @@ class Plan:
             "seed": self.seed,
             "folds": self.folds,
             "keep_checkpoints": self.keep_checkpoints,
+            "continue_best": self.continue_best,
+            "continue_epochs": self.continue_epochs,
             "confirm": self.confirm,
             "repeats": self.repeats,
             "data": self.request.to_dict(),
@@ -191,6 +207,12 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         raise UsageError(f"the number of repeats is {sweep.repeats}, but an interval needs at least 2")
     if sweep.confirm and sweep.folds is not None:
         raise UsageError("folds give each configuration an interval already: leave out confirm, or the folds")
+    if sweep.continue_best < 0:
+        raise UsageError(f"the number of trials to continue is {sweep.continue_best}, but must be at least 0")
+    if sweep.continue_best and sweep.folds is not None:
+        raise UsageError("the folds of a configuration cannot be continued: leave out continue_best, or the folds")
+    if sweep.continue_best and sweep.continue_epochs is None:
+        raise UsageError("the best go on to which epoch? add --epochs N, or Sweep(continue_epochs=N)")
     space = Space(sweep.space)
     for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
         raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
@@ -198,6 +220,11 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
     epochs = sweep.epochs or resolve(task, fixed).epochs
     if sweep.epochs is not None and sweep.epochs < 1:
         raise UsageError(f"the number of epochs is {sweep.epochs}, but must be at least 1")
+    if sweep.continue_best and sweep.continue_epochs is not None and sweep.continue_epochs <= epochs:
+        raise UsageError(
+            f"the best go on to epoch {sweep.continue_epochs}, but all trials of the search train to epoch {epochs} "
+            "already: continue to a higher one, or search with fewer epochs"
+        )
     plan = Plan(
         name=name,
         ref=ref,
@@ -218,6 +245,8 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         repeats=sweep.repeats,
         sobol_start=sweep.sobol_start,
         sobol_scramble=sweep.sobol_scramble,
+        continue_best=sweep.continue_best,
+        continue_epochs=sweep.continue_epochs if sweep.continue_best else None,
     )
     plan.build_stopping()
     if plan.searcher == "sobol":
@@ -225,6 +254,7 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
     for point in space.corners():
         try:
             plan.configure(space.decode(point))
+            plan.configure(space.decode(point), plan.most_epochs)
         except UsageError as error:
             raise UsageError(f"the space of the sweep allows what {task.name} refuses: {error}") from None
     return plan
