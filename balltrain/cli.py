@@ -62,6 +62,7 @@ Mlflow = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of the data, its splits, and every trial's initialisation.", min=0)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter. Repeatable.")]
+Restarts = Annotated[int | None, typer.Option(help="Try R initialisations for a few batches, train the best.")]
 NumGpus = Annotated[int | None, typer.Option(help="GPUs to use [default: all there are].")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where it was interrupted or killed.")]
 
@@ -149,6 +150,7 @@ def train(
     task: str,
     epochs: Annotated[int | None, typer.Option(help="[default: the task's best known]")] = None,
     set_: Set = None,
+    restarts: Restarts = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validate: a training for each of N folds.")] = None,
     workers: Annotated[int, typer.Option(help="Data-parallel workers.")] = 1,
     num_gpus: NumGpus = None,
@@ -184,7 +186,7 @@ def train(
         "seed": seed,
         "folds": folds,
     }
-    sweep = Sweep(task, {}, hyperparameters=_settings(set_), **budget)
+    sweep = Sweep(task, {}, hyperparameters=_settings(set_, restarts=restarts), **budget)
     plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
     how_to_go_on = _how_to_go_on("--out", str(folder))
     mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
@@ -209,6 +211,7 @@ def sweep(
     trials: Annotated[int | None, typer.Option(help="[default: the sweep's]")] = None,
     epochs: Annotated[int | None, typer.Option(help="The most that a trial trains [default: the sweep's].")] = None,
     set_: Set = None,
+    restarts: Restarts = None,
     num_gpus: NumGpus = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="A part of one, or several [default: 1].")] = None,
     workers_per_trial: Annotated[int | None, typer.Option(help="Data-parallel workers [default: 1].")] = None,
@@ -275,7 +278,7 @@ def sweep(
         confirm=confirm,
         repeats=repeats,
         keep_checkpoints=keep_checkpoints,
-        hyperparameters={**found.hyperparameters, **_settings(set_)},
+        hyperparameters={**found.hyperparameters, **_settings(set_, restarts=restarts)},
     )
     if continue_epochs is not None and not found.continue_best:
         raise UsageError("--continue-epochs needs --continue-best K: how many of the best go on")
@@ -607,9 +610,9 @@ def _phase(quiet: bool) -> Any:
     return show
 
 
-def _settings(pairs: list[str] | None) -> dict[str, Any]:
-    """KEY=VALUE texts; a value is JSON where it can be, else a string."""
-    settings = {}
+def _settings(pairs: list[str] | None, **options: Any) -> dict[str, Any]:
+    """KEY=VALUE texts; a value is JSON where it can be, else a string. `options` are those that are not None."""
+    settings = {name: value for name, value in options.items() if value is not None}
     for pair in pairs or []:
         key, separator, text = pair.partition("=")
         if not separator or not key:
