@@ -82,6 +82,17 @@ class Results:
         """Trials that the search trained, did not fail and have an objective, the best first."""
         return self._ranked(self.searched)
 
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """`ranked` by the search's epochs alone: a trial that went on after it has had more than the others."""
+        if not self.went_on.any():
+            return self.ranked
+        values = self.searched_epochs.groupby(c.TRIAL_ID)[self.objective_column]
+        best = values.min() if self.mode == "min" else values.max()
+        went_on = self.ranked[c.TRIAL_ID].isin(self.trials[c.TRIAL_ID][self.went_on])
+        objectives = self.ranked[c.OBJECTIVE].mask(went_on, self.ranked[c.TRIAL_ID].map(best))
+        return self._ranked(self.ranked.assign(**{c.OBJECTIVE: objectives}))
+
     @property
     def listed(self) -> pd.DataFrame:
         """The trials of `ranked`, in the order that was asked for."""
@@ -98,6 +109,11 @@ class Results:
             is_winner = (self.trials[c.TRIAL_ID] == winner.trial_id) | (self.confirms == winner.trial_id)
             among = self._ranked(self.trials[is_winner & self.trials[c.CHECKPOINT].notna()])
         return among.iloc[0] if len(among) else None
+
+    @property
+    def went_on(self) -> pd.Series:
+        """By row of `trials`, whether it was continued after the search."""
+        return self.same_as.isna() & self.trials.reindex(columns=[c.CONTINUED_AFTER])[c.CONTINUED_AFTER].notna()
 
     @property
     def confirms(self) -> pd.Series:
@@ -328,6 +344,7 @@ def summary_json(results: Results) -> dict[str, Any]:
         **results.counts,
         "epochs": results.num_epochs,
         **({"cross_validation": results.cross_validation} if results.sweep.get("folds") else {}),
+        **({"continued": list(results.trials[c.TRIAL_ID][results.went_on])} if results.went_on.any() else {}),
         **({"confirmation": confirmation_json(results)} if results.sweep.get("confirm") else {}),
         "best": None
         if best is None
