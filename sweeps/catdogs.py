@@ -3,7 +3,7 @@
 20 Sobol points over learning rate, batch size and regularisation are trained for 3 epochs each; the best goes on from
 its checkpoint to epoch 50, with a patience of 10, which the first stage is too short for.
 
-balltrain sweep catdogs --source PATH
+balltrain sweep catdogs --source PATH                                  # or with --set model=resnet
 balltrain sweep catdogs --source PATH --continue-best 3 --epochs 80     # the best three, further
 """
 
@@ -20,7 +20,14 @@ sweep = Sweep(
     },
     trials=20,
     epochs=3,
-    hyperparameters={"optimizer": "sgd", "patience": 10},
+    hyperparameters={
+        "model": "classifier5",
+        "optimizer": "sgd",
+        "schedule": "constant",
+        "weight_decay": 0.0,
+        "label_smoothing": 0.0,
+        "patience": 10,
+    },
     searcher="sobol",
     scheduler="none",
     continue_best=1,

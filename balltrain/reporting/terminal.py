@@ -46,7 +46,9 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
     if num_same := int(results.same_as.notna().sum()):
         console.print(f"{num_same} had the configuration of an earlier trial, and were not trained again")
     if num_went_on := int(results.went_on.sum()):
-        console.print(f"the search's best {num_went_on} went on after it: up to epoch {results.sweep['continue_epochs']}")
+        console.print(
+            f"the search's best {num_went_on} went on after it: up to epoch {results.sweep['continue_epochs']}"
+        )
     for entry in results.cross_validation[:top]:
         figures = (
             f"{name} {short(v['mean'])} ± {short(v['interval'], 2)}"
