@@ -29,7 +29,8 @@ def test_the_search_is_shown_as_it_was(both):
     assert two.compared.set_index("trial_id")["objective"].to_dict() == best.to_dict()
     assert two.ranked["objective"].iloc[0] < best.iloc[0]
     assert two.varied == one.varied
-    assert (rungs(two), saving(two)) == (rungs(one), saving(one))
+    assert saving(two) == saving(one) != ""
+    assert rungs(two).partition("<table")[2] == rungs(one).partition("<table")[2] != ""
     assert [found.share for found in two.importances] == [found.share for found in one.importances]
 
 
