@@ -68,6 +68,7 @@ With = Annotated[
     typer.Option("--with", metavar="CHECKPOINT", help="Decides too. Repeatable.", show_default=False),
 ]
 VoteOf = Annotated[str, typer.Option(help="How several decide: mean (of their probabilities) or majority.")]
+Restarts = Annotated[int | None, typer.Option(help="Try R initialisations for a few batches, train the best.")]
 NumGpus = Annotated[int | None, typer.Option(help="GPUs to use [default: all there are].")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where it was interrupted or killed.")]
 
@@ -155,6 +156,7 @@ def train(
     task: str,
     epochs: Annotated[int | None, typer.Option(help="[default: the task's best known]")] = None,
     set_: Set = None,
+    restarts: Restarts = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validate: a training for each of N folds.")] = None,
     workers: Annotated[int, typer.Option(help="Data-parallel workers.")] = 1,
     num_gpus: NumGpus = None,
@@ -190,7 +192,7 @@ def train(
         "seed": seed,
         "folds": folds,
     }
-    sweep = Sweep(task, {}, hyperparameters=_settings(set_), **budget)
+    sweep = Sweep(task, {}, hyperparameters=_settings(set_, restarts=restarts), **budget)
     plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
     how_to_go_on = _how_to_go_on("--out", str(folder))
     mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
@@ -215,6 +217,7 @@ def sweep(
     trials: Annotated[int | None, typer.Option(help="[default: the sweep's]")] = None,
     epochs: Annotated[int | None, typer.Option(help="The most that a trial trains [default: the sweep's].")] = None,
     set_: Set = None,
+    restarts: Restarts = None,
     num_gpus: NumGpus = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="A part of one, or several [default: 1].")] = None,
     workers_per_trial: Annotated[int | None, typer.Option(help="Data-parallel workers [default: 1].")] = None,
@@ -223,9 +226,17 @@ def sweep(
         str | None, typer.Option(help="Of a cluster's kinds of GPUs one alone, such as A10G.")
     ] = None,
     searcher: Annotated[str | None, typer.Option(help="hyperopt, sobol or random.")] = None,
+    sobol_start: Annotated[int | None, typer.Option(help="Index of the first Sobol point [default: 0].")] = None,
+    sobol_scramble: Annotated[
+        bool | None, typer.Option("--sobol-scramble/--no-sobol-scramble", help="Scrambled by the seed, or not.")
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="asha or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs before ASHA may stop a trial.")] = None,
     reduction_factor: Annotated[float | None, typer.Option(help="ASHA keeps one in so many at a rung.")] = None,
+    continue_best: Annotated[
+        int | None, typer.Option(help="After the search the best K go on, to --epochs; the search keeps its own.")
+    ] = None,
+    continue_epochs: Annotated[int | None, typer.Option(help="They go on to this; --epochs is the search's.")] = None,
     confirm: Annotated[int | None, typer.Option(help="Train the best K again at the end, with new seeds.")] = None,
     repeats: Annotated[int | None, typer.Option(help="New seeds for each of them [default: 5].")] = None,
     keep_checkpoints: Annotated[int | None, typer.Option(help="Of the best trials that ended [default: 5].")] = None,
@@ -247,31 +258,39 @@ def sweep(
     json_: Json = False,
 ) -> None:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
-    from balltrain.tuning.runner import Resources, run_sweep
+    from balltrain.tuning.runner import Resources, recorded_epochs, run_sweep
     from balltrain.tuning.sweep import find_sweep, make_plan, override
 
+    if resume and name is None:
+        raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
+    name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    place = Storage(storage)
     found, ref = find_sweep(task_or_file)
+    if continue_best and continue_epochs is None and epochs is not None:
+        continue_epochs, epochs = epochs, recorded_epochs(place.open(name)) if resume else None
     found = override(
         found,
         trials=trials,
         epochs=epochs,
         searcher=searcher,
+        sobol_start=sobol_start,
+        sobol_scramble=sobol_scramble,
         scheduler=scheduler,
         grace=grace,
         reduction_factor=reduction_factor,
         seed=seed,
+        continue_best=continue_best,
+        continue_epochs=continue_epochs,
         confirm=confirm,
         repeats=repeats,
         keep_checkpoints=keep_checkpoints,
-        hyperparameters={**found.hyperparameters, **_settings(set_)},
+        hyperparameters={**found.hyperparameters, **_settings(set_, restarts=restarts)},
     )
+    if continue_epochs is not None and not found.continue_best:
+        raise UsageError("--continue-epochs needs --continue-best K: how many of the best go on")
     if repeats is not None and not found.confirm:
         raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
-    if resume and name is None:
-        raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
-    name = _checked_name(name or f"{Path(task_or_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     how_to_go_on = _how_to_go_on("--name", name)
-    place = Storage(storage)
     plan = make_plan(found, ref, name=name, request=_request(source, size, found.seed))
     mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
     resources = Resources(
@@ -282,6 +301,8 @@ def sweep(
         address or os.environ.get("RAY_ADDRESS"),
         gpu_type,
     )
+    if plan.advice:
+        print(plan.advice, file=sys.stderr)
     if dry_run:
         from balltrain.reporting.terminal import print_forecast
         from balltrain.tuning.preflight import forecast_sweep
@@ -630,9 +651,9 @@ def _phase(quiet: bool) -> Any:
     return show
 
 
-def _settings(pairs: list[str] | None) -> dict[str, Any]:
-    """KEY=VALUE texts; a value is JSON where it can be, else a string."""
-    settings = {}
+def _settings(pairs: list[str] | None, **options: Any) -> dict[str, Any]:
+    """KEY=VALUE texts; a value is JSON where it can be, else a string. `options` are those that are not None."""
+    settings = {name: value for name, value in options.items() if value is not None}
     for pair in pairs or []:
         key, separator, text = pair.partition("=")
         if not separator or not key:

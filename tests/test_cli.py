@@ -275,6 +275,37 @@ def test_a_dry_run_checks_and_writes_nothing(cli, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+def test_a_dry_run_of_a_sobol_search_says_which_points_and_advises_a_power_of_two(cli, shared_data_dir):
+    options = ("--dry-run", "--num-gpus", 0, "--searcher", "sobol", "--data-dir", shared_data_dir)
+    code, out, err = cli("sweep", TOY_FILE, "--trials", 20, "--sobol-start", 4, "--no-sobol-scramble", *options)
+    assert code == 0, err
+    assert "sobol, points 4 to 23, not scrambled" in " ".join(out.split())
+    assert err.endswith("20 Sobol points cover the space less evenly than a power of two: --trials 16 or 32\n")
+    code, out, err = cli("sweep", TOY_FILE, "--trials", 16, "--json", *options)
+    assert (code, err) == (0, "")
+    assert (json.loads(out)["sobol_start"], json.loads(out)["sobol_scramble"]) == (0, True)
+
+
+def test_where_the_best_go_on_the_epochs_are_theirs_or_the_searchs(cli, tmp_path, shared_data_dir):
+    """The toy's file searches with 4 epochs; a sweep that is resumed with as many as it did."""
+    options = ("--num-gpus", 0, "--data-dir", shared_data_dir, "--storage", tmp_path, "--dry-run", "--json")
+    (tmp_path / "old").mkdir()
+    header = {"type": "sweep", "version": 1, "sweep": {"epochs": 3}}
+    (tmp_path / "old" / "journal.jsonl").write_text(json.dumps(header) + "\n")
+    for typed, epochs in (
+        (("--continue-best", 2, "--epochs", 9), (4, 9)),
+        (("--continue-best", 2, "--epochs", 9, "--name", "old", "--resume"), (3, 9)),
+        (("--continue-best", 2, "--epochs", 5, "--continue-epochs", 9), (5, 9)),
+        (("--epochs", 5), (5, None)),
+    ):
+        code, out, err = cli("sweep", TOY_FILE, "--scheduler", "none", *typed, *options)
+        assert code == 0, err
+        plan = json.loads(out)
+        assert (plan["epochs"], plan["continue_epochs"]) == epochs
+        more = 2 * (9 - epochs[0]) if epochs[1] else 0
+        assert plan["all_epochs"] == {"expected": 6 * epochs[0] + more, "at_most": 6 * epochs[0] + more}
+
+
 def test_a_sweep_file_runs_as_a_script(tmp_path):
     file = Path(__file__).parents[1] / "sweeps" / "detect.py"
     done = subprocess.run(
@@ -287,6 +318,10 @@ def test_a_sweep_file_runs_as_a_script(tmp_path):
 USAGE = [
     (("sweep", "nope"), ["no sweep of 'nope'", "detect"]),
     (("sweep", "nope.py"), ["cannot read nope.py"]),
+    (("sweep", "detect", "--continue-epochs", "9"), ["needs --continue-best K"]),
+    (("sweep", TOY_FILE, "--continue-best", "1", "--epochs", "4"), ["go on to epoch 4", "to epoch 4 already"]),
+    (("sweep", "detect", "--sobol-start", "1"), ["of the searcher sobol", "this one is hyperopt"]),
+    (("sweep", "detect", "--searcher", "sobol", "--sobol-start", "-1"), ["begin at -1", "from 0 to"]),
     (("train", "nope"), ["unknown task 'nope'", "detect"]),
     (("data", "build", "nope"), ["unknown task 'nope'"]),
     (("train", "detect", "--set", "lrr=1"), ["no hyperparameter 'lrr'", "did you mean lr"]),

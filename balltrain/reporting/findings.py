@@ -128,6 +128,8 @@ def _favourite(results: Results, column: str, num_best: int) -> str:
 
 def _budget(results: Results) -> list[str]:
     full = results.sweep.get("epochs")
+    if results.went_on.any():  # which is what would be said here
+        return []
     best = results.ranked[results.ranked[c.STATUS] == c.COMPLETED].head(NUM_BEST)
     in_full = best[best[c.EPOCHS] == full]
     if not full or full < 3 or len(in_full) < 3:

@@ -59,7 +59,7 @@ def importance(results: Results) -> str:
         "xaxis": {**titled_axis("part of the variance explained alone"), "tickformat": ".0%", "rangemode": "tozero"},
         "showlegend": False,
     }
-    used = min(len(results.ranked), MAX_TRIALS)
+    used = min(len(results.compared), MAX_TRIALS)
     text = (
         f"fANOVA over {used} trials; the thin lines hold 90 % of the estimates from resampled trials. The orange "
         "mark is the most of 19 shuffles of the objectives: a bar that ends left of it, grey, cannot be told from no "
@@ -74,9 +74,9 @@ def importance(results: Results) -> str:
 
 def parallel_coordinates(results: Results) -> str:
     """A line a trial through its hyperparameters, the better the more colour."""
-    if len(results.ranked) < 2 or not results.varied:
+    if len(results.compared) < 2 or not results.varied:
         return ""
-    rows = at_most(results.ranked, MAX_CURVES)
+    rows = at_most(results.compared, MAX_CURVES)
     dimensions = [parallel_axis(results, rows, column) for column in by_importance(results)]
     dimensions = [dimension for dimension in dimensions if dimension]
     objective = numeric_scale(rows[c.OBJECTIVE], results.mode == "min" and is_log(rows[c.OBJECTIVE]))
@@ -96,9 +96,9 @@ def parallel_coordinates(results: Results) -> str:
 
 def slices(results: Results) -> str:
     """The objective over each hyperparameter that varies."""
-    if len(results.ranked) < 2 or not results.varied:
+    if len(results.compared) < 2 or not results.varied:
         return ""
-    rows = at_most(results.ranked, MAX_POINTS).iloc[::-1]  # the best on top
+    rows = at_most(results.compared, MAX_POINTS).iloc[::-1]  # the best on top
     figures = []
     for column in by_importance(results):
         there = rows[rows[column].notna()] if not is_choice(results, column) else rows
@@ -125,7 +125,7 @@ def slices(results: Results) -> str:
 def plane(results: Results) -> str:
     """The trials in the plane of the two most important hyperparameters: the larger the dot, the better."""
     columns = by_importance(results)[:2]
-    rows = at_most(results.ranked, MAX_POINTS).dropna(subset=columns)
+    rows = at_most(results.compared, MAX_POINTS).dropna(subset=columns)
     if len(columns) < 2 or len(rows) < 3:
         return ""
     (x, x_axis), (y, y_axis) = (slice_axis(results, rows, column) for column in columns)
@@ -153,7 +153,7 @@ def plane(results: Results) -> str:
 
 def contours(results: Results) -> str:
     """The objective over pairs of the most important hyperparameters, by Optuna."""
-    columns = [column for column in by_importance(results) if results.ranked[column].nunique() > 1][:NUM_CONTOURED]
+    columns = [column for column in by_importance(results) if results.compared[column].nunique() > 1][:NUM_CONTOURED]
     figures = [_contour(results, pair) for pair in itertools.combinations(columns, 2)]
     figures = [figure for figure in figures if figure]
     if not figures:
@@ -173,7 +173,7 @@ def _contour(results: Results, pair: tuple[str, str]) -> str:
     import numpy as np
     import optuna
 
-    rows = at_most(results.ranked, MAX_CONTOUR_TRIALS).dropna(subset=list(pair))
+    rows = at_most(results.compared, MAX_CONTOUR_TRIALS).dropna(subset=list(pair))
     if len(rows) < MIN_TRIALS or any(rows[column].nunique() < 2 for column in pair):
         return ""
     values = np.log10(rows[c.OBJECTIVE]) if _is_log(results) else rows[c.OBJECTIVE]
@@ -218,7 +218,7 @@ def _optuna_domain(results: Results, rows: pd.DataFrame, column: str) -> tuple[l
 
 
 def _is_log(results: Results) -> bool:
-    return results.mode == "min" and is_log(results.ranked[c.OBJECTIVE])
+    return results.mode == "min" and is_log(results.compared[c.OBJECTIVE])
 
 
 def _points(rows: pd.DataFrame, x: list[Any], y: list[Any], marker: dict[str, Any]) -> dict[str, Any]:

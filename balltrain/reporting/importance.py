@@ -55,7 +55,7 @@ def importances(results: Results) -> list[Importance]:
     """
     import numpy as np
 
-    ranked = results.ranked
+    ranked = results.compared
     columns = [column for column in results.varied if ranked[column].nunique(dropna=False) > 1]
     if len(ranked) < MIN_TRIALS or len(columns) < 2:
         return []

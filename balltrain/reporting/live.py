@@ -135,25 +135,35 @@ class View:
         while len(self._samples) > 2 and self._samples[1][0] <= now - RATE_WINDOW_S:
             self._samples.popleft()
         (since, before), (_, epochs) = self._samples[0], self._samples[-1]
-        rate = f"{short((epochs - before) / (now - since), 3)}" if epochs > before and now > since else "—"
-        left = self._seconds_left(trials, now)
+        rate = (epochs - before) / (now - since) if epochs > before and now > since else None
+        left = self._seconds_left(trials, now, rate)
         return "   ".join(
             f"[dim]{name}[/] {value}"
             for name, value in (
                 ("epochs", epochs),
-                ("per second", rate),
+                ("per second", "—" if rate is None else short(rate, 3)),
                 ("elapsed", duration(now - self._started)),
                 ("left", "—" if left is None else f"about {duration(left)}"),
             )
         )
 
-    def _seconds_left(self, trials: list[Trial], now: float) -> float | None:
-        """From the trials ended per second; None before one has ended for each that runs at a time."""
+    def _seconds_left(self, trials: list[Trial], now: float, rate: float | None) -> float | None:
+        """From the trials ended per second; None before one has ended for each that runs at a time.
+
+        For those that go on after the search, from the epochs per second, `rate`.
+        """
+        sweep = self.controller.state.sweep
+        going_on = [t for t in trials if t.continued_after is not None and t.same_as is None]
+        epochs = sum(self.controller.state.epochs_of(t) - t.epochs for t in going_on if not t.has_ended)
+        if to_come := max(0, (sweep.get("continue_best") or 0) - len(going_on)):
+            epochs += to_come * (sweep["continue_epochs"] - sweep["epochs"])
         ended = _num_ended(trials)
-        by_this_run, more = ended - self._ended_before, self.controller.plan.num_trials - ended
-        if self.controller.interrupted or by_this_run < max(2, self.controller.concurrency):
+        by_this_run = ended - self._ended_before
+        more = self.controller.plan.num_trials - ended - sum(not t.has_ended for t in going_on)
+        few = more > 0 and by_this_run < max(2, self.controller.concurrency)
+        if self.controller.interrupted or few or (epochs and rate is None):
             return None
-        return more * (now - self._started) / by_this_run
+        return (more * (now - self._started) / by_this_run if more > 0 else 0.0) + epochs / (rate or 1.0)
 
     def _running(self, rows: int) -> RenderableType:
         from rich import box
@@ -173,7 +183,7 @@ class View:
             last = values[-1] if values else None
             table.add_row(
                 trial.trial_id,
-                f"{trial.epochs}/{plan.epochs}",
+                f"{trial.epochs}/{state.epochs_of(trial)}",
                 short(last) or "—",
                 short(trial.objective) or "—",
                 f"[cyan]{sparkline(values[-CURVE_WIDTH:])}[/]",

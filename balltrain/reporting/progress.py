@@ -119,7 +119,7 @@ def best_so_far(results: Results) -> str:
 def rungs(results: Results) -> str:
     """ASHA: who was stopped where, and what it saved."""
     full = results.sweep.get("epochs")
-    rows = results.epochs[results.epochs[c.TRIAL_ID].isin(results.searched[c.TRIAL_ID])]
+    rows = results.searched_epochs
     epochs = [epoch for epoch in _rung_epochs(results.sweep) if (rows[c.EPOCH] == epoch).any()]
     if not epochs or not results.counts[c.STOPPED]:
         return ""
@@ -164,7 +164,7 @@ def saving(results: Results, with_time: bool = False) -> str:
     if not full or stopped.empty:
         return ""
     saved = int((full - stopped[c.EPOCHS]).sum())
-    part = saved / (saved + int(ended[c.EPOCHS].sum()))
+    part = saved / (saved + int(ended[c.EPOCHS].clip(upper=full).sum()))  # without what went on after the search
     text = (
         f"Stopping the worse ones early saved {part:.0%} of the epochs that training all {len(ended)} in full takes."
     )

@@ -232,8 +232,8 @@ def train_command(results: Results) -> str:
     given = {**(sweep.get("hyperparameters") or {}), **(sweep.get("space") or {})}
     names = dict.fromkeys([*(column.removeprefix(c.CONFIG_PREFIX) for column in results.varied), *given])
     words = ["balltrain", "train", str(sweep.get("task_file") or sweep.get("task"))]
-    if sweep.get("epochs"):
-        words += ["--epochs", str(sweep["epochs"])]
+    if epochs := config.get("epochs") or sweep.get("epochs"):
+        words += ["--epochs", str(epochs)]
     for name in names:
         if name in config and name != "epochs":
             words += ["--set", f"{name}={set_text(config[name])}"]

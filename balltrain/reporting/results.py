@@ -47,6 +47,13 @@ class Results:
         epochs = _data_frame(_read_table(self.folder / c.EPOCHS_FILE))
         return epochs if self.where is None else epochs[epochs[c.TRIAL_ID].isin(self.trials[c.TRIAL_ID])]
 
+    @cached_property
+    def searched_epochs(self) -> pd.DataFrame:
+        """The rows of `epochs` that are of the search: without those of trials that went on after it."""
+        last = self.searched.set_index(c.TRIAL_ID).reindex(columns=[c.CONTINUED_AFTER])[c.CONTINUED_AFTER]
+        rows = self.epochs[self.epochs[c.TRIAL_ID].isin(last.index)]
+        return rows[~(rows[c.EPOCH] > rows[c.TRIAL_ID].map(last)).fillna(False).astype(bool)]
+
     @property
     def name(self) -> str:
         return self.sweep.get("name") or self.folder.name
@@ -75,6 +82,17 @@ class Results:
         """Trials that the search trained, did not fail and have an objective, the best first."""
         return self._ranked(self.searched)
 
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """`ranked` by the search's epochs alone: a trial that went on after it has had more than the others."""
+        if not self.went_on.any():
+            return self.ranked
+        values = self.searched_epochs.groupby(c.TRIAL_ID)[self.objective_column]
+        best = values.min() if self.mode == "min" else values.max()
+        went_on = self.ranked[c.TRIAL_ID].isin(self.trials[c.TRIAL_ID][self.went_on])
+        objectives = self.ranked[c.OBJECTIVE].mask(went_on, self.ranked[c.TRIAL_ID].map(best))
+        return self._ranked(self.ranked.assign(**{c.OBJECTIVE: objectives}))
+
     @property
     def listed(self) -> pd.DataFrame:
         """The trials of `ranked`, in the order that was asked for."""
@@ -91,6 +109,11 @@ class Results:
             is_winner = (self.trials[c.TRIAL_ID] == winner.trial_id) | (self.confirms == winner.trial_id)
             among = self._ranked(self.trials[is_winner & self.trials[c.CHECKPOINT].notna()])
         return among.iloc[0] if len(among) else None
+
+    @property
+    def went_on(self) -> pd.Series:
+        """By row of `trials`, whether it was continued after the search."""
+        return self.same_as.isna() & self.trials.reindex(columns=[c.CONTINUED_AFTER])[c.CONTINUED_AFTER].notna()
 
     @property
     def confirms(self) -> pd.Series:
@@ -133,8 +156,9 @@ class Results:
 
     @cached_property
     def varied(self) -> list[str]:
-        """The `config.` columns that differ between trials."""
-        configs = [column for column in self.trials.columns if column.startswith(c.CONFIG_PREFIX)]
+        """The `config.` columns that differ between trials; but for the epochs, which are no choice of a search."""
+        budget = c.CONFIG_PREFIX + c.EPOCHS
+        configs = [name for name in self.trials.columns if name.startswith(c.CONFIG_PREFIX) and name != budget]
         return [column for column in configs if self.trials[column].nunique(dropna=False) > 1]
 
     @cached_property
@@ -320,6 +344,7 @@ def summary_json(results: Results) -> dict[str, Any]:
         **results.counts,
         "epochs": results.num_epochs,
         **({"cross_validation": results.cross_validation} if results.sweep.get("folds") else {}),
+        **({"continued": list(results.trials[c.TRIAL_ID][results.went_on])} if results.went_on.any() else {}),
         **({"confirmation": confirmation_json(results)} if results.sweep.get("confirm") else {}),
         "best": None
         if best is None

@@ -45,6 +45,10 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
     console.print(_description(results), highlight=False)
     if num_same := int(results.same_as.notna().sum()):
         console.print(f"{num_same} had the configuration of an earlier trial, and were not trained again")
+    if num_went_on := int(results.went_on.sum()):
+        console.print(
+            f"the search's best {num_went_on} went on after it: up to epoch {results.sweep['continue_epochs']}"
+        )
     for entry in results.cross_validation[:top]:
         figures = (
             f"{name} {short(v['mean'])} ± {short(v['interval'], 2)}"
@@ -166,8 +170,11 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
         "searcher": f"{f['searcher']}, the first {f['random_proposals']} at random"
         if f["random_proposals"] < f["trials"]
         else f"{f['searcher']}"
+        + (f", points {f['sobol_start']} to {f['sobol_start'] + f['trials'] - 1}" if f["searcher"] == "sobol" else "")
+        + (", not scrambled" if not f["sobol_scramble"] else "")
         + (": all of them at random, 20 come before it learns" if f["searcher"] == "hyperopt" else ""),
         "scheduler": scheduler["name"] if scheduler["name"] == "none" else f"{scheduler['name']}: {rungs}, expected",
+        "then": f"the best {f['continue_best']} go on to epoch {f['continue_epochs']}",
         "epochs": f"{epochs['expected']} expected, {epochs['at_most']} at most",
         "time": f"{duration(seconds['expected'])} expected, {duration(seconds['at_most'])} at most, at "
         f"{duration(f['epoch_seconds'])} an epoch: timed on the default configuration",
@@ -177,6 +184,8 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
         "W&B": f["wandb"],
         "storage": f["storage"],
     }
+    if not f["continue_best"]:
+        del rows["then"]
     if not gpu_hours["at_most"]:
         del rows["GPU-hours"]
     table = Table.grid(padding=(0, 2))

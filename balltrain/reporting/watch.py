@@ -92,7 +92,6 @@ class Watched:
             task=SimpleNamespace(name=sweep["task"], objective=sweep["objective"]),
             searcher=sweep["searcher"],
             scheduler=sweep["scheduler"]["name"],
-            epochs=sweep["epochs"],
             num_trials=_num_trials(sweep),
         )
         state = state_of(self.results)
@@ -115,6 +114,8 @@ def state_of(results: Results) -> SweepState:
     }
     for row in results.trials.to_dict("records"):
         trial = Trial(int(row[c.NUMBER]), {}, None, int(row[c.SEED]))
+        after = plain(row.get(c.CONTINUED_AFTER))
+        trial.continued_after = None if after is None else int(after)
         others = [row.get(column) for column in (c.CONFIRMS, c.SAME_AS)]
         trial.confirms, trial.same_as = (int(other) if isinstance(other, str) else None for other in others)
         trial.status, trial.has_checkpoint = row[c.STATUS], isinstance(row[c.CHECKPOINT], str)

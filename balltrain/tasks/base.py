@@ -26,7 +26,8 @@ class Hyperparameters(BaseModel):
     `lr` is the peak of a schedule that moves. `weight_decay` is L2 in Adam and SGD, decoupled in AdamW
     (Loshchilov and Hutter, arXiv 1711.05101). `patience` ends the training after so many epochs without a
     better objective. `precision` is that of the layers for which torch's autocast lowers it: auto is bfloat16 on
-    GPUs that have it; bfloat16 is so on CPUs that have it too.
+    GPUs that have it; bfloat16 is so on CPUs that have it too. `restarts` initialisations train a few batches each,
+    and the one with the lowest loss then is trained.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +45,7 @@ class Hyperparameters(BaseModel):
     clip_norm: float | None = Field(None, gt=0, description="gradients are scaled down to this norm")
     patience: int | None = Field(None, ge=1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    restarts: int = Field(1, ge=1, description="initialisations to choose from")
     sync_batch_norm: bool = Field(False, description="over all workers of a data-parallel trial")
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from balltrain.tuning import columns as c
 from balltrain.tuning.journal import tail_journal
 from balltrain.tuning.state import SweepState, Trial
 
@@ -142,7 +141,8 @@ class _Feed(threading.Thread):
         for number in list(self._pending):
             trial = self._state.trials[number]
             self.mirror.update(trial)
-            if trial.status in (c.COMPLETED, c.STOPPED, c.FAILED):
+            goes_on = self._state.sweep.get("continue_best") and trial.continued_after is None
+            if trial.has_ended and not goes_on:
                 trial.rows = trial.rows[-1:]  # no mirror asks again: a large sweep is not in memory once a mirror
             del self._pending[number]
             self.progress += 1

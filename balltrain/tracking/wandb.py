@@ -75,7 +75,7 @@ class WandbMirror:
         self._sweep: dict[str, Any] = {}
         self._runs: dict[int, Any] = {}
         self._num_logged: dict[int, int] = {}
-        self._ended: set[int] = set()
+        self._ended: dict[int, int | None] = {}  # and `continued_after`: of those that ended they may go on
         self._trouble: str | None = None
 
     def open(self, state: SweepState) -> None:
@@ -83,15 +83,16 @@ class WandbMirror:
         if self.mode == "online" and (reason := unreachable()):
             self._go_offline(reason)
         # what the sweep's run before has mirrored: offline, parts are written anew, as one with the rest
-        self._ended = {trial.number for trial in state.trials.values() if trial.status in ENDED}
+        self._ended = {t.number: t.continued_after for t in state.trials.values() if t.status in ENDED}
         names = [t.trial_id for t in state.trials.values() if t.number not in self._ended]
-        for name in [*names, "best"] if self.mode == "offline" else []:
-            for part in (self.folder / "wandb").glob(f"offline-run-*-{self._id(name)}"):
-                shutil.rmtree(part)
+        for name in [*names, "best"]:
+            self._remove_offline(name)
 
     def update(self, trial: Trial) -> None:
-        if trial.number in self._ended or not (trial.rows or trial.status in ENDED):
+        if self._ended.get(trial.number, -1) == trial.continued_after or not (trial.rows or trial.status in ENDED):
             return
+        if self._ended.pop(trial.number, -1) != -1:
+            self._remove_offline(trial.trial_id)
         if trial.number not in self._runs:
             tags = [] if trial.confirms is None else [f"confirms {trial.confirms:05d}"]
             self._runs[trial.number] = self._start(trial.trial_id, {**trial.config, "seed": trial.seed}, tags)
@@ -104,7 +105,7 @@ class WandbMirror:
         if trial.status in ENDED:
             run.summary["status"] = trial.status
             self._finish(trial.number, exit_code=int(trial.status == c.FAILED))
-            self._ended.add(trial.number)
+            self._ended[trial.number] = trial.continued_after
 
     def close(self, state: SweepState) -> str | None:
         for number in list(self._runs):
@@ -190,6 +191,11 @@ class WandbMirror:
     def _go_offline(self, reason: str) -> None:
         self.mode = "offline"
         self._trouble = f"no answer ({' '.join(reason.split())[:100]}); runs are kept offline: {self.remedy}"
+
+    def _remove_offline(self, name: str) -> None:
+        """A run that is written anew, with what it lacks, must not be there twice."""
+        for part in (self.folder / "wandb").glob(f"offline-run-*-{self._id(name)}") if self.mode == "offline" else []:
+            shutil.rmtree(part)
 
     def _id(self, name: str) -> str:
         return f"{self._sweep['name']}-{name}"

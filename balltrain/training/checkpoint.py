@@ -96,6 +96,11 @@ def save_best(folder: Path, model: nn.Module, epoch: int, objective: float) -> N
     _write_atomically(folder / MODEL, save(weights, metadata))
 
 
+def has_state(folder: Path) -> bool:
+    """Whether a training has begun that can go on."""
+    return (folder / STATE).exists()
+
+
 def best_of(folder: Path) -> tuple[int, float] | None:
     """Epoch and objective of the weights in a checkpoint; None where no epoch has been saved yet."""
     if not (folder / MODEL).exists():

@@ -18,7 +18,9 @@ PROBE_SEED = 0
 
 
 def digest_of(hp: Any, model: nn.Module, optimizer: torch.optim.Optimizer, steps_per_epoch: int) -> str:
-    """12 hex digits, equal for trainings with the same model, optimiser, learning rates, clipping and precision.
+    """12 hex digits, equal for trainings that got the same.
+
+    That is model, optimiser, learning rates, clipping, patience, precision and the number of starts.
 
     Of the model its modules as torch prints them (dropout, momentum of batch norm), and its parameters' names and
     shapes; of the optimiser its class and its groups' hyperparameters; the learning rate at the start of each epoch.
@@ -34,6 +36,7 @@ def digest_of(hp: Any, model: nn.Module, optimizer: torch.optim.Optimizer, steps
         "clip_norm": hp.clip_norm,
         "patience": hp.patience,
         "precision": hp.precision,
+        "restarts": hp.restarts,
     }
     return hashlib.sha256(json.dumps(got, sort_keys=True, default=str).encode()).hexdigest()[:12]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from balltrain.training.digest import digest_of, first_loss
 from balltrain.training.schedules import build_optimizer, learning_rate
 from balltrain.training.workers import gather_rows, rank_and_world, replicate, share_buffers, sum_over_workers
 
-# epoch, seconds, lr, train_loss, val_loss, metrics: {name: value}, num_params; that of epoch 1: digest, first_loss
+# epoch, seconds, lr, train_loss, val_loss, metrics: {name: value}, num_params; of epoch 1: digest, first_loss, start
 Row = dict[str, Any]
+START_BATCHES = 20  # that each of several initialisations trains; the latter half decides
 EVALUATION_BATCH = 256  # a multiple of any usual number of workers; more gains nothing
 
 
@@ -64,25 +66,27 @@ def fit(
     every epoch draws from torch's random state seeded by (seed, epoch). Each row is reported after its epoch
     is saved; rows up to `reported_epochs` have been reported before and are not again. `on_batch` is told
     epoch, batch and number of batches. Raises NonFiniteObjective after reporting the row that shows it.
+
+    With `hp.restarts` the model is the best of so many initialisations, as new: its first epoch is whole.
     """
     if len(dataset.splits["train"]) == 0 or len(dataset.splits["val"]) == 0:
         raise BalltrainError(f"{len(dataset)} items are too few to split into train, val and test: at least 3 groups")
     rank, world = rank_and_world()
-    torch.manual_seed(seed)
-    model = task.build_model(hp, dataset.facts).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer(hp, model)
+    train = Batches(dataset, "train", hp.batch_size, device, rank=rank, world=world)
+    begins = hp.restarts > 1 and not checkpoint.has_state(folder)
+    start = _best_start(task, hp, dataset, train, seed) if begins else 0
+    model, optimizer = _build(task, hp, dataset, device, seed, start)
     progress = _restore(folder, model, optimizer)
     for row in progress.rows[reported_epochs:]:
         report(row)
     replica = replicate(model, device, sync_batch_norm=hp.sync_batch_norm)
-    train = Batches(dataset, "train", hp.batch_size, device, rank=rank, world=world)
     val = _evaluation_batches(dataset, "val", device)
     num_params = sum(parameter.numel() for parameter in model.parameters())
 
     while progress.epoch < hp.epochs and not _out_of_patience(progress, hp):
         epoch = progress.epoch + 1
-        got = _what_it_got(task, hp, dataset, model, optimizer, train) if epoch == 1 else {}
-        start = time.perf_counter()
+        got = _what_it_got(task, hp, dataset, model, optimizer, train, start) if epoch == 1 else {}
+        began = time.perf_counter()
         train_loss, lr = _train_epoch(task, hp, replica, optimizer, train, seed, epoch, on_batch)
         share_buffers(model)
         metrics = _evaluate(task, hp, model, val)
@@ -90,7 +94,7 @@ def fit(
         _check_names(task, metrics)
         row = {
             "epoch": epoch,
-            "seconds": time.perf_counter() - start,
+            "seconds": time.perf_counter() - began,
             "lr": lr,
             "train_loss": train_loss,
             "val_loss": val_loss,
@@ -145,12 +149,44 @@ def figures_of(task: Task, hp: Any, outputs: dict[str, Tensor], targets: dict[st
 
 
 def _what_it_got(
-    task: Task, hp: Any, dataset: Dataset, model: nn.Module, optimizer: torch.optim.Optimizer, train: Batches
+    task: Task,
+    hp: Any,
+    dataset: Dataset,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Batches,
+    start: int,
 ) -> dict[str, Any]:
     """Values of the first row that tell whether hyperparameters had an effect. An epoch seeds itself after this."""
     with _autocast(hp, train.device):
         loss = first_loss(task, hp, dataset, train)
-    return {"digest": digest_of(hp, model, optimizer, train.num_training_batches()), "first_loss": loss}
+    digest = digest_of(hp, model, optimizer, train.num_training_batches())
+    return {"digest": digest, "first_loss": loss, **({"start": start} if hp.restarts > 1 else {})}
+
+
+def _build(
+    task: Task, hp: Any, dataset: Dataset, device: torch.device, seed: int, start: int
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """A new model and its optimiser. `start` is the number of the initialisation, from 0."""
+    torch.manual_seed(hash((seed, 0, start)) & 0x7FFFFFFF if start else seed)  # the 0 is no epoch's
+    model = task.build_model(hp, dataset.facts).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model, build_optimizer(hp, model)
+
+
+def _best_start(task: Task, hp: Any, dataset: Dataset, train: Batches, seed: int) -> int:
+    """Of `hp.restarts` initialisations the one with the lowest training loss, the same on every worker.
+
+    All see the same batches, those of the first epoch, with the same draws of dropout and augmentation.
+    """
+    losses = []
+    for start in range(hp.restarts):
+        model, optimizer = _build(task, hp, dataset, train.device, seed, start)
+        replica = replicate(model, train.device, sync_batch_norm=hp.sync_batch_norm)
+        steps = list(islice(_steps(task, hp, replica, optimizer, train, seed, 1), START_BATCHES))
+        shares, sizes, _ = zip(*steps[len(steps) // 2 :], strict=True)
+        loss = float(sum_over_workers(torch.stack(shares).sum())) / sum(sizes)
+        losses.append(loss if math.isfinite(loss) else math.inf)
+    return losses.index(min(losses))
 
 
 def _train_epoch(
@@ -164,14 +200,35 @@ def _train_epoch(
     on_batch: Callable[[int, int, int], None] | None,
 ) -> tuple[float, float]:
     """Mean training loss of the epoch and the last learning rate."""
+    num_batches = batches.num_training_batches()
+    # summed on the device: reading a loss back every batch would wait for the GPU
+    loss_sum, num_items = torch.zeros((), device=batches.device, dtype=torch.float64), 0
+    lr = hp.lr
+    steps = _steps(task, hp, model, optimizer, batches, seed, epoch)
+    for number, (share, global_size, step_lr) in enumerate(steps, 1):
+        loss_sum += share
+        num_items += global_size
+        lr = step_lr
+        if on_batch is not None:
+            on_batch(epoch, number, num_batches)
+    return float(sum_over_workers(loss_sum)) / max(1, num_items), lr
+
+
+def _steps(
+    task: Task,
+    hp: Any,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Batches,
+    seed: int,
+    epoch: int,
+) -> Iterator[tuple[Tensor, int, float]]:
+    """Train an epoch, a batch a step: the sum of this worker's losses, the items of all workers, the rate."""
     rank, world = rank_and_world()
     # one draw of dropout and augmentation an epoch and worker, whatever came before: resuming is exact
     torch.manual_seed(hash((seed, epoch, rank)) & 0x7FFFFFFF)
     model.train()
     num_batches = batches.num_training_batches()
-    # summed on the device: reading a loss back every batch would wait for the GPU
-    loss_sum, num_items = torch.zeros((), device=batches.device, dtype=torch.float64), 0
-    lr = hp.lr
     for number, (batch, global_size) in enumerate(batches.shuffled(seed, epoch)):
         lr = learning_rate(hp, (epoch - 1) * num_batches + number, num_batches)
         for group in optimizer.param_groups:
@@ -185,11 +242,7 @@ def _train_epoch(
             nn.utils.clip_grad_norm_(model.parameters(), hp.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        loss_sum += loss.detach().double() * local_size
-        num_items += global_size
-        if on_batch is not None:
-            on_batch(epoch, number + 1, num_batches)
-    return float(sum_over_workers(loss_sum)) / max(1, num_items), lr
+        yield loss.detach().double() * local_size, global_size, lr
 
 
 @torch.inference_mode()

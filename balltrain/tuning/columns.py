@@ -27,6 +27,8 @@ DATA_FINGERPRINT = "data_fingerprint"  # SHA-256 of the data trained on
 FOLD = "fold"  # the fold that validated, from 0, in a cross-validation
 DIGEST = "digest"  # of what optimiser and model really got: training/digest.py
 FIRST_LOSS = "first_loss"  # of the first batch, with a seed that all trials share
+START = "start"  # number of the initialisation that was trained, from 0, where there was a choice
+CONTINUED_AFTER = "continued_after"  # epochs of the search, where the trial went on after it
 SAME_AS = "same_as"  # trial_id of an earlier one with the same configuration: it was not trained again
 CONFIRMS = "confirms"  # trial_id of the searched trial that this one repeats with a new seed; the last column
 

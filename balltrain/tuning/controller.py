@@ -19,7 +19,6 @@ from balltrain.errors import BalltrainError
 from balltrain.tuning import columns as c
 from balltrain.tuning import policy
 from balltrain.tuning.journal import Line, finite_or_none
-from balltrain.tuning.searchers import build_searcher
 from balltrain.tuning.space import Point
 from balltrain.tuning.state import SweepState, Trial
 from balltrain.tuning.sweep import Plan
@@ -60,7 +59,7 @@ class Controller:
         self.on_dropped: Callable[[Trial], None] = lambda trial: None  # for who deletes its checkpoint
         self.on_row: Callable[[Trial, dict[str, Any]], None] = lambda trial, row: None  # for who watches
         self._journal, self._clock = journal, clock
-        self._searcher = build_searcher(plan.searcher, plan.space, plan.task.mode, plan.seed)
+        self._searcher = plan.build_searcher()
         self._stopping = plan.build_stopping()
         self._waiting: deque[int] = deque()
         self._first_with: dict[str, Trial] = {}  # of each configuration
@@ -131,8 +130,9 @@ class Controller:
         return self.interrupted or self.error is not None
 
     def _has_more(self) -> bool:
-        more_to_search = len(self.state.searched) < self.plan.num_searched
-        return bool(self._waiting) or more_to_search or self._to_confirm() is not None
+        if self._waiting or len(self.state.searched) < self.plan.num_searched:
+            return True
+        return (self._to_continue() or self._to_confirm()) is not None
 
     def _next_trial(self) -> Trial | None:
         if self._waiting:
@@ -140,6 +140,9 @@ class Controller:
         while len(self.state.searched) < self.plan.num_searched:
             if (trial := self._propose()) is not None:
                 return trial
+        if (best := self._to_continue()) is not None:
+            self._write({"type": "continue", "number": best.number, "epochs": self.plan.continue_epochs})
+            return best
         repeated = self._to_confirm()
         return None if repeated is None else self._confirm(repeated)
 
@@ -159,12 +162,20 @@ class Controller:
         self._tell_of_ended()
         return None
 
+    def _to_continue(self) -> Trial | None:
+        """The searched trial that is to go on next; None while the search goes on, and once all do that should."""
+        if not self.plan.continue_best or not all(trial.is_searched for trial in self.state.searched):
+            return None
+        return next(iter(self.state.to_continue(self.plan.continue_best)), None)
+
     def _to_confirm(self) -> Trial | None:
-        """The searched trial to repeat next; None while the search goes on, and once all have their repeats.
+        """The searched trial to repeat next; None while another trains, and once all have their repeats.
 
         Those repeated least come first, so that an interrupted sweep knows as much of each.
         """
         if not self.plan.confirm or any(t.status in (c.RUNNING, c.INTERRUPTED) for t in self.state.searched):
+            return None
+        if self._to_continue() is not None:
             return None
         if self._to_repeat is None:  # once: a search that has ended changes no more
             self._to_repeat = self.state.ranked()[: self.plan.confirm]
@@ -176,7 +187,8 @@ class Controller:
         """The same configuration with a new seed: the n-th repeats of all have the same one, and compare better."""
         times = sum(trial.confirms == repeated.number for trial in self.state.trials.values())
         seed = _seed(self.plan.seed, times, 1)  # the 1 keeps it apart from the search's
-        return self._add_trial(repeated.point, repeated.config, seed, confirms=repeated.number)
+        config = {**repeated.config, "epochs": self.plan.most_epochs}
+        return self._add_trial(repeated.point, config, seed, confirms=repeated.number)
 
     def _add_trial(self, point: Point | None, config: dict[str, Any], seed: int, **more: int) -> Trial:
         number = len(self.state.trials)
@@ -188,8 +200,9 @@ class Controller:
         objective = row["objective"]
         if not (math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])):
             return c.FAIL
-        goes_on = trial.confirms is not None or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
-        if row[c.EPOCH] >= self.plan.epochs:
+        after_search = trial.confirms is not None or trial.continued_after is not None
+        goes_on = after_search or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
+        if row[c.EPOCH] >= self.state.epochs_of(trial):
             return c.COMPLETE
         if not goes_on:
             return c.STOP
@@ -225,11 +238,10 @@ class Controller:
         folds = self.plan.folds or 1
         proposal = trial.order // folds
         trials = self.state.searched[proposal * folds : (proposal + 1) * folds]
-        done = [t for t in trials if t.has_ended]
+        done = [t for t in trials if t.is_searched]
         if len(done) < folds:
             return
-        values = [None if t.status == c.FAILED else t.objective for t in done]
-        known = [value for value in values if value is not None]
+        known = [t.searched_objective for t in done if t.searched_objective is not None]
         self._searcher.tell(proposal, sum(known) / folds if len(known) == folds else None)
 
     def _write(self, line: Line) -> None:
@@ -246,7 +258,7 @@ class Controller:
             if not trial.fold:
                 self._searcher.add(trial.order // (self.plan.folds or 1), trial.point or {})
             self._first_with.setdefault(_key(trial.config, trial.fold or 0), trial)
-            for row in trial.rows:
+            for row in trial.rows[: trial.continued_after]:
                 if row["decision"] != c.FAIL:
                     self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
         self._tell_of_ended()
@@ -255,7 +267,8 @@ class Controller:
 
 
 def _key(config: dict[str, Any], fold: int) -> str:
-    return json.dumps([fold, config], sort_keys=True)
+    """Without the epochs, which are no part of a search but are more in a trial that went on after it."""
+    return json.dumps([fold, {**config, "epochs": None}], sort_keys=True)
 
 
 def _seed(*entropy: int) -> int:

@@ -18,10 +18,12 @@ from pydantic_core import from_json
 
 from balltrain.errors import BalltrainError
 
-VERSION = 2  # 2: trials may repeat others to confirm them, which a reader of 1 would take for searched ones
+# 2: trials may repeat others to confirm them, which a reader of 1 would take for searched ones
+# 3: trials that have ended may go on, which a reader of 2 does not know
+VERSION = 3
 FILE = "journal.jsonl"
 
-Line = dict[str, Any]  # "type": sweep, trial, start, report, end or resume
+Line = dict[str, Any]  # "type": sweep, trial, start, report, end, continue or resume
 
 
 class Journal:

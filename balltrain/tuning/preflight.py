@@ -13,7 +13,7 @@ from balltrain.data.cache import load_data
 from balltrain.tasks.base import resolve
 from balltrain.tuning.placement import Node, Placement
 from balltrain.tuning.runner import Resources, placement_of
-from balltrain.tuning.searchers import SEARCHERS, build_searcher
+from balltrain.tuning.searchers import SEARCHERS
 from balltrain.tuning.sweep import Plan
 
 NUM_EXAMPLES = 3
@@ -47,11 +47,12 @@ def forecast_sweep(
     on_phase("")
 
     rungs, expected = expected_rungs(plan)
-    most = plan.num_trials * plan.epochs
+    after_search = epochs_after_search(plan)
+    expected, most = expected + after_search, plan.num_searched * plan.epochs + after_search
     epoch_seconds = probed.epoch_seconds / placement.workers
     gpus = placement.workers * placement.gpus_per_worker
     checkpoints = num_checkpoints(plan, placement)
-    searcher = build_searcher(plan.searcher, plan.space, plan.task.mode, plan.seed)
+    searcher = plan.build_searcher()
     points = [searcher.suggest(number) for number in range(min(NUM_EXAMPLES, plan.trials))]
     return {
         **plan.to_json(),
@@ -91,12 +92,20 @@ def because(placement: Placement, nodes: Sequence[Node]) -> str:
 
 def num_checkpoints(plan: Plan, placement: Placement) -> int:
     """That are on disk at most: of the best trials, of those that run, and `best/`."""
-    kept = plan.num_trials if plan.folds else min(plan.num_trials, plan.keep_checkpoints)
+    kept = max(plan.keep_checkpoints, plan.continue_best)
+    repeats = plan.num_trials - plan.num_searched
+    kept = plan.num_trials if plan.folds else min(plan.num_searched, kept) + repeats
     return kept + placement.concurrency + 1
 
 
+def epochs_after_search(plan: Plan) -> int:
+    """Of the best that go on, and of those that are confirmed; at most, for patience may end them."""
+    going_on = min(plan.continue_best, plan.trials) * (plan.most_epochs - plan.epochs)
+    return going_on + (plan.num_trials - plan.num_searched) * plan.most_epochs
+
+
 def expected_rungs(plan: Plan) -> tuple[list[dict[str, int]], int]:
-    """How many trials reach each epoch at which ASHA decides, and the epochs of all trials.
+    """How many trials of the search reach each epoch at which ASHA decides, and the epochs of all of them.
 
     Found by running the scheduler on trials that come one by one in random order of quality, the same at every
     rung. The first trials at a rung have nobody to lose against, so that more pass than one in `reduction_factor`.
@@ -105,7 +114,7 @@ def expected_rungs(plan: Plan) -> tuple[list[dict[str, int]], int]:
     epochs = sorted(stopping.rungs())
     reached = dict.fromkeys([*epochs, plan.epochs], 0)
     total = 0
-    for trial, quality in enumerate(np.random.default_rng(0).permutation(plan.num_trials).tolist()):
+    for trial, quality in enumerate(np.random.default_rng(0).permutation(plan.num_searched).tolist()):
         for epoch in epochs:
             reached[epoch] += 1
             if not stopping.goes_on(str(trial), epoch, float(quality)):

@@ -39,6 +39,8 @@ COMPACT_EVERY_S = 20.0
 DELETE_EVERY_S = 5.0
 LOOK_AT_NODES_EVERY_S = 5.0
 
+NOT_RECORDED = {"sobol_start": 0, "sobol_scramble": True}  # what sweeps had before they said so
+
 # Tune's own bookkeeping, which the journal replaces; set before ray is imported
 RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -209,6 +211,7 @@ def load_sweep_data(plan: Plan, folder: Path, data_dir: Path | None, resume: boo
         header = next(read_journal(folder), None)
         if header is not None:
             _check_same(header["sweep"], {**plan.to_json(), "data_fingerprint": dataset.fingerprint})
+            _check_after_search(plan, SweepState.replay(read_journal(folder)))
     return dataset
 
 
@@ -277,15 +280,54 @@ def _check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
         ("hyperparameters", "other fixed hyperparameters"),
         ("epochs", "another number of epochs"),
         ("searcher", "another searcher"),
+        ("sobol_start", "another start of the Sobol sequence"),
+        ("sobol_scramble", "another scrambling of the Sobol sequence"),
         ("scheduler", "another scheduler"),
         ("seed", "another seed"),
         ("folds", "another number of folds"),
         ("data_fingerprint", "other data"),
     ):
-        if old[key] != new[key]:
+        had = old.get(key, NOT_RECORDED.get(key))
+        if had != new[key]:
             raise BalltrainError(
-                f"cannot resume {old['name']} with {what}: it has {_brief(old[key])}, now it is {_brief(new[key])}"
+                f"cannot resume {old['name']} with {what}: it has {_brief(had)}, now it is {_brief(new[key])}"
             )
+
+
+def _check_after_search(plan: Plan, state: SweepState) -> None:
+    """Raises BalltrainError where what follows the search would not compare with what is there, or cannot begin."""
+    cannot, trials = f"cannot resume {plan.name}", state.trials.values()
+    for trial in trials:
+        after_search = trial.continued_after is not None or trial.confirms is not None
+        epochs = trial.config["epochs"] if after_search else plan.most_epochs
+        if epochs != plan.most_epochs and trial.confirms is not None:
+            raise BalltrainError(
+                f"{cannot} to continue to epoch {plan.most_epochs}: its best were confirmed with {epochs} epochs, "
+                "which would not compare; search under another name"
+            )
+        if epochs != plan.most_epochs:
+            options = f"--continue-best {state.sweep['continue_best']} --continue-epochs {epochs}"
+            raise BalltrainError(f"{cannot} without its second stage, which goes on to epoch {epochs}: add {options}")
+    confirmed = state.sweep.get("confirm") or 0
+    if plan.confirm < confirmed and any(trial.confirms is not None for trial in trials):
+        raise BalltrainError(
+            f"{cannot} with {plan.confirm} configurations to confirm: of {confirmed} some repeats were trained, and "
+            f"none wins before all were; add --confirm {confirmed}"
+        )
+    to_continue = state.to_continue(plan.continue_best)
+    without = [trial for trial in to_continue if not trial.has_checkpoint]
+    if without:
+        possible = plan.continue_best - len(to_continue) + to_continue.index(without[0])
+        raise BalltrainError(
+            f"{cannot} to continue the best {plan.continue_best}: the checkpoint of trial {without[0].trial_id} was "
+            f"not kept, which leaves the best {possible}"
+        )
+
+
+def recorded_epochs(folder: Path) -> int:
+    """Of the trials of a sweep's search, when it began. Raises BalltrainError where there is no sweep."""
+    check_name(folder, resume=True)
+    return next(read_journal(folder))["sweep"]["epochs"]
 
 
 def _brief(value: Any) -> str:

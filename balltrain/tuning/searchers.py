@@ -27,11 +27,11 @@ class Searcher(Protocol):
         """The trial ended, at its best objective; None where it failed."""
 
 
-def build_searcher(name: str, space: Space, mode: str, seed: int) -> Searcher:
-    """Raises UsageError for an unknown name, which quotes those that are known."""
+def build_searcher(name: str, space: Space, mode: str, seed: int, **options: Any) -> Searcher:
+    """`options` are the searcher's own. Raises UsageError for an unknown name, which quotes those that are known."""
     if name not in SEARCHERS:
         raise UsageError(f"unknown searcher {name!r}: choose one of {', '.join(SEARCHERS)}")
-    return SEARCHERS[name](space, mode, seed)
+    return SEARCHERS[name](space, mode, seed, **options)
 
 
 class HyperOptSearcher:
@@ -93,20 +93,29 @@ class HyperOptSearcher:
 
 
 class SobolSearcher:
-    """Scrambled Sobol points (scipy.stats.qmc; Owen 1998), which fill the space evenly. Best in powers of two."""
+    """Sobol points (Sobol' 1967, by scipy.stats.qmc), which fill the space evenly, best in powers of two.
 
-    def __init__(self, space: Space, mode: str, seed: int):
+    `start` is the sequence's index of the first. Scrambled (Owen 1998) they differ by the seed, and none is special;
+    as they are, the seed changes nothing, and index 0 is the corner where each dimension has its lower bound or
+    first option. Raises UsageError for more dimensions than scipy has direction numbers for.
+    """
+
+    def __init__(self, space: Space, mode: str, seed: int, start: int = 0, scramble: bool = True):
         from scipy.stats import qmc
 
-        if not space.dimensions:
-            raise UsageError("a Sobol search needs at least one dimension in the space")
+        if not 1 <= len(space.dimensions) <= qmc.Sobol.MAXDIM:
+            raise UsageError(
+                f"the space has {len(space.dimensions)} dimensions, but a Sobol search needs 1 to {qmc.Sobol.MAXDIM}"
+            )
         self.space = space
-        self._sequence = qmc.Sobol(len(space.dimensions), scramble=True, rng=np.random.default_rng(seed))
+        self._sequence = qmc.Sobol(len(space.dimensions), scramble=scramble, rng=np.random.default_rng(seed))
+        if start:
+            self._sequence.fast_forward(start)
         self._points: list[np.ndarray] = []
 
     def suggest(self, number: int) -> Point:
         while len(self._points) <= number:
-            self._points += list(self._sequence.random(max(16, len(self._points))))
+            self._points += list(self._sequence.random(1))
         return self.space.from_unit_cube(self._points[number].tolist())
 
     def add(self, number: int, point: Point) -> None:
@@ -133,6 +142,7 @@ class RandomSearcher:
         pass
 
 
+MAX_SOBOL_POINTS = 2**30  # scipy's, with the 30 bits a coordinate that it has unless told otherwise
 SEARCHERS: dict[str, type] = {"hyperopt": HyperOptSearcher, "sobol": SobolSearcher, "random": RandomSearcher}
 
 

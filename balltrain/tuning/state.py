@@ -29,7 +29,9 @@ class Trial:
     order: int = -1  # among the searched trials, from 0
     status: str = c.RUNNING
     attempts: int = 0
-    lost_attempts: int = 0  # ended by a node's loss, which says nothing of the trial
+    lost_attempts: int = 0  # not held against it: ended by a node's loss, or before it was continued
+    continued_after: int | None = None  # epochs that it had when the search was over and it was chosen to go on
+    searched_best: dict[str, Any] | None = None  # its best row at that time
     rows: list[dict[str, Any]] = field(default_factory=list)
     started_at: float | None = None  # seconds since 1970
     ended_at: float | None = None
@@ -45,6 +47,18 @@ class Trial:
     @property
     def objective(self) -> float | None:
         return self.best["objective"] if self.best else None
+
+    @property
+    def searched_objective(self) -> float | None:
+        """The best of the search's epochs alone, by which trials compare; None where the search saw it fail."""
+        if self.continued_after is None:
+            return None if self.status == c.FAILED else self.objective
+        return self.searched_best["objective"] if self.searched_best else None
+
+    @property
+    def is_searched(self) -> bool:
+        """Its part in the search is over, whether or not it goes on after it."""
+        return self.has_ended or self.continued_after is not None
 
     @property
     def has_ended(self) -> bool:
@@ -66,6 +80,7 @@ class SweepState:
         self.dropped: list[Trial] = []  # whose checkpoints are no longer kept
         self._kept: list[Trial] = []  # of those that ended, the best first
         self._same: dict[int, list[Trial]] = {}  # trials that wait for the one with their configuration
+        self._num_went_on = 0  # continued, and ended again
 
     @classmethod
     def replay(cls, lines: Iterable[Line]) -> SweepState:
@@ -101,8 +116,26 @@ class SweepState:
                 trial = self.trials[line["number"]]
                 trial.lost_attempts += bool(line.get("lost"))
                 self._end(trial, line["status"], line["time"], line.get("error"))
+            case "continue":
+                self._continue(self.trials[line["number"]], line["epochs"])
             case kind:
                 raise KeyError(f"unknown type {kind!r}")
+
+    def epochs_of(self, trial: Trial) -> int:
+        """The most that a trial trains: those that go on after the search, or confirm it, may have more."""
+        searched = self.sweep["epochs"]
+        if trial.continued_after is None and trial.confirms is None:
+            return searched
+        return self.sweep.get("continue_epochs") or searched
+
+    def to_continue(self, count: int) -> list[Trial]:
+        """Of the `count` searched trials that go on after the search those to come, the best first.
+
+        They are chosen by the search's epochs: what those that went on before have become changes nothing.
+        """
+        rest = [t for t in self.searched if t.continued_after is None]
+        chosen = sum(t.continued_after is not None and t.same_as is None for t in self.searched)
+        return self.ranked(rest)[: max(0, count - chosen)]
 
     def improves(self, objective: float | None, than: float | None) -> bool:
         if objective is None or than is None:
@@ -158,23 +191,41 @@ class SweepState:
             for same in self._same.get(trial.number, ()):
                 same.status = status
             return
-        self.ended_in_order.append(trial)
+        if trial.continued_after is None:
+            self.ended_in_order.append(trial)
+        else:
+            self._num_went_on += 1
         self._keep_or_drop(trial)
         for same in self._same.pop(trial.number, ()):
             self._share(trial, same)
 
     def _share(self, first: Trial, same: Trial) -> None:
         """What became of a trial is also what would have become of one with its configuration."""
+        if same.continued_after is None:
+            self.ended_in_order.append(same)
         same.status, same.best, same.error, same.ended_at = first.status, first.best, first.error, first.ended_at
-        self.ended_in_order.append(same)
+        same.continued_after, same.searched_best = first.continued_after, first.searched_best
+
+    def _continue(self, trial: Trial, epochs: int) -> None:
+        """A trial that has ended goes on, up to so many epochs, and with it those of the same configuration."""
+        self._same[trial.number] = [t for t in self.searched if t.same_as == trial.number]
+        for other in (trial, *self._same[trial.number]):
+            other.continued_after, other.searched_best = trial.epochs, trial.best
+            other.config = {**other.config, "epochs": epochs}
+            other.status, other.ended_at = c.RUNNING, None
+        trial.lost_attempts = trial.attempts
+        self._kept = [kept for kept in self._kept if kept is not trial]
 
     def _keep_or_drop(self, trial: Trial) -> None:
         """Keep the checkpoints of the best that have ended; of a cross-validation, and of repeats, all."""
         count = self.sweep.get("keep_checkpoints")
         if count is None or trial.fold is not None or trial.confirms is not None:
             return
+        to_continue = self.sweep.get("continue_best") or 0
+        if self._num_went_on < to_continue:  # the others go on from theirs
+            count = max(count, to_continue)
         self._kept = self.ranked([*self._kept, trial])
-        dropped = self._kept[count:] if trial in self._kept else [trial]
+        dropped = [*self._kept[count:], *([] if trial in self._kept else [trial])]
         del self._kept[count:]
         for out in dropped:
             out.has_checkpoint = False

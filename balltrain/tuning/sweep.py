@@ -12,7 +12,7 @@ from typing import Any
 from balltrain.errors import UsageError
 from balltrain.tasks import TaskRef, only_task, read_source, run_file, task_ref
 from balltrain.tasks.base import DataRequest, Task, resolve
-from balltrain.tuning.searchers import SEARCHERS
+from balltrain.tuning.searchers import MAX_SOBOL_POINTS, SEARCHERS, Searcher, build_searcher
 from balltrain.tuning.space import Space
 from balltrain.tuning.stopping import Stopping
 
@@ -30,6 +30,9 @@ class Sweep:
     the epochs unless given. With `folds` every configuration is trained once a fold of a cross-validation, and the
     searcher is told the mean; a trial is then one fold. With `confirm`, so many of the best configurations are
     trained again at the end, each with `repeats` new seeds and not stopped by ASHA; the winner has the best mean.
+    With `continue_best`, so many of the search's best trials go on from their checkpoints once it has ended, up to
+    epoch `continue_epochs`, no longer stopped by ASHA: a second stage, after which the best are confirmed.
+    The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
     """
 
@@ -39,12 +42,16 @@ class Sweep:
     epochs: int | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     searcher: str = "hyperopt"
+    sobol_start: int = 0
+    sobol_scramble: bool = True
     scheduler: str = "asha"
     grace: int | None = None
     reduction_factor: float = 3
     seed: int = 0
     folds: int | None = None
     keep_checkpoints: int = 5
+    continue_best: int = 0
+    continue_epochs: int | None = None
     confirm: int = 0
     repeats: int = 5
 
@@ -78,6 +85,15 @@ class Plan:
     keep_checkpoints: int = 5
     confirm: int = 0
     repeats: int = 5
+    sobol_start: int = 0
+    sobol_scramble: bool = True
+    continue_best: int = 0
+    continue_epochs: int | None = None
+
+    @property
+    def most_epochs(self) -> int:
+        """Of the trials that go on after the search, and of those that confirm it."""
+        return self.continue_epochs or self.epochs
 
     @property
     def num_searched(self) -> int:
@@ -89,13 +105,31 @@ class Plan:
         """Trainings in all, those that confirm the best among them; fewer where the search found fewer."""
         return self.num_searched + min(self.confirm, self.trials) * self.repeats
 
-    def configure(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """All hyperparameters of a trial, as JSON. Raises UsageError where they break the task's rules."""
-        hp = resolve(self.task, {**self.hyperparameters, **values, "epochs": self.epochs})
+    def configure(self, values: Mapping[str, Any], epochs: int | None = None) -> dict[str, Any]:
+        """All hyperparameters of a trial, as JSON. Raises UsageError where they break the task's rules.
+
+        `epochs` are the search's unless given.
+        """
+        hp = resolve(self.task, {**self.hyperparameters, **values, "epochs": epochs or self.epochs})
         return hp.model_dump(mode="json")
 
     def build_stopping(self) -> Stopping:
         return Stopping(self.scheduler, self.task.mode, self.epochs, self.grace, self.reduction_factor)
+
+    def build_searcher(self) -> Searcher:
+        options = {"start": self.sobol_start, "scramble": self.sobol_scramble} if self.searcher == "sobol" else {}
+        return build_searcher(self.searcher, self.space, self.task.mode, self.seed, **options)
+
+    @property
+    def advice(self) -> str | None:
+        """What could be better about a plan that is right."""
+        below = 2 ** (self.trials.bit_length() - 1)
+        if self.searcher != "sobol" or self.trials == below:
+            return None
+        return (
+            f"{self.trials} Sobol points cover the space less evenly than a power of two: "
+            f"--trials {below} or {2 * below}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The part of `sweep.json` that follows from the sweep alone."""
@@ -108,6 +142,8 @@ class Plan:
             "space": self.space.to_json(),
             "hyperparameters": dict(self.hyperparameters),
             "searcher": self.searcher,
+            "sobol_start": self.sobol_start,
+            "sobol_scramble": self.sobol_scramble,
             "scheduler": {
                 "name": self.scheduler,
                 "grace": self.grace,
@@ -118,6 +154,8 @@ class Plan:
             "seed": self.seed,
             "folds": self.folds,
             "keep_checkpoints": self.keep_checkpoints,
+            "continue_best": self.continue_best,
+            "continue_epochs": self.continue_epochs,
             "confirm": self.confirm,
             "repeats": self.repeats,
             "data": self.request.to_dict(),
@@ -150,6 +188,13 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         raise UsageError(f"the number of trials is {sweep.trials}, but must be at least 1")
     if sweep.searcher not in SEARCHERS:
         raise UsageError(f"unknown searcher {sweep.searcher!r}: choose one of {', '.join(SEARCHERS)}")
+    if sweep.searcher != "sobol" and (sweep.sobol_start, sweep.sobol_scramble) != (0, True):
+        raise UsageError(f"a start and scrambling are of the searcher sobol, and this one is {sweep.searcher}")
+    if not 0 <= sweep.sobol_start <= MAX_SOBOL_POINTS - sweep.trials:
+        raise UsageError(
+            f"the Sobol points begin at {sweep.sobol_start}, but with {sweep.trials} of them that must be from 0 "
+            f"to {MAX_SOBOL_POINTS - sweep.trials}"
+        )
     if sweep.keep_checkpoints < 1:
         raise UsageError(f"the number of checkpoints to keep is {sweep.keep_checkpoints}, but must be at least 1")
     if sweep.folds is not None and sweep.folds < 2:
@@ -162,6 +207,12 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         raise UsageError(f"the number of repeats is {sweep.repeats}, but an interval needs at least 2")
     if sweep.confirm and sweep.folds is not None:
         raise UsageError("folds give each configuration an interval already: leave out confirm, or the folds")
+    if sweep.continue_best < 0:
+        raise UsageError(f"the number of trials to continue is {sweep.continue_best}, but must be at least 0")
+    if sweep.continue_best and sweep.folds is not None:
+        raise UsageError("the folds of a configuration cannot be continued: leave out continue_best, or the folds")
+    if sweep.continue_best and sweep.continue_epochs is None:
+        raise UsageError("the best go on to which epoch? add --epochs N, or Sweep(continue_epochs=N)")
     space = Space(sweep.space)
     for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
         raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
@@ -169,6 +220,11 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
     epochs = sweep.epochs or resolve(task, fixed).epochs
     if sweep.epochs is not None and sweep.epochs < 1:
         raise UsageError(f"the number of epochs is {sweep.epochs}, but must be at least 1")
+    if sweep.continue_best and sweep.continue_epochs is not None and sweep.continue_epochs <= epochs:
+        raise UsageError(
+            f"the best go on to epoch {sweep.continue_epochs}, but all trials of the search train to epoch {epochs} "
+            "already: continue to a higher one, or search with fewer epochs"
+        )
     plan = Plan(
         name=name,
         ref=ref,
@@ -187,11 +243,18 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         request=request,
         confirm=sweep.confirm,
         repeats=sweep.repeats,
+        sobol_start=sweep.sobol_start,
+        sobol_scramble=sweep.sobol_scramble,
+        continue_best=sweep.continue_best,
+        continue_epochs=sweep.continue_epochs if sweep.continue_best else None,
     )
     plan.build_stopping()
+    if plan.searcher == "sobol":
+        plan.build_searcher()  # it has limits on the space
     for point in space.corners():
         try:
             plan.configure(space.decode(point))
+            plan.configure(space.decode(point), plan.most_epochs)
         except UsageError as error:
             raise UsageError(f"the space of the sweep allows what {task.name} refuses: {error}") from None
     return plan

@@ -53,6 +53,7 @@ def trials_schema(task: Task) -> pa.Schema:
         fields.append(_config_field(name, info.annotation))
     fields += [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names]
     fields += [(c.FOLD, pa.int64()), (c.DIGEST, pa.string()), (c.FIRST_LOSS, pa.float64())]
+    fields += [(c.START, pa.int64()), (c.CONTINUED_AFTER, pa.int64())]
     return pa.schema([*fields, (c.SAME_AS, pa.string()), (c.CONFIRMS, pa.string())])
 
 
@@ -102,6 +103,7 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
                 row[column] = json.dumps(value) if is_json else value
         for column, other in ((c.SAME_AS, trial.same_as), (c.CONFIRMS, trial.confirms)):
             row[column] = None if other is None else state.trials[other].trial_id
+        row |= {c.START: first.get("start"), c.CONTINUED_AFTER: trial.continued_after}
         row |= {c.FOLD: trial.fold, c.DIGEST: first.get("digest"), c.FIRST_LOSS: first.get("first_loss")}
         rows.append(row | _metrics(trial.best))
     return rows

@@ -79,6 +79,8 @@ class Simulation:
         failing: Callable[[int], str | None] = lambda number: None,
         domains: dict[str, Any] | None = None,
         confirm: int = 0,
+        continue_best: int = 0,
+        continue_epochs: int | None = None,
         start: float = START,
     ):
         self.task, self.failing, self.now = task or Bowl(), failing, start
@@ -99,6 +101,8 @@ class Simulation:
             folds=None,
             request=DataRequest(size=100),
             confirm=confirm,
+            continue_best=continue_best,
+            continue_epochs=continue_epochs,
             repeats=3,
         )
         self.state = SweepState()
@@ -124,7 +128,7 @@ class Simulation:
     def step(self) -> bool:
         """The next epoch of any trial, or the end of one; False once the sweep is done."""
         while attempt := self.controller.next_attempt():
-            heapq.heappush(self._events, (self.now + 2, attempt.number, 1))
+            heapq.heappush(self._events, (self.now + 2, attempt.number, attempt.reported_epochs + 1))
         if not self._events:
             return False
         self.now, number, epoch = heapq.heappop(self._events)

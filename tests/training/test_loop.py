@@ -183,6 +183,67 @@ def test_batch_norm_moves_in_every_epoch(run):
     assert len(set(means)) == 4
 
 
+class Drawn(Toy):
+    """A model that is the better the smaller a number drawn when it is made."""
+
+    def build_model(self, hp, facts):
+        model = super().build_model(hp, facts)
+        self.drawn = [*getattr(self, "drawn", []), float(torch.rand(())) + 1.0]
+        nn.init.constant_(model[2].bias, 100 * self.drawn[-1])
+        return model
+
+
+def test_of_several_starts_the_best_is_trained_and_named(run, tmp_path):
+    task = Drawn()
+    rows = run(task, restarts=5, epochs=2, lr=1e-4, batch_size=4)
+    tried, trained = task.drawn[:5], task.drawn[5]
+    assert rows[0]["start"] == tried.index(min(tried)) != 0
+    assert trained == min(tried)
+    assert "start" not in rows[1]
+    for path in (tmp_path / "checkpoint").iterdir():
+        path.unlink()
+    again = Drawn()
+    assert numbers(run(again, restarts=5, epochs=2, lr=1e-4, batch_size=4)) == numbers(rows)
+
+
+def test_the_first_of_several_starts_is_the_only_one_of_others(run, tmp_path):
+    """Whether there was a choice changes no number of a training but by what was chosen."""
+
+    class Worse(Toy):
+        def build_model(self, hp, facts):
+            Worse.built = getattr(Worse, "built", -1) + 1
+            model = super().build_model(hp, facts)
+            if Worse.built in (1, 2):  # of the first training's tries
+                nn.init.constant_(model[2].bias, 100.0)
+            return model
+
+    chosen = run(Worse(), restarts=3)
+    assert chosen[0]["start"] == 0
+    for path in (tmp_path / "checkpoint").iterdir():
+        path.unlink()
+    alone = run(Worse())
+    assert numbers(chosen) == numbers(alone)
+    assert "start" not in alone[0]
+
+
+def test_a_resumed_training_does_not_choose_its_start_again(run, tmp_path):
+    first = run(kill_after=2, restarts=4)
+    task = Drawn()
+    second = run(task, reported=2, restarts=4)
+    assert len(task.drawn) == 1  # restored over
+    for path in (tmp_path / "checkpoint").iterdir():
+        path.unlink()
+    assert numbers(first + second) == numbers(run(restarts=4))
+
+
+def test_a_start_that_diverges_is_not_chosen(run):
+    class Diverging(Drawn):
+        def loss(self, model, batch, hp):
+            return super().loss(model, batch, hp) * (math.nan if len(self.drawn) == 1 else 1.0)
+
+    assert run(Diverging(), restarts=2, epochs=1)[0]["start"] == 1
+
+
 def test_every_row_of_validation_counts(run):
     seen = []
 

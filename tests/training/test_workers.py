@@ -64,9 +64,9 @@ def train_on(world, tmp_path, task, **options):
     return [json.loads((tmp_path / f"rows-{rank}.json").read_text()) for rank in range(world)]
 
 
-def train_alone(tmp_path, task):
+def train_alone(tmp_path, task, **options):
     (tmp_path / "alone").mkdir()
-    return train(tmp_path / "alone", tmp_path / "data", task)
+    return train(tmp_path / "alone", tmp_path / "data", task, **options)
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -75,6 +75,15 @@ def test_several_workers_give_the_numbers_of_one(tmp_path, world):
     for rows in train_on(world, tmp_path, Plain()):
         for found, expected in zip(rows, alone, strict=True):
             assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_several_workers_choose_the_start_that_one_chooses(tmp_path):
+    """Each sees a share of the batches, by which another start may look better."""
+    alone = train_alone(tmp_path, Plain(), restarts=4)
+    first, second = train_on(2, tmp_path, Plain(), restarts=4)
+    assert first == second
+    for found, expected in zip(first, alone, strict=True):
+        assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_synchronised_batch_norm_gives_the_numbers_of_one_worker(tmp_path):

@@ -224,3 +224,15 @@ def test_a_full_disk_ends_the_sweep_and_fails_no_trial(make_toy_plan, simulate):
     resumed.run()
     assert len(resumed.state.trials) == 6
     assert set(statuses(resumed.state)) <= {c.COMPLETED, c.STOPPED}
+
+
+def test_a_sobol_search_goes_on_with_its_sequence_when_it_is_extended(make_toy_plan, simulate):
+    options = {"searcher": "sobol", "sobol_start": 3, "sobol_scramble": False}
+    first = simulate(make_toy_plan(trials=4, **options))
+    first.run()
+    more = simulate(make_toy_plan(trials=9, **options), first.lines)
+    more.run()
+    through = simulate(make_toy_plan(trials=9, **options))
+    through.run()
+    assert [t.point for t in more.state.searched] == [t.point for t in through.state.searched]
+    assert len({str(t.point) for t in more.state.searched}) == 9

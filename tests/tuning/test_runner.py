@@ -275,6 +275,20 @@ def test_resume_refuses_what_does_not_compare(sweep):
     assert len(sweep(trials=3, epochs=1, resume=True).state.trials) == 3
 
 
+def test_resume_refuses_another_sobol_sequence(make_toy_plan):
+    from balltrain.tuning.runner import _check_same
+
+    old = {**make_toy_plan(searcher="sobol", sobol_start=1).to_json(), "data_fingerprint": "f"}
+    for options, message in (
+        ({"sobol_start": 0}, "another start of the Sobol sequence: it has 1, now it is 0"),
+        ({"sobol_start": 1, "sobol_scramble": False}, "another scrambling of the Sobol sequence"),
+    ):
+        with pytest.raises(BalltrainError, match=message):
+            _check_same(old, {**make_toy_plan(searcher="sobol", **options).to_json(), "data_fingerprint": "f"})
+    before_it_was_recorded = {key: value for key, value in old.items() if not key.startswith("sobol")}
+    _check_same(before_it_was_recorded, {**old, "sobol_start": 0})
+
+
 def test_gpus_that_are_not_there_are_refused_and_nothing_is_left(sweep, tmp_path):
     with pytest.raises(BalltrainError, match="8 GPUs were asked for, but there are 0 GPUs"):
         sweep(Resources(num_gpus=8))
