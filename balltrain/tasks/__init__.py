@@ -23,7 +23,6 @@ BUILT_IN = {
     "forecast": "balltrain.tasks.forecast.task:task",
     "catdogs": "balltrain.tasks.catdogs.task:task",
     "cifar10": "balltrain.tasks.cifar10.task:task",
-    "catdogs": "balltrain.tasks.catdogs.task:task",
 }
 PLUGIN_GROUP = "balltrain.tasks"
 
