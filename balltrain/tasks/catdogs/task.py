@@ -35,7 +35,7 @@ class CatDogs(Classifier):
 
     def augment(self, batch: Batch, hp: CatDogsHyperparameters) -> Batch:
         images = augmented(batch["images"], hp.augmentation)
-        if hp.train_px is not None:
+        if hp.model == "resnet" and hp.train_px is not None:
             images = F.interpolate(to_float(images), size=hp.train_px, mode="bilinear", antialias=True)
         return {**batch, "images": images}
 
