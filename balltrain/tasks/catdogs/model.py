@@ -51,7 +51,7 @@ class CatDogsHyperparameters(ClassifierHyperparameters):
         ((100, 100), (200, 200), (200, 200), (400, 400), (400, 400)), min_length=1, max_length=MAX_POOLINGS
     )
     vgg_width: int = Field(1875, ge=1)
-    epochs: int = Field(75, ge=1)
+    epochs: int = Field(70, ge=1)
     batch_size: int = Field(64, ge=1)
     lr: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
