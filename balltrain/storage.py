@@ -197,7 +197,7 @@ class Uploads:
         with self._lock:
             # read first and sent last: who reads in it that a sweep has ended finds the sweep's last tables
             paths = sorted(self.folder.rglob("*"), key=lambda path: (path.name != SWEEP_FILE, path))
-            last: list[Callable[[], None]] = []
+            last: list[partial[None]] = []
             for path in paths:
                 inside = path.relative_to(self.folder)
                 if inside.parts[0] in self.skip or path.name.startswith(".") or not path.is_file():

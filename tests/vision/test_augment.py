@@ -6,7 +6,7 @@ import torch
 from balltrain.vision.augment import augmented
 from balltrain.vision.pixels import to_float
 
-LEVELS = ("none", "low", "medium-low", "medium", "high")
+LEVELS = ("none", "low", "medium-low", "medium", "high", "strong")
 COUNT = 1000
 
 
@@ -91,11 +91,28 @@ def test_a_seed_gives_the_same(images, level):
         assert not torch.equal(changed(images, level, 3), changed(images, level, 4))
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", LEVELS[:-1])
 def test_pictures_of_any_shape_stay_in_range(level):
     floats = changed(torch.full((7, 20, 33, 3), 255, dtype=torch.uint8), level)
     assert floats.shape == (7, 3, 20, 33)
     assert 0 <= float(floats.min()) <= float(floats.max()) <= 1 + 1e-6
+
+
+def test_strong_changes_colours_and_cuts_out_a_part_of_the_pictures():
+    grey = torch.full((COUNT, 32, 32, 3), 128, dtype=torch.uint8)
+    floats = changed(grey, "strong")
+    brightness = floats.amax((1, 2, 3)) / (128 / 255)
+    assert 0.8 <= float(brightness.min()) < 0.85
+    assert 1.15 < float(brightness.max()) <= 1.2 + 1e-6
+    dots = torch.zeros(COUNT, 32, 32, 3, dtype=torch.uint8)
+    dots[:, ::2, ::2] = 255  # what is cut out is even
+    floats = changed(dots, "strong")
+    even = (floats[:, 0, 1:, 1:] == floats[:, 0, :-1, :-1]).flatten(1).float().mean(1)
+    assert 0.25 < share(even > 10 / 961) < 0.35
+
+
+def test_beyond_the_edge_of_a_strong_one_is_the_pictures_reflection():
+    assert float(changed(torch.full((COUNT, 16, 16, 3), 255, dtype=torch.uint8), "strong").min()) > 0.7
 
 
 def test_more_is_done_at_each_level(images):

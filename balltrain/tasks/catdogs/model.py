@@ -35,16 +35,16 @@ CLASSIFIER7: tuple[Layer, ...] = (
 class CatDogsHyperparameters(ClassifierHyperparameters):
     """`l2_norm` weighs the L2 norm of all weights in the loss: not squared, without biases.
 
-    Of `resnet`: the channels of its stages, the residual blocks of each, and the size of the pictures it is trained on:
-    a crop shows things larger than the whole picture does that is evaluated, and smaller pictures make up for it, and
-    cost half (Touvron et al., arXiv 1906.06423). Of `vgg`: the channels of its
-    convolutions, block by block with a pooling after each, and the width of its two hidden layers.
+    Of `resnet`: the channels of its stages, the residual blocks of each, and `train_px`, the side of the pictures
+    that it is trained on: a crop shows things larger than the whole picture does, and smaller pictures make up for
+    that, at half the cost (Touvron et al., arXiv 1906.06423). Of `vgg`: the channels of its convolutions, block by
+    block with a pooling after each, and the width of its two hidden layers.
     """
 
     model: Literal["resnet", "classifier5", "classifier5d", "classifier7", "vgg"] = "resnet"
     augmentation: Augmentation = "strong"
     l2_norm: float = Field(0.0, ge=0)
-    train_px: int | None = Field(48, ge=16, description="resnet: side of the pictures it is trained on")
+    train_px: int | None = Field(48, ge=16, description="of resnet")
     widths: tuple[PositiveInt, ...] = Field((32, 64, 128, 256), min_length=1)
     blocks: int = Field(2, ge=1)
     vgg_channels: tuple[tuple[PositiveInt, ...], ...] = Field(

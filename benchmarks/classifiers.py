@@ -1,0 +1,132 @@
+"""Classifiers beside each other, each trained for the same time on one core.
+
+    python benchmarks/classifiers.py cifar10 --source cifar-10-python.tar.gz [--seconds 120] [--seed 0]
+    python benchmarks/classifiers.py catdogs --source trainset.zip
+    python benchmarks/classifiers.py augmentation --source trainset.zip
+
+The originals are trained as theirs were, by SGD with one learning rate; `fast` and `resnet` by their own recipes. The
+number of epochs is what fits into the time, from a probe of each; the schedule spans them. Printed are the
+accuracy of the best epoch on the validation split, with its Clopper-Pearson 95 % interval, and the first at which
+the model is better than chance.
+"""
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+from pathlib import Path
+
+import torch
+from scipy import stats
+
+from balltrain.data.cache import load_data
+from balltrain.tasks import task_ref
+from balltrain.tasks.base import DataRequest, resolve
+from balltrain.training.loop import fit
+from balltrain.training.probe import probe
+
+# the originals' way: plain SGD on the pictures as they are
+PLAIN = {
+    "optimizer": "sgd",
+    "lr": 0.01,
+    "schedule": "constant",
+    "weight_decay": 0.0,
+    "label_smoothing": 0.0,
+}
+UNCHANGED = {"flip": False, "shift": 0, "cutout": 0}
+TABLES = {
+    "cifar10": (
+        "cifar10",
+        {model: {"model": model, **PLAIN, **UNCHANGED} for model in ("a", "b", "c", "d", "e", "f", "g", "gap")}
+        | {"fast": {}},
+    ),
+    "catdogs": (
+        "catdogs",
+        {
+            model: {"model": model, **PLAIN, "augmentation": "medium-low"}
+            for model in ("classifier5", "classifier5d", "classifier7", "vgg")
+        }
+        | {"resnet": {}},
+    ),
+    "augmentation": (
+        "catdogs",
+        {
+            level: {"model": "classifier5", **PLAIN, "augmentation": level}
+            for level in ("none", "low", "medium-low", "medium", "high")
+        },
+    ),
+}
+
+
+def train(job) -> dict:
+    label, task_name, values, seconds, seed, request, data_dir = job
+    torch.set_num_threads(1)
+    ref = task_ref(task_name)
+    task = ref.load()
+    dataset = load_data(ref, task, request, data_dir)
+    hp = resolve(task, values)
+    epoch_seconds = probe(task, hp, dataset, torch.device("cpu")).epoch_seconds
+    hp = resolve(task, {**values, "epochs": max(1, round(seconds / epoch_seconds))})
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        fit(
+            task,
+            hp,
+            dataset,
+            seed=seed,
+            folder=Path(folder),
+            report=rows.append,
+            device=torch.device("cpu"),
+        )
+    accuracies = [row["metrics"]["accuracy"] for row in rows]
+    items = len(dataset.splits["val"])
+    chance = 1 / len(task.classes)
+    learned = [row["epoch"] for row in rows if interval(row["metrics"]["accuracy"], items)[0] > chance]
+    return {
+        "name": label,
+        "num_params": rows[0]["num_params"],
+        "epochs": len(rows),
+        "seconds": sum(row["seconds"] for row in rows),
+        "accuracy": max(accuracies),
+        "items": items,
+        "learns_from": learned[0] if learned else None,
+    }
+
+
+def interval(accuracy: float, items: int) -> tuple[float, float]:
+    found = stats.binomtest(round(accuracy * items), items).proportion_ci(0.95, method="exact")
+    return found.low, found.high
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="of all of them")
+    parser.add_argument("--processes", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    task_name, variants = TABLES[options.table]
+    request = DataRequest(source=str(Path(options.source).resolve()), size=options.size)
+    common = {key: json.loads(value) for key, _, value in (pair.partition("=") for pair in options.set)}
+    with tempfile.TemporaryDirectory() as data_dir:
+        load_data(task_ref(task_name), task_ref(task_name).load(), request, Path(data_dir))
+        jobs = [
+            (label, task_name, {**common, **values}, options.seconds, options.seed, request, Path(data_dir))
+            for label, values in variants.items()
+        ]
+        print(
+            f"{'':14s} {'parameters':>10s} {'epochs':>6s} {'seconds':>7s}  accuracy           better than chance from"
+        )
+        with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+            for row in pool.imap(train, jobs):
+                low, high = interval(row["accuracy"], row["items"])
+                when = f"from epoch {row['learns_from']}" if row["learns_from"] else "never"
+                print(f"{row['name']:14s} {row['num_params']:10d} {row['epochs']:6d} {row['seconds']:7.0f}  "
+                      f"{row['accuracy']:.3f} ({low:.3f}-{high:.3f})  {when}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
