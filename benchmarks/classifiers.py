@@ -17,13 +17,13 @@ import tempfile
 from pathlib import Path
 
 import torch
-from scipy import stats
 
 from balltrain.data.cache import load_data
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest, resolve
 from balltrain.training.loop import fit
 from balltrain.training.probe import probe
+from balltrain.vision.metrics import interval
 
 # the originals' way: plain SGD on the pictures as they are
 PLAIN = {
@@ -81,7 +81,7 @@ def train(job) -> dict:
     accuracies = [row["metrics"]["accuracy"] for row in rows]
     items = len(dataset.splits["val"])
     chance = 1 / len(task.classes)
-    learned = [row["epoch"] for row in rows if interval(row["metrics"]["accuracy"], items)[0] > chance]
+    learned = [row["epoch"] for row in rows if interval(round(row["metrics"]["accuracy"] * items), items)[0] > chance]
     return {
         "name": label,
         "num_params": rows[0]["num_params"],
@@ -91,11 +91,6 @@ def train(job) -> dict:
         "items": items,
         "learns_from": learned[0] if learned else None,
     }
-
-
-def interval(accuracy: float, items: int) -> tuple[float, float]:
-    found = stats.binomtest(round(accuracy * items), items).proportion_ci(0.95, method="exact")
-    return found.low, found.high
 
 
 def main() -> None:
@@ -122,7 +117,7 @@ def main() -> None:
         )
         with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
             for row in pool.imap(train, jobs):
-                low, high = interval(row["accuracy"], row["items"])
+                low, high = interval(round(row["accuracy"] * row["items"]), row["items"])
                 when = f"from epoch {row['learns_from']}" if row["learns_from"] else "never"
                 print(f"{row['name']:14s} {row['num_params']:10d} {row['epochs']:6d} {row['seconds']:7.0f}  "
                       f"{row['accuracy']:.3f} ({low:.3f}-{high:.3f})  {when}", flush=True)  # fmt: skip
