@@ -5,8 +5,8 @@
 The usual loop: an image folder whose JPEG files are opened, flipped, made grey, cropped and resized, or rotated by
 Pillow, one by one, in a DataLoader with two workers, as torchvision's transforms do it; the same network, optimiser
 and batches. Both count training pictures over the time of a second epoch; that of balltrain's loop also holds its
-validation, checkpoint and report. It is run in the usual loop's float32, and in its own default, bfloat16 where the CPU
-has it. The network is narrow, for else it is what both wait for: `--widths 32,64,128,256`.
+validation, checkpoint and report. It is run in the usual loop's float32, and in its own default, bfloat16 where the
+CPU has it. The network is narrow, for else it is what both wait for: `--widths 32,64,128,256`.
 """
 
 import argparse
