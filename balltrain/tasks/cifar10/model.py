@@ -59,7 +59,7 @@ PLAIN = {
 class Cifar10Hyperparameters(ClassifierHyperparameters):
     """Defaults are those of the fast network."""
 
-    epochs: int = Field(75, ge=1)
+    epochs: int = Field(110, ge=1)
     batch_size: int = Field(128, ge=1)
     lr: float = Field(5e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
@@ -67,7 +67,7 @@ class Cifar10Hyperparameters(ClassifierHyperparameters):
     label_smoothing: float = Field(0.2, ge=0, lt=1)
 
     model: Literal["fast", "a", "b", "c", "d", "e", "f", "g", "gap"] = "fast"
-    widths: tuple[int, int, int] = Field((48, 96, 192), description="fast: channels of its three groups")
+    widths: tuple[int, int, int] = Field((64, 128, 256), description="fast: channels of its three groups")
     blocks: tuple[Block, ...] = Field((), description="a to gap: in place of the model's own")
 
     flip: bool = Field(True, description="half of the training pictures; predictions are the mean of both sides")
