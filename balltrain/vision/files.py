@@ -92,28 +92,6 @@ def list_classes(source: Path, classes: Sequence[str], size: int | None = None) 
     return Pictures(pictures.source, [path for paths in of_class for path in paths], pictures.read), labels
 
 
-def read_unlabelled(source: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """`ids` (n,) int64, rising, and `images` (n, size, size, 3) uint8 of `<id>.jpg` in a folder or zip.
-
-    Raises BalltrainError where there are none, a name is no number, or a number is there twice.
-    """
-    pictures = open_pictures(source)
-    if not pictures.paths:
-        raise BalltrainError(f"{source} holds no pictures; expected 1.jpg, 2.jpg …")
-    number: dict[int, PurePosixPath] = {}
-    for path in pictures.paths:
-        if not re.fullmatch(r"[0-9]{1,18}", path.stem):
-            raise BalltrainError(f"{pictures.name(path)} is not named by its number, as 1.jpg; rename or remove it")
-        if int(path.stem) in number:
-            both = f"{pictures.name(number[int(path.stem)])} and {path}"
-            raise BalltrainError(f"{both} have the same number; keep one of them")
-        number[int(path.stem)] = path
-    ids = sorted(number)
-    images = np.empty((len(ids), size, size, 3), np.uint8)
-    Pictures(pictures.source, [number[n] for n in ids], pictures.read).decode(images)
-    return np.array(ids, np.int64), images
-
-
 def by_number(path: PurePosixPath) -> tuple[int | str, ...]:
     """A key that sorts 2.jpg before 10.jpg."""
     return tuple(int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", str(path)))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from balltrain.errors import BalltrainError
-from balltrain.vision.files import list_classes, read_unlabelled
+from balltrain.vision.files import list_classes
 
 CLASSES = ("Cat", "Dog")
 
@@ -144,22 +144,3 @@ def test_a_damaged_zip_is_refused(trainset, tmp_path):
     archive.write_bytes(content[:start] + b"\0" * 20 + content[start + 20 :])
     assert "Cat/" in (message := message_of(lambda: read(archive)))
     assert "is damaged" in message
-
-
-def test_unlabelled_pictures_come_by_number(tmp_path):
-    for n in (10, 9, 100):
-        picture(tmp_path / "testset" / "test" / f"{n}.png", (n, 0, 0))
-    for source in (tmp_path / "testset", zipped(tmp_path / "testset", tmp_path / "testset.zip")):
-        ids, images = read_unlabelled(source, 32)
-        assert ids.tolist() == images[:, 0, 0, 0].tolist() == [9, 10, 100]
-        assert images.shape == (3, 32, 32, 3)
-
-
-def test_unlabelled_pictures_without_numbers_are_refused(tmp_path):
-    (tmp_path / "empty").mkdir()
-    assert "holds no pictures" in message_of(lambda: read_unlabelled(tmp_path / "empty", 64))
-    picture(tmp_path / "a" / "cat.png")
-    assert "cat.png is not named by its number" in message_of(lambda: read_unlabelled(tmp_path / "a", 64))
-    picture(tmp_path / "b" / "1.png")
-    picture(tmp_path / "b" / "01.png")
-    assert "have the same number" in message_of(lambda: read_unlabelled(tmp_path / "b", 64))
