@@ -400,9 +400,10 @@ def evaluate(
 ) -> None:
     """Figures of a checkpoint, or of several together, on a split of its training data, or on other data."""
     from balltrain.reporting.evaluation import evaluation_json, print_evaluation
-    from balltrain.training.evaluation import evaluate_members, load_members, open_split, vote_of
+    from balltrain.training.evaluation import check_split, evaluate_members, load_members, open_split, vote_of
     from balltrain.tuning.trial import pick_device
 
+    check_split(split)
     device, decide = pick_device(1), vote_of(vote)
     members = load_members([checkpoint, *(with_ or [])], device)
     dataset, split = open_split(members[0], split, _request(source, None, 0), data_dir)
@@ -425,9 +426,10 @@ def inspect(
     """Draw a page of what a model of pictures gets wrong and right, and of what it sees in them."""
     from balltrain.reporting.inspect import write_inspection
     from balltrain.training.checkpoint import load_checkpoint
-    from balltrain.training.evaluation import open_split
+    from balltrain.training.evaluation import check_split, open_split
     from balltrain.tuning.trial import pick_device
 
+    check_split(split)
     device = pick_device(1)
     loaded = load_checkpoint(checkpoint, device)
     dataset, split = open_split(loaded, split, _request(source, None, 0), data_dir)

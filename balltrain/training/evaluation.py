@@ -46,15 +46,16 @@ def load_members(folders: list[Path], device: torch.device) -> list[Loaded]:
     return members
 
 
+def check_split(split: str | None) -> None:
+    """Raises UsageError where it is none to be evaluated."""
+    if split not in (None, "val", "test"):
+        raise UsageError(f"unknown --split {split!r}: choose val or test")
+
+
 def open_split(
     loaded: Loaded, split: str | None, other: DataRequest | None, data_dir: Path | None
 ) -> tuple[Dataset, str]:
-    """The data that a checkpoint was trained on, and a split of it: val unless told otherwise; or `other` data, all.
-
-    Raises UsageError for a split that there is not to be evaluated.
-    """
-    if split not in (None, "val", "test"):
-        raise UsageError(f"unknown --split {split!r}: choose val or test")
+    """The data that a checkpoint was trained on, and a split of it, val unless told; or all of `other` data."""
     request = loaded.request
     if other is not None and other.source not in (None, request.source):
         request = replace(other, seed=request.seed)
