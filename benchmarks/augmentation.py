@@ -4,8 +4,9 @@
 
 The usual loop: an image folder whose JPEG files are opened, flipped, made grey, cropped and resized, or rotated by
 Pillow, one by one, in a DataLoader with two workers, as torchvision's transforms do it; the same network, optimiser
-and batches. Both count training pictures over the time of a second epoch, without validation. balltrain's is run in the usual loop's float32, and in its own default, bfloat16 where the
-CPU has it. The network is narrow, for else it is what both wait for: `--widths 32,64,128,256`.
+and batches. Both count training pictures over the time of a second epoch, without validation. balltrain's loop is run
+in the usual loop's float32, and in its own default, bfloat16 where the CPU has it. The network is narrow, for else it
+is what both wait for: `--widths 32,64,128,256`.
 """
 
 import argparse
