@@ -95,3 +95,12 @@ def test_a_journal_of_version_2_is_still_read(tmp_path):
     assert [trial.number for trial in state.searched] == [0, 1, 2]
     (entry,), winner = state.confirmations()
     assert (entry.trial_id, len(entry.objectives), winner) == ("00001", 1, None)
+
+
+def test_a_journal_of_version_3_is_still_read(tmp_path):
+    """The first with trials that go on after the search. Never made anew either."""
+    shutil.copy(Path(__file__).parent / "fixtures" / "journal-v3.jsonl", tmp_path / FILE)
+    state = SweepState.replay(read_journal(tmp_path))
+    found = [(trial.status, trial.epochs, trial.continued_after) for trial in state.trials.values()]
+    assert found == [("running", 3, 2), ("completed", 4, 2), ("stopped", 1, None)]
+    assert (state.sweep["continue_best"], state.to_continue(2)) == (2, [])
