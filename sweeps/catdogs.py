@@ -26,6 +26,7 @@ sweep = Sweep(
         "schedule": "constant",
         "weight_decay": 0.0,
         "label_smoothing": 0.0,
+        "augmentation": "medium-low",
         "patience": 10,
     },
     searcher="sobol",
