@@ -13,15 +13,6 @@ from torch import Tensor, nn
 from balltrain.errors import BalltrainError
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """(height, width, 3) uint8: a file of any size and kind as RGB. Raises BalltrainError where it is no image."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BalltrainError(f"{path} cannot be read: {error}") from error
-    return decode_picture(content, path)[0]
-
-
 def decode_picture(content: bytes, name: str | Path, size: tuple[int, int] | None = None) -> tuple[np.ndarray, bool]:
     """(height, width, 3) uint8, and whether the picture was not like that before: of another kind or size.
 

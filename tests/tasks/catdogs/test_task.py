@@ -2,25 +2,8 @@
 
 import json
 
-import pytest
 from picture_files import write_trainset
 from PIL import Image
-
-from balltrain.cli import main
-
-
-@pytest.fixture
-def cli(capsys, tmp_path, monkeypatch):
-    """Run a command in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def test_a_small_network_learns_red_from_blue(cli, tmp_path):
