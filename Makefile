@@ -49,6 +49,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/mirrors.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/workers.py
+	$(BIN)/python benchmarks/coco.py
 
 ## what the cluster files copy to each node: this package and the tested versions
 wheel: $(VENV)/installed

@@ -49,6 +49,10 @@ EXIT_SOME_FAILED = 3
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 Source = Annotated[Path | None, typer.Option(help="Real data in the task's public format.")]
 Size = Annotated[int | None, typer.Option(help="Take the first N items, or generate N.")]
+Categories = Annotated[
+    str | None, typer.Option(metavar="NAME,…", help="coco: those to learn [default: all of the source].")
+]
+ImageSize = Annotated[int | None, typer.Option(help="coco: pixels of the longer side [default: 320].")]
 DataDir = Annotated[Path | None, typer.Option(help="Where decoded data is kept [default: the user's cache folder].")]
 StorageUri = Annotated[
     str,
@@ -112,6 +116,8 @@ def data_build(
     task: str,
     source: Source = None,
     size: Size = None,
+    categories: Categories = None,
+    image_size: ImageSize = None,
     seed: Seed = 0,
     data_dir: DataDir = None,
     json_: Json = False,
@@ -122,7 +128,8 @@ def data_build(
 
     ref = task_ref(task)
     start = time.monotonic()
-    dataset = load_data(ref, ref.load(), _request(source, size, seed), data_dir, fetch=True)
+    request = _request(source, size, seed, categories=categories, image_size=image_size)
+    dataset = load_data(ref, ref.load(), request, data_dir, fetch=True)
     summary = {
         "task": ref.name,
         "folder": str(dataset.folder),
@@ -132,22 +139,39 @@ def data_build(
         "seconds": round(time.monotonic() - start, 3),
     }
     if json_:
-        _print_json(summary)
+        _print_json({**summary, "notes": dataset.facts.get("notes", [])})
         return
     splits = ", ".join(f"{count} {name}" for name, count in summary["splits"].items())  # type: ignore[attr-defined]
     print(f"{len(dataset)} items ({splits}) in {summary['seconds']:.1f} s: {dataset.folder}")
 
 
 @data_app.command("export")
-def data_export(task: str, folder: Path, size: Size = None, seed: Seed = 0, data_dir: DataDir = None) -> None:
-    """Write the built-in data in the task's public format."""
+def data_export(
+    task: str,
+    folder: Path,
+    format_: Annotated[str | None, typer.Option("--format", help="detect: coco [default: the task's own]")] = None,
+    size: Size = None,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
+) -> None:
+    """Write the built-in data in the task's public format, or in another's."""
     from balltrain.data.cache import load_data
     from balltrain.tasks import task_ref
 
     ref = task_ref(task)
+    found = ref.load()
+    if format_ is not None and format_ not in found.export_formats:
+        known = ", ".join(found.export_formats)
+        hint = f"choose {known}, or leave it out" if known else "leave it out, there is one alone"
+        raise UsageError(f"{ref.name} has no --format {format_!r}: {hint}")
     request = _request(None, size, seed)
-    dataset = load_data(ref, ref.load(), request, data_dir)
-    for line in ref.load().export(request, folder, dataset.arrays):
+    dataset = load_data(ref, found, request, data_dir)
+    if format_ is None:
+        lines = found.export(request, folder, dataset.arrays)
+    else:
+        splits = {name: dataset.splits[name] for name in ("train", "val", "test")}
+        lines = found.export_as(format_, folder, dataset.arrays, splits)
+    for line in lines:
         print(line)
 
 
@@ -163,6 +187,8 @@ def train(
     seed: Seed = 0,
     source: Source = None,
     size: Size = None,
+    categories: Categories = None,
+    image_size: ImageSize = None,
     data_dir: DataDir = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/TASK-TIME].")] = None,
     resume: Resume = False,
@@ -193,7 +219,8 @@ def train(
         "folds": folds,
     }
     sweep = Sweep(task, {}, hyperparameters=_settings(set_, restarts=restarts), **budget)
-    plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=_request(source, size, seed))
+    request = _request(source, size, seed, categories=categories, image_size=image_size)
+    plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=request)
     how_to_go_on = _how_to_go_on("--out", str(folder))
     mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
     common: dict[str, Any] = {
@@ -245,6 +272,8 @@ def sweep(
     seed: Annotated[int | None, typer.Option(help="Of everything random [default: the sweep's].", min=0)] = None,
     source: Source = None,
     size: Size = None,
+    categories: Categories = None,
+    image_size: ImageSize = None,
     data_dir: DataDir = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray, or auto.")] = None,
     wandb: Wandb = "auto",
@@ -291,7 +320,8 @@ def sweep(
     if repeats is not None and not found.confirm:
         raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
     how_to_go_on = _how_to_go_on("--name", name)
-    plan = make_plan(found, ref, name=name, request=_request(source, size, found.seed))
+    request = _request(source, size, found.seed, categories=categories, image_size=image_size)
+    plan = make_plan(found, ref, name=name, request=request)
     mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
     resources = Resources(
         num_gpus,
@@ -390,9 +420,12 @@ def watch(name: str, storage: StorageUri = "runs") -> None:
 
 @app.command()
 def evaluate(
-    checkpoint: Path,
+    checkpoint: Annotated[Path, typer.Argument(help="Its folder; with --results also a task's name.")],
     split: EvaluatedSplit = None,
     source: Source = None,
+    results: Annotated[
+        Path | None, typer.Option(help="coco: a file of COCO results, scored in place of the model's.")
+    ] = None,
     with_: With = None,
     vote: VoteOf = "mean",
     data_dir: DataDir = None,
@@ -400,14 +433,26 @@ def evaluate(
 ) -> None:
     """Figures of a checkpoint, or of several together, on a split of its training data, or on other data."""
     from balltrain.reporting.evaluation import evaluation_json, print_evaluation
-    from balltrain.training.evaluation import check_split, evaluate_members, load_members, open_split, vote_of
+    from balltrain.training.evaluation import (
+        check_split,
+        evaluate_members,
+        evaluate_results,
+        load_members,
+        open_split,
+        vote_of,
+    )
     from balltrain.tuning.trial import pick_device
 
     check_split(split)
-    device, decide = pick_device(1), vote_of(vote)
-    members = load_members([checkpoint, *(with_ or [])], device)
-    dataset, split = open_split(members[0], split, _request(source, None, 0), data_dir)
-    found = evaluate_members(members, decide, dataset, split, device)
+    device, decide, request = pick_device(1), vote_of(vote), _request(source, None, 0)
+    if results is None:
+        members = load_members([checkpoint, *(with_ or [])], device)
+        dataset, split = open_split(members[0], split, request, data_dir)
+        found = evaluate_members(members, decide, dataset, split, device)
+    elif with_:
+        raise UsageError("--results are scored by themselves: leave out --with")
+    else:
+        found = evaluate_results(results, checkpoint, split, request, data_dir)
     _print_json(evaluation_json(found)) if json_ else print_evaluation(found, _stdout())
 
 
@@ -667,14 +712,15 @@ def _settings(pairs: list[str] | None, **options: Any) -> dict[str, Any]:
     return settings
 
 
-def _request(source: Path | None, size: int | None, seed: int) -> Any:
+def _request(source: Path | None, size: int | None, seed: int, **options: Any) -> Any:
     from balltrain.tasks.base import DataRequest
 
     if size is not None and size < 1:
         raise UsageError(f"--size is {size}, but must be at least 1")
     if source is not None and not source.exists():
         raise BalltrainError(f"--source {source}: there is no such file or folder")
-    return DataRequest(str(source.resolve()) if source else None, size, seed)
+    given = {name: value for name, value in options.items() if value is not None}
+    return DataRequest(str(source.resolve()) if source else None, size, seed, given)
 
 
 def _checked_name(name: str) -> str:

@@ -62,7 +62,7 @@ def write_images(folder: Path, images: np.ndarray, presence: np.ndarray, boxes: 
 
     Images are stored as JPEG of quality 75, as the public ones are, and so change a little.
     """
-    _make_empty(folder)
+    make_empty(folder)
     for n, image in enumerate(images):
         Image.fromarray(image).save(folder / f"img_{n:05d}.jpg", quality=75, subsampling="4:2:0")
         label = np.concatenate([presence[n][:, None], boxes[n]], axis=1).astype(np.float32)
@@ -132,7 +132,7 @@ def read_sequence_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def write_sequences(folder: Path, presence: np.ndarray, boxes: np.ndarray) -> None:
     """Write presence (N, 9) and boxes (N, 20, 9, 4) as mini_balls_seq into a new or empty folder."""
-    _make_empty(folder)
+    make_empty(folder)
     for n in range(len(presence)):
         np.save(folder / f"p_{n:05d}.npy", presence[n].astype(np.float32))
         np.save(folder / f"seq_bb_{n:05d}.npy", boxes[n].astype(np.float32))
@@ -144,7 +144,8 @@ def _existing(source: Path) -> Path:
     return source
 
 
-def _make_empty(folder: Path) -> None:
+def make_empty(folder: Path) -> None:
+    """Make the folder. Raises BalltrainError where that cannot be, or something is in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

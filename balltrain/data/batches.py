@@ -19,6 +19,9 @@ class Batches:
 
     With several workers, every worker makes the same global batches, and takes each `world`-th row of them:
     what is learned does not depend on their number. `global_sizes` holds the number of rows of each batch.
+
+    Of data with an array `bucket`, a training batch has rows of one value, as far as they fill batches; what is left
+    over of all of them makes the others. With `drop_last` a smaller last batch is left out of training.
     """
 
     def __init__(
@@ -30,12 +33,14 @@ class Batches:
         *,
         rank: int = 0,
         world: int = 1,
+        drop_last: bool = False,
     ):
         self.dataset = dataset
         self.rows = dataset.splits[split]
         self.batch_size = batch_size
         self.device = device
         self.rank, self.world = rank, world
+        self.drop_last = drop_last
         self._bytes_gathered = 0
         self._resident = self._load_resident()
 
@@ -46,7 +51,8 @@ class Batches:
     def num_training_batches(self) -> int:
         """A last batch too small for batch norm (fewer than two rows a worker) is left out of training."""
         remainder = len(self.rows) % self.batch_size
-        too_small = 0 < remainder < 2 * self.world and len(self.rows) > self.batch_size
+        fewest = self.batch_size if self.drop_last else 2 * self.world
+        too_small = 0 < remainder < fewest and len(self.rows) > self.batch_size
         return len(self) - too_small
 
     def in_order(self) -> Iterator[tuple[dict[str, Tensor], int]]:
@@ -54,8 +60,26 @@ class Batches:
 
     def shuffled(self, seed: int, epoch: int) -> Iterator[tuple[dict[str, Tensor], int]]:
         """Another order each epoch, a function of seed and epoch alone: a resumed trial sees the same."""
-        order = np.random.default_rng([seed, epoch]).permutation(len(self.rows))
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(len(self.rows))
+        if "bucket" in self.dataset.arrays:
+            order = self._by_bucket(order, rng)
         return self._batches(order, self.num_training_batches())
+
+    def _by_bucket(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The same positions, such that each bucket's lie together in whole batches, and these in any order."""
+        bucket = self.dataset.arrays["bucket"][self.rows[order]]
+        whole, left_over = [], []
+        for value in np.unique(bucket):
+            positions = order[bucket == value]
+            filling = len(positions) // self.batch_size * self.batch_size
+            whole.append(positions[:filling])
+            left_over.append(positions[filling:])
+        rest = rng.permutation(np.concatenate(left_over))
+        # those of the rest that fill batches are shuffled with the others: the smaller one stays the last
+        filling = len(rest) // self.batch_size * self.batch_size
+        batches = np.concatenate([*whole, rest[:filling]]).reshape(-1, self.batch_size)
+        return np.concatenate([rng.permutation(batches).reshape(-1), rest[filling:]])
 
     def _batches(self, order: np.ndarray, num_batches: int) -> Iterator[tuple[dict[str, Tensor], int]]:
         for start in range(0, num_batches * self.batch_size, self.batch_size):

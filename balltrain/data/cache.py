@@ -52,6 +52,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
 
+    def rows_of(self, split: str) -> dict[str, np.ndarray]:
+        """The arrays of a split, in memory."""
+        return {name: array[self.splits[split]] for name, array in self.arrays.items()}
+
     def fold(self, number: int, num_folds: int) -> Dataset:
         """This data with another split into train and val: fold `number`, from 0, validates. `test` stays.
 
@@ -89,6 +93,8 @@ def data_key(ref: TaskRef, task: Task, request: DataRequest) -> str:
         "source": list(_source_files(request.source)),
         "size": request.size,
         "seed": request.seed,
+        # of a request without any, the keys of data that was built before there were options still hold
+        **({"options": dict(request.options)} if request.options else {}),
     }
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 

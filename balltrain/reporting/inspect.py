@@ -77,7 +77,7 @@ def write_inspection(
         _figures(metrics),
         *(
             section(found.title.capitalize(), _matrix(found.rows, found.columns, found.values))
-            for found in task.tables(outputs, targets, hp).values()
+            for found in task.tables(outputs, targets, dataset.facts).values()
         ),
         *_groups(loaded, dataset, rows, examples, device),
         section(f"Histogram: {examples.axis}", _histograms(examples)),

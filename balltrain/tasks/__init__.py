@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # `module:attribute`, imported when asked for: torch takes a second, `balltrain --help` has half of one
 BUILT_IN = {
+    "coco": "balltrain.tasks.coco.task:task",
     "detect": "balltrain.tasks.detect.task:task",
     "forecast": "balltrain.tasks.forecast.task:task",
     "catdogs": "balltrain.tasks.catdogs.task:task",

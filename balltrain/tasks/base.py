@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -34,6 +34,7 @@ class Hyperparameters(BaseModel):
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(64, ge=1)
+    drop_last: bool = Field(False, description="leave a smaller last batch out of an epoch")
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
@@ -51,14 +52,26 @@ class Hyperparameters(BaseModel):
 
 @dataclass(frozen=True)
 class DataRequest:
-    """Which data a user asked for: that of `source`, or built-in; the first `size` items; with this seed."""
+    """Which data a user asked for: that of `source`, or built-in; the first `size` items; with this seed.
+
+    `options` are values of the task's `DataOptions`, as typed: `options_of` checks them.
+    """
 
     source: str | None = None
     size: int | None = None
     seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without options where there are none, as it was before tasks had any."""
+        values = asdict(self)
+        return values if self.options else {name: value for name, value in values.items() if name != "options"}
+
+
+class DataOptions(BaseModel):
+    """What a task's data depends on beside a request's source, size and seed: nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
@@ -116,6 +129,7 @@ class Task:
 
     name: ClassVar[str]
     Hyperparameters: ClassVar[type[Hyperparameters]] = Hyperparameters
+    DataOptions: ClassVar[type[DataOptions]] = DataOptions  # what `prepare` finds in `options_of(task, request)`
     objective: ClassVar[str] = "val_loss"  # what early stopping and a sweep look at: a column of a row
     mode: ClassVar[Literal["min", "max"]] = "min"
     metric_names: ClassVar[tuple[str, ...]] = ()  # what `metrics` returns beside `loss`: columns of the results
@@ -125,18 +139,30 @@ class Task:
     predicts_folders: ClassVar[bool] = False  # whether `draw_predictions` takes folders and archives too
     default_size: ClassVar[int | None] = None  # items the built-in generator makes when not told
     download: ClassVar[Download | None] = None  # what `prepare` gets as source where none was given
+    evaluation_batch: ClassVar[int] = 256  # items at a time; a multiple of any usual number of workers
+    export_formats: ClassVar[tuple[str, ...]] = ()  # that `export_as` writes, beside the task's own
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
         """Write the data's arrays, all of the same length, and return its facts (JSON).
 
         An array `split` (0 train, 1 val, 2 test) fixes the splits; without one they are drawn 80/10/10 with
-        the request's seed, such that items with the same value in an array `group` stay together.
+        the request's seed, such that items with the same value in an array `group` stay together. An array
+        `bucket` has training batches made of items of equal values, as far as they fill batches.
         """
         raise NotImplementedError
 
     def build_model(self, hp: Any, facts: dict[str, Any]) -> nn.Module:
         """The network, freshly initialised from torch's random state."""
         raise NotImplementedError
+
+    def check_weights(self, hp: Any) -> None:
+        """Raises BalltrainError where `load_weights` would: called before a sweep or a training begins."""
+
+    def load_weights(self, model: nn.Module, hp: Any) -> None:
+        """Give a model, freshly built, the weights of a file that its training starts from, if any.
+
+        Not where a checkpoint is loaded, which needs no such file.
+        """
 
     def augment(self, batch: Batch, hp: Any) -> Batch:
         """A training batch, changed at random on its device."""
@@ -164,7 +190,9 @@ class Task:
         """
         raise NotImplementedError
 
-    def tables(self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any) -> dict[str, Table]:
+    def tables(
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], facts: dict[str, Any]
+    ) -> dict[str, Table]:
         """What `evaluate` shows beside the figures of `metrics`, of the same outputs and arrays."""
         return {}
 
@@ -175,20 +203,30 @@ class Task:
         for row in range(count):
             output, target = ({name: t[row : row + 1] for name, t in batch.items()} for batch in (outputs, targets))
             loss.append(self.metrics(output, target, hp, thorough=False)["loss"])
-        order = [row for row in np.argsort(loss) if np.isfinite(loss[row])]
-        groups = {"The largest losses": order[::-1], "The smallest losses": order}
-        shown = {
-            title: [(int(row), f"{loss[row]:.4g}") for row in rows[:NUM_EXAMPLES]] for title, rows in groups.items()
-        }
-        return Examples(shown, "loss of an item", {"items": [loss[row] for row in order]})
+        return examples_of_losses(loss)
 
     def combine(self, outputs: Sequence[dict[str, Tensor]], vote: Vote) -> dict[str, Tensor]:
         """The outputs of several models for the same items, as those of one."""
         raise BalltrainError(f"{self.name} cannot combine several checkpoints: give one")
 
+    def check_facts(self, trained: dict[str, Any], other: dict[str, Any]) -> None:
+        """Raises BalltrainError where a model of data with the facts `trained` says nothing of data with `other`."""
+
+    def score_results(
+        self, path: Path, request: DataRequest, facts: dict[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, float], dict[str, Table]]:
+        """`balltrain evaluate --results`: figures and tables of a file of predictions for the items of `arrays`."""
+        raise BalltrainError(f"{self.name} has no format of results")
+
     def export(self, request: DataRequest, folder: Path, data: Mapping[str, np.ndarray]) -> list[str]:
         """Write the data in the task's public format; returns lines that say what was written."""
         raise BalltrainError(f"{self.name} has no public format to export to")
+
+    def export_as(
+        self, name: str, folder: Path, data: Mapping[str, np.ndarray], splits: Mapping[str, np.ndarray]
+    ) -> list[str]:
+        """`export` in another format, one of `export_formats`, with the row numbers of train, val and test."""
+        raise NotImplementedError
 
     def draw_predictions(
         self, model: nn.Module, hp: Any, device: torch.device, paths: list[Path], out: Path
@@ -207,6 +245,14 @@ class Task:
         return []
 
 
+def examples_of_losses(loss: Sequence[float]) -> Examples:
+    """The items with the largest and those with the smallest loss; `loss` has that of each item."""
+    order = [row for row in np.argsort(loss) if np.isfinite(loss[row])]
+    groups = {"The largest losses": order[::-1], "The smallest losses": order}
+    shown = {title: [(int(row), f"{loss[row]:.4g}") for row in rows[:NUM_EXAMPLES]] for title, rows in groups.items()}
+    return Examples(shown, "loss of an item", {"items": [loss[row] for row in order]})
+
+
 def resolve(task: Task, values: Mapping[str, Any]) -> Any:
     """The task's hyperparameters with `values` in place of its defaults.
 
@@ -220,17 +266,27 @@ def resolve(task: Task, values: Mapping[str, Any]) -> Any:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
             raise UsageError(f"{task.name} has no hyperparameter {name!r}: {hint}")
+    return _validated(task.Hyperparameters, values, "hyperparameter")
+
+
+def options_of(task: Task, request: DataRequest) -> Any:
+    """The request's options as the task's `DataOptions`. Raises UsageError that quotes the value and the rule."""
+    for name in request.options:
+        if name not in task.DataOptions.model_fields:
+            raise UsageError(f"the data of {task.name} has no {name}: leave out --{name.replace('_', '-')}")
+    return _validated(task.DataOptions, request.options, "data option")
+
+
+def _validated(model: type[BaseModel], values: Mapping[str, Any], what: str) -> Any:
     try:
-        return task.Hyperparameters(**values)
+        return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         rule = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         # only the top-level name is what the user typed; `loc` may lead into a union
         given = values.get(str(first["loc"][0]), first["input"]) if first["loc"] else dict(values)
-        raise UsageError(
-            f"hyperparameter {name or 'combination'} = {json.dumps(given, default=str)}: {rule}"
-        ) from None
+        raise UsageError(f"{what} {name or 'combination'} = {json.dumps(given, default=str)}: {rule}") from None
 
 
 def objective_of(task: Task, row: Mapping[str, Any]) -> float:

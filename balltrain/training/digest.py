@@ -23,7 +23,8 @@ def digest_of(hp: Any, model: nn.Module, optimizer: torch.optim.Optimizer, steps
     That is model, optimiser, learning rates, clipping, patience, precision and the number of starts.
 
     Of the model its modules as torch prints them (dropout, momentum of batch norm), and its parameters' names and
-    shapes; of the optimiser its class and its groups' hyperparameters; the learning rate at the start of each epoch.
+    shapes; of the optimiser its class and its groups' hyperparameters; the learning rate at the start of each epoch;
+    the steps in one.
     """
     got = {
         "model": repr(model),
@@ -33,6 +34,7 @@ def digest_of(hp: Any, model: nn.Module, optimizer: torch.optim.Optimizer, steps
             {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
         ],
         "learning_rates": [learning_rate(hp, epoch * steps_per_epoch, steps_per_epoch) for epoch in range(hp.epochs)],
+        "steps_per_epoch": steps_per_epoch,
         "clip_norm": hp.clip_norm,
         "patience": hp.patience,
         "precision": hp.precision,
@@ -50,6 +52,7 @@ def first_loss(task: Task, hp: Any, dataset: Dataset, batches: Batches) -> float
     """
     torch.manual_seed(PROBE_SEED)
     model = task.build_model(hp, dataset.facts).to(batches.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task.load_weights(model, hp)
     model.train()
     batch, _ = next(batches.shuffled(PROBE_SEED, epoch=1))
     return float(task.loss(model, task.augment(batch, hp), hp))

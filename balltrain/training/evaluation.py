@@ -10,8 +10,9 @@ import torch
 
 from balltrain.data.cache import Dataset, load_data
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.tasks import known_tasks, task_ref
 from balltrain.tasks.base import DataRequest, Table, Task, Vote
-from balltrain.training.checkpoint import Loaded, load_checkpoint
+from balltrain.training.checkpoint import CONFIG, Loaded, load_checkpoint
 from balltrain.training.loop import figures_of, outputs_of
 
 
@@ -55,15 +56,43 @@ def check_split(split: str | None) -> None:
 def open_split(
     loaded: Loaded, split: str | None, other: DataRequest | None, data_dir: Path | None
 ) -> tuple[Dataset, str]:
-    """The data that a checkpoint was trained on, and a split of it, val unless told; or all of `other` data."""
+    """The data that a checkpoint was trained on, and a split of it, val unless told; or all of `other` data.
+
+    Raises BalltrainError where the model says nothing of the other data.
+    """
     request = loaded.request
     if other is not None and other.source not in (None, request.source):
-        request = replace(other, seed=request.seed)
+        request = replace(other, seed=request.seed, options=request.options)
         split = split or "all"  # nothing of it was trained on
     dataset = load_data(loaded.ref, loaded.task, request, data_dir)
     if loaded.fold is not None and request == loaded.request:
         dataset = dataset.fold(*loaded.fold)
+    loaded.task.check_facts(loaded.config["data"]["facts"], dataset.facts)
     return dataset, split or "val"
+
+
+def evaluate_results(
+    path: Path, checkpoint: Path, split: str | None, other: DataRequest, data_dir: Path | None
+) -> Evaluation:
+    """Figures of a file of predictions for a split, whoever made them: of `checkpoint`'s data, or of `other` data.
+
+    `checkpoint` may be a task's name: the split is val then, or all of a single file. Raises BalltrainError where
+    the task has no format of predictions, or the file is not in it.
+    """
+    name = str(checkpoint)
+    if name in known_tasks() and not (checkpoint / CONFIG).exists():
+        task, request = task_ref(name).load(), other
+        if type(task).score_results is Task.score_results:
+            raise BalltrainError(f"{name} has no format of results")  # before its data is made
+        dataset = load_data(task_ref(name), task, request, data_dir)
+        is_file = request.source is not None and Path(request.source).is_file()
+        split = split or ("all" if is_file else "val")
+    else:
+        loaded = load_checkpoint(checkpoint)
+        task, request = loaded.task, replace(other, options=loaded.request.options)
+        dataset, split = open_split(loaded, split, other, data_dir)
+    metrics, tables = task.score_results(path, request, dataset.facts, dataset.rows_of(split))
+    return Evaluation(task, split, len(dataset.splits[split]), metrics, tables, [], "mean")
 
 
 def evaluate_members(
@@ -94,7 +123,7 @@ def evaluate_members(
         together = first.task.combine(outputs, vote)
         metrics = figures_of(first.task, first.hp, together, targets)
         by_member = [(member.folder, each) for member, each in zip(members, figures, strict=True)]
-    tables = first.task.tables(together, targets, first.hp)
+    tables = first.task.tables(together, targets, dataset.facts)
     return Evaluation(first.task, split, len(dataset.splits[split]), metrics, tables, by_member, vote)
 
 

@@ -26,7 +26,6 @@ from balltrain.training.workers import gather_rows, rank_and_world, replicate, s
 # epoch, seconds, lr, train_loss, val_loss, metrics: {name: value}, num_params; of epoch 1: digest, first_loss, start
 Row = dict[str, Any]
 START_BATCHES = 20  # that each of several initialisations trains; the latter half decides
-EVALUATION_BATCH = 256  # a multiple of any usual number of workers; more gains nothing
 
 
 class NonFiniteObjective(BalltrainError):
@@ -72,15 +71,15 @@ def fit(
     if len(dataset.splits["train"]) == 0 or len(dataset.splits["val"]) == 0:
         raise BalltrainError(f"{len(dataset)} items are too few to split into train, val and test: at least 3 groups")
     rank, world = rank_and_world()
-    train = Batches(dataset, "train", hp.batch_size, device, rank=rank, world=world)
-    begins = hp.restarts > 1 and not checkpoint.has_state(folder)
-    start = _best_start(task, hp, dataset, train, seed) if begins else 0
-    model, optimizer = _build(task, hp, dataset, device, seed, start)
+    train = Batches(dataset, "train", hp.batch_size, device, rank=rank, world=world, drop_last=hp.drop_last)
+    begins = not checkpoint.has_state(folder)
+    start = _best_start(task, hp, dataset, train, seed) if begins and hp.restarts > 1 else 0
+    model, optimizer = _build(task, hp, dataset, device, seed, start, load_weights=begins)
     progress = _restore(folder, model, optimizer)
     for row in progress.rows[reported_epochs:]:
         report(row)
     replica = replicate(model, device, sync_batch_norm=hp.sync_batch_norm)
-    val = _evaluation_batches(dataset, "val", device)
+    val = _evaluation_batches(task, dataset, "val", device)
     num_params = sum(parameter.numel() for parameter in model.parameters())
 
     while progress.epoch < hp.epochs and not _out_of_patience(progress, hp):
@@ -136,7 +135,7 @@ def outputs_of(
 
     Raises BalltrainError where the split is empty.
     """
-    batches = _evaluation_batches(dataset, split, device)
+    batches = _evaluation_batches(task, dataset, split, device)
     if len(batches.rows) == 0:
         raise BalltrainError(f"the {split} split of these {len(dataset)} items is empty")
     return _outputs(task, hp, model, batches, thorough=True)
@@ -165,11 +164,13 @@ def _what_it_got(
 
 
 def _build(
-    task: Task, hp: Any, dataset: Dataset, device: torch.device, seed: int, start: int
+    task: Task, hp: Any, dataset: Dataset, device: torch.device, seed: int, start: int, *, load_weights: bool
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     """A new model and its optimiser. `start` is the number of the initialisation, from 0."""
     torch.manual_seed(hash((seed, 0, start)) & 0x7FFFFFFF if start else seed)  # the 0 is no epoch's
     model = task.build_model(hp, dataset.facts).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if load_weights:
+        task.load_weights(model, hp)
     return model, build_optimizer(hp, model)
 
 
@@ -180,7 +181,7 @@ def _best_start(task: Task, hp: Any, dataset: Dataset, train: Batches, seed: int
     """
     losses = []
     for start in range(hp.restarts):
-        model, optimizer = _build(task, hp, dataset, train.device, seed, start)
+        model, optimizer = _build(task, hp, dataset, train.device, seed, start, load_weights=True)
         replica = replicate(model, train.device, sync_batch_norm=hp.sync_batch_norm)
         steps = list(islice(_steps(task, hp, replica, optimizer, train, seed, 1), START_BATCHES))
         shares, sizes, _ = zip(*steps[len(steps) // 2 :], strict=True)
@@ -279,9 +280,9 @@ def _check_names(task: Task, metrics: dict[str, float]) -> None:
         )
 
 
-def _evaluation_batches(dataset: Dataset, split: str, device: torch.device) -> Batches:
+def _evaluation_batches(task: Task, dataset: Dataset, split: str, device: torch.device) -> Batches:
     rank, world = rank_and_world()
-    size = -(-EVALUATION_BATCH // world) * world
+    size = -(-task.evaluation_batch // world) * world
     return Batches(dataset, split, size, device, rank=rank, world=world)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from balltrain.data.cache import Dataset
 from balltrain.tasks.base import Task
-from balltrain.training.loop import EVALUATION_BATCH, Row, fit
+from balltrain.training.loop import Row, fit
 
 NUM_BATCHES = 5
 
@@ -35,7 +35,7 @@ class _Enough(Exception):
 def probe(task: Task, hp: Any, dataset: Dataset, device: torch.device) -> Probe:
     """Two epochs of the loop itself on a few batches: the first warms up, the second is timed and scaled."""
     train, val = dataset.splits["train"], dataset.splits["val"]
-    few = {"train": train[: NUM_BATCHES * hp.batch_size], "val": val[:EVALUATION_BATCH]}
+    few = {"train": train[: NUM_BATCHES * hp.batch_size], "val": val[: task.evaluation_batch]}
     small = dataclasses.replace(dataset, splits={**dataset.splits, **few})
     rows: list[Row] = []
     second_epoch = last_batch = 0.0

@@ -11,7 +11,7 @@ from typing import Any
 
 from balltrain.errors import UsageError
 from balltrain.tasks import TaskRef, only_task, read_source, run_file, task_ref
-from balltrain.tasks.base import DataRequest, Task, resolve
+from balltrain.tasks.base import DataRequest, Task, options_of, resolve
 from balltrain.tuning.searchers import MAX_SOBOL_POINTS, SEARCHERS, Searcher, build_searcher
 from balltrain.tuning.space import Space
 from balltrain.tuning.stopping import Stopping
@@ -184,6 +184,7 @@ def find_sweep(task_or_file: str) -> tuple[Sweep, TaskRef]:
 def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) -> Plan:
     """Check everything that needs neither data nor Ray. Raises UsageError that quotes the value and the rule."""
     task = ref.load()
+    options_of(task, request)
     if sweep.trials < 1:
         raise UsageError(f"the number of trials is {sweep.trials}, but must be at least 1")
     if sweep.searcher not in SEARCHERS:
@@ -253,7 +254,7 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         plan.build_searcher()  # it has limits on the space
     for point in space.corners():
         try:
-            plan.configure(space.decode(point))
+            task.check_weights(task.Hyperparameters(**plan.configure(space.decode(point))))
             plan.configure(space.decode(point), plan.most_epochs)
         except UsageError as error:
             raise UsageError(f"the space of the sweep allows what {task.name} refuses: {error}") from None

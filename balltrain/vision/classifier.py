@@ -75,7 +75,9 @@ class Classifier(Task):
                     figures[f"accuracy_{name.lower()}"] = float(right[of_class].double().mean())
         return figures
 
-    def tables(self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any) -> dict[str, Table]:
+    def tables(
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], facts: dict[str, Any]
+    ) -> dict[str, Table]:
         counts = confusion_matrix(outputs["logits"].argmax(1), targets["label"].long(), len(self.classes))
         names = list(self.classes)
         return {"confusion_matrix": Table("true class (rows) and predicted class", names, names, counts.tolist())}

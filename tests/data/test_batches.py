@@ -56,3 +56,36 @@ def test_workers_share_the_batches_of_one(dataset):
     for batch, first, second in zip(whole, *shards, strict=False):
         assert batch[0::2] == first
         assert batch[1::2] == second
+
+
+def test_a_last_smaller_batch_can_be_dropped(dataset):
+    batches = Batches(dataset, "train", 4, CPU, drop_last=True)
+    assert [len(batch) for batch in values(batches.shuffled(0, 1))] == [4, 4]
+    assert batches.num_training_batches() == 2
+    assert len(values(batches.in_order())) == 3  # every row is evaluated
+    few = Batches(dataset, "train", 16, CPU, drop_last=True)
+    assert [len(batch) for batch in values(few.shuffled(0, 1))] == [10]  # else nothing would be left
+
+
+class Buckets(Numbers):
+    name = "buckets"
+
+    def prepare(self, request, arrays):
+        super().prepare(request, arrays)
+        arrays["bucket"] = (np.arange(request.size) % 5 < 2).astype(np.uint8)
+        return {}
+
+
+@pytest.mark.parametrize("size", [40, 41])
+def test_batches_are_of_one_bucket_as_far_as_they_go(tmp_path, size):
+    dataset = load_data(TaskRef("buckets"), Buckets(), DataRequest(size=size), tmp_path)  # 16 or 17 rows of 1
+    batches = Batches(dataset, "train", 6, CPU)
+    found = values(batches.shuffled(0, 1))
+    assert sorted(row for batch in found for row in batch) == list(range(size))
+    assert [len(batch) for batch in found] == [6] * 6 + [size - 36]
+    mixed = [len({row % 5 < 2 for row in batch}) > 1 for batch in found]
+    assert sum(mixed) <= 1
+    assert found == values(batches.shuffled(0, 1)) != values(batches.shuffled(0, 2))
+    kinds = {tuple(batch[0] % 5 < 2 for batch in values(batches.shuffled(0, epoch))) for epoch in range(1, 5)}
+    assert len(kinds) > 1  # not first all batches of one bucket
+    assert len(values(batches.in_order())) == len(found)

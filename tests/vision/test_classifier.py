@@ -43,7 +43,7 @@ def test_a_class_without_items_has_no_accuracy():
 
 
 def test_the_confusion_matrix_names_the_classes():
-    table = reds.tables(OUTPUTS, TARGETS, None)["confusion_matrix"]
+    table = reds.tables(OUTPUTS, TARGETS, {})["confusion_matrix"]
     assert (table.rows, table.columns) == (["Red", "Blue"], ["Red", "Blue"])
     assert table.values == [[1, 1], [1, 1]]
 

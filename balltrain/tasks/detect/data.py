@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from balltrain.balls.coco import write_coco
 from balltrain.balls.formats import image_number, list_images, load_images, read_image, write_images
 from balltrain.balls.images import render_images
 from balltrain.balls.world import COLORS, FRAMES_IN_IMAGES, IMAGE_SIZE, NUM_COLORS
@@ -41,6 +42,13 @@ def export(folder: Path, data: Mapping[str, np.ndarray]) -> list[str]:
     """Write images and labels as a mini_balls folder."""
     write_images(folder, data["images"], data["presence"], data["boxes"])
     return [f"{len(data['images'])} images and labels in {folder}"]
+
+
+def export_as_coco(folder: Path, data: Mapping[str, np.ndarray], splits: Mapping[str, np.ndarray]) -> list[str]:
+    """Write images and labels in COCO's format, an annotation file a split."""
+    write_coco(folder, data["images"], data["presence"], data["boxes"], splits)
+    counts = ", ".join(f"{len(rows)} {name}" for name, rows in splits.items())
+    return [f"images ({counts}) and annotations in {folder}"]
 
 
 def read_image_files(paths: Sequence[Path]) -> np.ndarray:

@@ -32,6 +32,7 @@ class Detect(Task):
     inputs = ("images",)
     predicts_from = "img_*.jpg"
     default_size = 21_000
+    export_formats = ("coco",)
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
         return data.prepare(request, arrays, self.default_size)
@@ -79,6 +80,11 @@ class Detect(Task):
 
     def export(self, request: DataRequest, folder: Path, data_arrays: Mapping[str, np.ndarray]) -> list[str]:
         return data.export(folder, data_arrays)
+
+    def export_as(
+        self, name: str, folder: Path, data_arrays: Mapping[str, np.ndarray], splits: Mapping[str, np.ndarray]
+    ) -> list[str]:
+        return data.export_as_coco(folder, data_arrays, splits)
 
     def draw_predictions(
         self, model: nn.Module, hp: Any, device: torch.device, paths: list[Path], out: Path

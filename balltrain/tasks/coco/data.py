@@ -1,0 +1,281 @@
+"""COCO's images and boxes, decoded once: images resized to a common longer side, on canvases of three shapes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydantic import Field, field_validator
+
+from balltrain.errors import BalltrainError
+from balltrain.tasks.base import Arrays, DataOptions
+from balltrain.tasks.coco.annotations import AnnotationFile, ImageEntry, read_annotations
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+STRIDE = 32  # of the ResNet: canvases are whole multiples
+SHORT_SIDE = 0.8  # of the longer one, at most, for landscapes and portraits: 4:3 and all that are longer
+LANDSCAPE, PORTRAIT, SQUARE = 0, 1, 2
+PADDING_RGB = (124, 116, 104)  # ImageNet's mean, which the network sees as zero
+HOW_TO_GET_DATA = (
+    "coco has no data of its own: give a folder with annotations/instances_train….json, …_val….json and the folders "
+    "of their images with --source (cocodataset.org/#download), or make one: balltrain data export detect DIR "
+    "--format coco"
+)
+
+
+class CocoOptions(DataOptions):
+    """What the data holds, beside source, size and seed."""
+
+    categories: tuple[str, ...] | None = Field(None, min_length=1, description="names of those to learn; all if None")
+    image_size: int = Field(320, ge=32, le=4096, description="pixels of the longer side, to which all are resized")
+
+    @field_validator("categories", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """`person,traffic light`, as typed."""
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+def prepare(source: str | None, size: int | None, options: CocoOptions, arrays: Arrays) -> dict[str, Any]:
+    """Arrays, an image a row, an object a column in rows of the length of the longest.
+
+    What the network sees: `images` (n, s, s, 3) uint8, resized, at the top left of their canvas; `resized` (n, 2)
+    int32, their height and width there; `boxes` (n, objects, 4) float32 xyxy, pixels of the resized image, clipped;
+    `bucket` (n,) uint8, LANDSCAPE, PORTRAIT or SQUARE: images of a batch share it where they can, as its canvas is
+    cut to a shape of it (`canvas_of`).
+
+    What the figures need, as in the file: `image_id` (n,) int64; `original` (n, 2) int32, height and width;
+    `truth` (n, objects, 4) float64, x, y, width, height; `area` (n, objects) float64.
+
+    Both: `labels` (n, objects) int16, places in the facts' `categories`, -1 where there is no object; `crowd`
+    (n, objects) bool.
+    """
+    if source is None:
+        raise BalltrainError(HOW_TO_GET_DATA)
+    files = [read_annotations(*pair, options.categories) for pair in _find(Path(source))]
+    numbers = _split_numbers(files)
+    if any(file.categories != files[0].categories for file in files):
+        raise BalltrainError(f"{source}: the categories of {files[0].path.name} and {files[1].path.name} differ")
+    parts = _first(_wanted(files, numbers, options), size, source)
+    entries = [entry for part in parts for entry in part]
+    if not entries:
+        raise BalltrainError(f"{source}: there are no images")
+    if len(files) > 1:
+        arrays["split"] = np.repeat(np.array(numbers, np.uint8), [len(part) for part in parts])
+    _write_objects(entries, options.image_size, arrays)
+    _write_images(entries, options.image_size, arrays)
+    notes = [note for file in files for note in file.notes]
+    for note in notes:
+        log.warning(note)
+    return {"categories": files[0].categories, "image_size": options.image_size, "notes": notes}
+
+
+def canvas_of(buckets: np.ndarray, size: int) -> tuple[int, int]:
+    """Height and width that hold all images of these buckets, of the longer side `size`."""
+    long, short = _sides(size)
+    landscape, portrait = (buckets == LANDSCAPE).all(), (buckets == PORTRAIT).all()
+    return (short if landscape else long), (short if portrait else long)
+
+
+def read_image_files(paths: Sequence[Path], size: int) -> dict[str, np.ndarray]:
+    """`images`, `resized`, `original` and `bucket` of files, as `prepare` makes them; `pixels`, a list, as they are.
+
+    Raises BalltrainError naming a file that is no image.
+    """
+    pixels = [_read(path) for path in paths]
+    original = np.array([image.shape[:2] for image in pixels], np.int32)
+    resized = _fit(original, size)
+    long = _sides(size)[0]
+    images = np.empty((len(paths), long, long, 3), np.uint8)
+    for row, image in enumerate(pixels):
+        _place(Image.fromarray(image), resized[row], images[row])
+    return {
+        "images": images,
+        "resized": resized,
+        "original": original,
+        "bucket": _buckets(resized, size),
+        "pixels": pixels,  # type: ignore[dict-item]
+    }
+
+
+def write_images(folder: Path, data: Mapping[str, np.ndarray]) -> list[str]:
+    """The resized images as `<image id>.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for image, (height, width), number in zip(data["images"], data["resized"], data["image_id"], strict=True):
+        Image.fromarray(image[:height, :width]).save(folder / f"{number:012d}.png")
+    return [f"{len(data['images'])} images in {folder}"]
+
+
+def _find(source: Path) -> list[tuple[Path, Path]]:
+    """Annotation files, each with the folder of its images. `source` is COCO's folder, or one such file in it."""
+    files = sorted((source / "annotations").glob("instances_*.json")) if source.is_dir() else [source]
+    if not files:
+        raise BalltrainError(f"{source}: has no annotations/instances_*.json; give the folder that holds annotations")
+    return [(file, _image_folder(file)) for file in files]
+
+
+def _image_folder(file: Path) -> Path:
+    name = file.stem.removeprefix("instances_")
+    for root in (file.parent.parent, file.parent):
+        for folder in (root / name, root / "images" / name, root / "images"):
+            if folder.is_dir():
+                return folder
+    raise BalltrainError(f"{file}: the folder of its images is missing; it should be {file.parent.parent / name}")
+
+
+def _split_numbers(files: list[AnnotationFile]) -> list[int]:
+    """The split of each file by its name; a single file is split at random later on."""
+    if len(files) == 1:
+        return [0]
+    numbers = []
+    for file in files:
+        name = file.path.stem.removeprefix("instances_")
+        matching = [number for number, split in enumerate(SPLITS) if name.startswith(split)]
+        if not matching:
+            raise BalltrainError(
+                f"{file.path}: of several annotation files each must be instances_train….json, …_val… or …_test…; "
+                "rename it, or give one file alone as --source"
+            )
+        numbers += matching
+    for number, split in enumerate(SPLITS):
+        if numbers.count(number) > 1:
+            raise BalltrainError(f"{files[0].path.parent}: there are several files instances_{split}….json; keep one")
+    for split in SPLITS[:2]:
+        if SPLITS.index(split) not in numbers:
+            raise BalltrainError(f"{files[0].path.parent}: instances_{split}….json is missing")
+    return numbers
+
+
+def _wanted(files: list[AnnotationFile], numbers: list[int], options: CocoOptions) -> list[list[ImageEntry]]:
+    """The images of each file. Training images without an object of the chosen categories are left out: of few
+    categories they are most images. What is evaluated stays whole.
+    """
+    if options.categories is None or len(files) == 1:
+        return [file.images for file in files]
+    return [
+        [image for image in file.images if SPLITS[number] != "train" or any(not a.crowd for a in image.annotations)]
+        for file, number in zip(files, numbers, strict=True)
+    ]
+
+
+def _first(parts: list[list[ImageEntry]], size: int | None, source: str) -> list[list[ImageEntry]]:
+    """The first `size` images in all, of each file in proportion, and one at least."""
+    total = sum(len(part) for part in parts)
+    if size is None:
+        return parts
+    if size > total:
+        raise BalltrainError(f"{source} holds {total} images, but --size is {size}")
+    if size < len(parts):
+        raise BalltrainError(f"--size is {size}, but there are {len(parts)} splits, of which each needs an image")
+    counts = [min(len(part), max(1, size * len(part) // total)) for part in parts]
+    while sum(counts) != size:  # what rounding left over goes to, or comes from, the largest file with room
+        step = 1 if sum(counts) < size else -1
+        room = [len(part) - count if step > 0 else count - 1 for part, count in zip(parts, counts, strict=True)]
+        counts[int(np.argmax(room))] += step
+    return [part[:count] for part, count in zip(parts, counts, strict=True)]
+
+
+def _write_objects(entries: list[ImageEntry], size: int, arrays: Arrays) -> None:
+    most = max(1, *(len(entry.annotations) for entry in entries))
+    original = np.array([(entry.height, entry.width) for entry in entries], np.int32)
+    resized = _fit(original, size)
+    labels = np.full((len(entries), most), -1, np.int16)
+    crowd = np.zeros((len(entries), most), bool)
+    truth = np.zeros((len(entries), most, 4))
+    clipped, area = np.zeros_like(truth), np.zeros((len(entries), most))
+    for row, entry in enumerate(entries):
+        for column, annotation in enumerate(entry.annotations):
+            labels[row, column], crowd[row, column] = annotation.label, annotation.crowd
+            truth[row, column], clipped[row, column] = annotation.box, annotation.clipped
+            area[row, column] = annotation.area
+    clipped[..., 2:] += clipped[..., :2]
+    scale = (resized / original)[:, ::-1]  # x, y
+    arrays["image_id"] = np.array([entry.id for entry in entries], np.int64)
+    arrays["original"], arrays["resized"], arrays["bucket"] = original, resized, _buckets(resized, size)
+    arrays["labels"], arrays["crowd"], arrays["truth"], arrays["area"] = labels, crowd, truth, area
+    arrays["boxes"] = (clipped * np.concatenate([scale, scale], axis=1)[:, None]).astype(np.float32)
+
+
+def _write_images(entries: list[ImageEntry], size: int, arrays: Arrays) -> None:
+    long = _sides(size)[0]
+    resized = _fit(np.array([(entry.height, entry.width) for entry in entries]), size)
+    images = arrays.create("images", (len(entries), long, long, 3), np.uint8)
+
+    def write(row: int) -> None:
+        entry = entries[row]
+        with _opened(entry.path) as image:
+            if image.size != (entry.width, entry.height):
+                raise BalltrainError(
+                    f"{entry.path}: is {image.width} x {image.height} px, but its annotations (image {entry.id}) are "
+                    f"for {entry.width} x {entry.height}"
+                )
+            _place(image, resized[row], images[row])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes without the GIL
+        for _ in pool.map(write, range(len(entries))):
+            pass
+
+
+def _read(path: Path) -> np.ndarray:
+    with _opened(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+class _opened:  # noqa: N801 - used as a context manager only
+    """A Pillow image; whatever a file that is none raises, here or when decoded, becomes one line that names it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> Image.Image:
+        try:
+            self.image = Image.open(self.path)
+        except FileNotFoundError:
+            raise BalltrainError(f"{self.path}: the image is missing") from None
+        except Exception as error:
+            raise self._refused() from error
+        return self.image
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+        self.image.close()
+        # Pillow's readers raise many kinds of errors for damaged files
+        if isinstance(error, Exception) and not isinstance(error, BalltrainError):
+            raise self._refused() from error
+
+    def _refused(self) -> BalltrainError:
+        return BalltrainError(f"{self.path}: is not an image, or is truncated or damaged; replace or remove it")
+
+
+def _place(image: Image.Image, shape: np.ndarray, canvas: np.ndarray) -> None:
+    """Fill a canvas (s, s, 3) with an image of the shape (height, width), and padding."""
+    height, width = shape.tolist()
+    pixels = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+    canvas[:height, :width] = np.asarray(pixels)
+    canvas[height:] = PADDING_RGB
+    canvas[:height, width:] = PADDING_RGB
+
+
+def _fit(shapes: np.ndarray, size: int) -> np.ndarray:
+    """(n, 2) int32 of heights and widths (n, 2), such that the longer one is `size`."""
+    scale = size / shapes.max(axis=1, keepdims=True)
+    return np.maximum(1, np.rint(shapes * scale)).astype(np.int32)
+
+
+def _buckets(resized: np.ndarray, size: int) -> np.ndarray:
+    """(n,) uint8 of heights and widths (n, 2)."""
+    short = _sides(size)[1]
+    return np.select([resized[:, 0] <= short, resized[:, 1] <= short], [LANDSCAPE, PORTRAIT], SQUARE).astype(np.uint8)
+
+
+def _sides(size: int) -> tuple[int, int]:
+    """The longer and the shorter side of canvases, multiples of STRIDE."""
+    long = -(-size // STRIDE) * STRIDE
+    return long, -(-round(long * SHORT_SIDE) // STRIDE) * STRIDE

@@ -1,0 +1,237 @@
+"""The `coco` task: which objects are in an image, and where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from balltrain.errors import BalltrainError
+from balltrain.tasks.base import Arrays, Batch, DataRequest, Examples, Table, Task, examples_of_losses, options_of
+from balltrain.tasks.coco import data
+from balltrain.tasks.coco.annotations import image_ids, read_results
+from balltrain.tasks.coco.augment import jitter
+from balltrain.tasks.coco.losses import detection_losses
+from balltrain.tasks.coco.metrics import FIGURES, by_category, coco_figures, detections_of
+from balltrain.tasks.coco.model import CocoHyperparameters, RetinaNet
+from balltrain.tasks.coco.nms import detect
+from balltrain.tasks.coco.resnet import check_depth, load_resnet
+
+PREDICTED_AT_A_TIME = 8  # images, of those given to `balltrain predict`
+RESULTS = "results.json"
+
+
+class Coco(Task):
+    """Object detection in COCO's format, with RetinaNet: which objects are in an image, and where.
+
+    Objective on the validation split: COCO's AP, the mean over IoU .50:.05:.95 and categories.
+    """
+
+    name = "coco"
+    Hyperparameters = CocoHyperparameters
+    DataOptions = data.CocoOptions
+    objective, mode = "map", "max"
+    metric_names = FIGURES
+    inputs = ("images", "resized", "boxes", "bucket")
+    predicts_from = "*.png"
+    evaluation_batch = 32  # of 320 px and 80 categories: 200 MB of logits
+
+    def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
+        return data.prepare(request.source, request.size, options_of(self, request), arrays)
+
+    def build_model(self, hp: CocoHyperparameters, facts: dict[str, Any]) -> nn.Module:
+        return RetinaNet(hp, facts["categories"], facts["image_size"])
+
+    def check_weights(self, hp: CocoHyperparameters) -> None:
+        if hp.weights is not None:
+            check_depth(Path(hp.weights), hp.depth)
+
+    def load_weights(self, model: nn.Module, hp: CocoHyperparameters) -> None:
+        if hp.weights is not None:
+            load_resnet(model.backbone, hp.depth, Path(hp.weights))  # type: ignore[arg-type]
+
+    def augment(self, batch: Batch, hp: CocoHyperparameters) -> Batch:
+        images, boxes, labels = jitter(
+            _cut(batch["images"], batch["bucket"]),
+            batch["boxes"],
+            batch["labels"],
+            flip=hp.flip,
+            scale_jitter=hp.scale_jitter,
+        )
+        return {**batch, "images": images, "boxes": boxes, "labels": labels}
+
+    def loss(self, model: nn.Module, batch: Batch, hp: CocoHyperparameters) -> Tensor:
+        images = batch["images"]
+        logits, offsets = model(images)
+        # several workers' model holds it as its `module`
+        anchors = getattr(model, "module", model).anchors_of(images)  # type: ignore[operator]
+        return _losses(logits, offsets, anchors, batch, hp).mean()
+
+    def predict(self, model: nn.Module, batch: Batch, hp: CocoHyperparameters) -> dict[str, Tensor]:
+        """`boxes` (batch, 100, 4) xyxy in pixels of the original image, `scores` and `labels` (batch, 100), -1 where
+        there is no detection; where objects are known also `loss` (batch,).
+
+        Images of each canvas by themselves, such that what an image gives does not depend on others.
+        """
+        parts, rows = [], []
+        for bucket in batch["bucket"].unique():
+            row = torch.nonzero(batch["bucket"] == bucket)[:, 0]
+            parts.append(_predict_canvas(model, {name: values[row] for name, values in batch.items()}, hp))
+            rows.append(row)
+        order = torch.cat(rows).argsort()
+        return {name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}
+
+    def metrics(
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
+    ) -> dict[str, float]:
+        figures, _ = coco_figures(detections_of(outputs), **_truth(targets))
+        return {"loss": float(outputs["loss"].mean()), **figures}
+
+    def tables(
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], facts: dict[str, Any]
+    ) -> dict[str, Table]:
+        _, ap = coco_figures(detections_of(outputs), **_truth(targets))
+        return by_category(ap, facts["categories"])
+
+    def examples(self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any) -> Examples:
+        return examples_of_losses(outputs["loss"].tolist())
+
+    def check_facts(self, trained: dict[str, Any], other: dict[str, Any]) -> None:
+        if trained["categories"] != other["categories"]:
+            raise BalltrainError(
+                "the model's categories are not those of the data, by id and name: the model has "
+                f"{_listed(trained['categories'])}, the data {_listed(other['categories'])}"
+            )
+
+    def score_results(
+        self, path: Path, request: DataRequest, facts: dict[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, float], dict[str, Table]]:
+        row_of = {int(number): row for row, number in enumerate(arrays["image_id"])}
+        label_of = {category["id"]: label for label, category in enumerate(facts["categories"])}
+        some = options_of(self, request).categories is not None
+        results = read_results(path, row_of, label_of, some=some)
+        detections = [
+            {**entry, "image_id": row_of[entry["image_id"]], "category_id": label_of[entry["category_id"]]}
+            for entry in results
+        ]
+        figures, ap = coco_figures(detections, **_truth(arrays))
+        return figures, by_category(ap, facts["categories"])
+
+    def export(self, request: DataRequest, folder: Path, data_arrays: Mapping[str, np.ndarray]) -> list[str]:
+        """The resized images alone: the data came in the public format."""
+        return data.write_images(folder, data_arrays)
+
+    def draw_predictions(
+        self, model: nn.Module, hp: Any, device: torch.device, paths: list[Path], out: Path
+    ) -> list[dict[str, Any]]:
+        """Pictures, and `results.json` with all detections as COCO's results.
+
+        The id of an image is that in the annotation file of its folder, where images lie as COCO's do; else its
+        name where that is a number, as COCO's are; else its place among the inputs.
+        """
+        from balltrain.tasks.coco.draw import write_picture
+
+        found: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
+        known = {folder: image_ids(folder) for folder in {path.resolve().parent for path in paths}}
+        for start in range(0, len(paths), PREDICTED_AT_A_TIME):
+            some = paths[start : start + PREDICTED_AT_A_TIME]
+            read = data.read_image_files(some, model.image_size)  # type: ignore[arg-type]
+            pixels = read.pop("pixels")
+            batch = {name: torch.from_numpy(values).to(device) for name, values in read.items()}
+            with torch.inference_mode():
+                outputs = {name: values.cpu() for name, values in self.predict(model, batch, hp).items()}
+            for row, path in enumerate(some):
+                ids = known[path.resolve().parent]
+                number = ids.get(path.name, int(path.stem) if path.stem.isdecimal() else start + row + 1)
+                objects = _objects(outputs, row, model.categories)  # type: ignore[arg-type]
+                picture = out / f"{path.stem}.png"
+                write_picture(picture, pixels[row], objects)
+                found.append({"input": str(path), "picture": str(picture), "image_id": number, "objects": objects})
+                results += [
+                    {
+                        "image_id": number,
+                        "category_id": entry["category_id"],
+                        "bbox": entry["box"],
+                        "score": entry["score"],
+                    }
+                    for entry in objects
+                ]
+        (out / RESULTS).write_text(json.dumps(results))
+        return found
+
+
+def _truth(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What figures are compared with, of arrays or tensors."""
+    return {name: np.asarray(arrays[name]) for name in ("truth", "labels", "crowd", "area")}
+
+
+def _listed(categories: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{c['id']} {c['name']}" for c in categories[:5]) + " …" * (len(categories) > 5)
+
+
+def _losses(
+    logits: Tensor, offsets: Tensor, anchors: Tensor, batch: Mapping[str, Tensor], hp: CocoHyperparameters
+) -> Tensor:
+    """(batch,) of each image."""
+    return detection_losses(
+        logits,
+        offsets,
+        anchors,
+        batch["boxes"],
+        batch["labels"],
+        batch["crowd"],
+        alpha=hp.focal_alpha,
+        gamma=hp.focal_gamma,
+        box_loss=hp.box_loss,
+    )
+
+
+def _predict_canvas(model: nn.Module, batch: Mapping[str, Tensor], hp: CocoHyperparameters) -> dict[str, Tensor]:
+    """`predict` of images that share a canvas."""
+    images = _cut(batch["images"], batch["bucket"])
+    logits, offsets = model(images)
+    anchors = model.anchors_of(images)  # type: ignore[operator]
+    found = [
+        detect(logits[n], offsets[n], anchors, *batch["resized"][n].unbind()) for n in range(len(images))
+    ]  # of each image boxes, scores and labels
+    boxes, scores, labels = (torch.stack(values) for values in zip(*found, strict=True))
+    scale = (batch["original"] / batch["resized"]).float().flip(1).repeat(1, 2)  # (batch, 4): x, y, x, y
+    outputs = {"boxes": boxes * scale[:, None], "scores": scores, "labels": labels}
+    if "boxes" in batch:
+        outputs["loss"] = _losses(logits, offsets, anchors, batch, hp)
+    return outputs
+
+
+def _cut(images: Tensor, buckets: Tensor) -> Tensor:
+    """The part of the canvases (batch, s, s, 3) that images of these buckets can fill."""
+    height, width = data.canvas_of(buckets.cpu().numpy(), images.shape[1])
+    return images[:, :height, :width]
+
+
+def _objects(outputs: dict[str, Tensor], row: int, categories: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The detections of an image, best first, as JSON; boxes are x, y, width, height."""
+    objects = []
+    for box, score, label in zip(
+        *(outputs[name][row].tolist() for name in ("boxes", "scores", "labels")), strict=True
+    ):
+        if label >= 0:
+            category = categories[label]
+            objects.append(
+                {
+                    "category": category["name"],
+                    "category_id": category["id"],
+                    "label": label,
+                    "score": score,
+                    "box": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                }
+            )
+    return objects
+
+
+task = Coco()

@@ -1,0 +1,112 @@
+"""Images a second of RetinaNet's training and its peak memory, by depth; and what reading the images costs.
+
+    python benchmarks/coco.py [--source COCO] [--image-size 320] [--batch-size 4] [--batches 4] [--depths 18 34 …]
+
+Each depth trains in a process of its own, with the threads that torch takes: batches as the loop makes them, read
+from the decoded arrays, cut, flipped and scaled, and then as many with a batch that is in memory already. Both
+count whole steps after the first. Without --source: balls in COCO's format, enlarged.
+"""
+
+import argparse
+import dataclasses
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from balltrain.data.batches import Batches
+from balltrain.data.cache import load_data
+from balltrain.tasks import task_ref
+from balltrain.tasks.base import DataRequest, resolve
+from balltrain.training.schedules import build_optimizer
+
+CPU = torch.device("cpu")
+DEPTHS = (18, 34, 50, 101, 152)
+
+
+def rate(source: str, image_size: int, depth: int, batch_size: int, num_batches: int, data: Path) -> dict[str, float]:
+    """Images a second with and without reading, and the peak of the process's memory in MB."""
+    ref = task_ref("coco")
+    task = ref.load()
+    dataset = load_data(ref, task, DataRequest(source, options={"image_size": image_size}), data)
+    hp = resolve(task, {"depth": depth, "batch_size": batch_size})
+    model = task.build_model(hp, dataset.facts).to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(hp, model)
+
+    def images_a_second(batches: Iterable[dict[str, torch.Tensor]]) -> float:
+        start, count = 0.0, 0
+        for number, batch in enumerate(batches):
+            task.loss(model, batch, hp).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if number == 0:
+                start = time.perf_counter()  # the first one also makes the optimiser's state
+            else:
+                count += len(batch["images"])
+        return count / (time.perf_counter() - start)
+
+    # of one shape, the most frequent: batches of another would be of other work
+    rows = dataset.splits["train"]
+    bucket = dataset.arrays["bucket"][rows]
+    alike = rows[bucket == np.bincount(bucket).argmax()]
+    if len(alike) < (num_batches + 1) * batch_size:
+        raise SystemExit(f"{source} has too few images of one shape for {num_batches + 1} batches of {batch_size}")
+    same_shape = dataclasses.replace(dataset, splits={**dataset.splits, "train": alike})
+    batches = Batches(same_shape, "train", batch_size, CPU, drop_last=True)
+    first, _ = next(batches.shuffled(0, 1))
+    repeated = task.augment(first, hp)
+    shuffled = (task.augment(batch, hp) for batch, _ in batches.shuffled(0, 2))
+    with_reading = images_a_second(batch for batch, _ in zip(shuffled, range(num_batches + 1), strict=False))
+    without = images_a_second(repeated for _ in range(num_batches + 1))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"images_a_second": with_reading, "repeated": without, "peak_mb": peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source")
+    parser.add_argument("--image-size", type=int, default=320)
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--batches", type=int, default=4)
+    parser.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS))
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # the process of a depth: its folder of data
+    options = parser.parse_args()
+    if options.one is not None:
+        arguments = (options.source, options.image_size, options.depths[0], options.batch_size, options.batches)
+        print(json.dumps(rate(*arguments, options.one)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        source = options.source or _balls(Path(name))
+        print(f"{'depth':>5} {'images/s':>9} {'repeated':>9} {'part':>6} {'peak MB':>8}")
+        for depth in options.depths:
+            command = [sys.executable, __file__, "--one", name, "--source", source, "--depths", str(depth)]
+            for option in ("image_size", "batch_size", "batches"):
+                command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise SystemExit(done.stderr)
+            found = json.loads(done.stdout.splitlines()[-1])
+            part = found["images_a_second"] / found["repeated"]
+            print(
+                f"{depth:>5} {found['images_a_second']:>9.2f} {found['repeated']:>9.2f} {part:>6.3f} "
+                f"{found['peak_mb']:>8.0f}"
+            )
+
+
+def _balls(folder: Path) -> str:
+    ref = task_ref("detect")
+    dataset = load_data(ref, ref.load(), DataRequest(size=120), folder)
+    splits = {name: dataset.splits[name] for name in ("train", "val", "test")}
+    ref.load().export_as("coco", folder / "balls", dataset.arrays, splits)
+    return str(folder / "balls")
+
+
+if __name__ == "__main__":
+    main()
