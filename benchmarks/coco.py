@@ -1,21 +1,23 @@
 """Images a second of RetinaNet's training and its peak memory, by depth; and what reading the images costs.
 
     python benchmarks/coco.py [--source COCO] [--image-size 320] [--batch-size 4] [--batches 4] [--depths 18 34 …]
+                              [--bfloat16]
 
-Each depth trains in a process of its own, with the threads that torch takes: batches as the loop makes them, read
-from the decoded arrays, cut, flipped and scaled, and then as many with a batch that is in memory already. Both
-count whole steps after the first. Without --source: balls in COCO's format, enlarged.
+Each depth trains in a process of its own, with the threads that torch takes: in turn a batch as the loop makes them,
+read from the decoded arrays, cut, flipped and scaled, and one that is in memory already. The first of each does not
+count. Without --source: balls in COCO's format, enlarged.
 """
 
 import argparse
 import dataclasses
+import itertools
 import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,9 @@ CPU = torch.device("cpu")
 DEPTHS = (18, 34, 50, 101, 152)
 
 
-def rate(source: str, image_size: int, depth: int, batch_size: int, num_batches: int, data: Path) -> dict[str, float]:
+def rate(
+    source: str, image_size: int, depth: int, batch_size: int, num_batches: int, bfloat16: bool, data: Path
+) -> dict[str, float]:
     """Images a second with and without reading, and the peak of the process's memory in MB."""
     ref = task_ref("coco")
     task = ref.load()
@@ -40,17 +44,15 @@ def rate(source: str, image_size: int, depth: int, batch_size: int, num_batches:
     model = task.build_model(hp, dataset.facts).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(hp, model)
 
-    def images_a_second(batches: Iterable[dict[str, torch.Tensor]]) -> float:
-        start, count = 0.0, 0
-        for number, batch in enumerate(batches):
-            task.loss(model, batch, hp).backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            if number == 0:
-                start = time.perf_counter()  # the first one also makes the optimiser's state
-            else:
-                count += len(batch["images"])
-        return count / (time.perf_counter() - start)
+    def seconds(batches: Iterator[dict[str, torch.Tensor]]) -> float:
+        """Of a step with the next batch."""
+        start = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            loss = task.loss(model, next(batches), hp)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return time.perf_counter() - start
 
     # of one shape, the most frequent: batches of another would be of other work
     rows = dataset.splits["train"]
@@ -63,8 +65,9 @@ def rate(source: str, image_size: int, depth: int, batch_size: int, num_batches:
     first, _ = next(batches.shuffled(0, 1))
     repeated = task.augment(first, hp)
     shuffled = (task.augment(batch, hp) for batch, _ in batches.shuffled(0, 2))
-    with_reading = images_a_second(batch for batch, _ in zip(shuffled, range(num_batches + 1), strict=False))
-    without = images_a_second(repeated for _ in range(num_batches + 1))
+    # in turn: what else the machine does is spread over both
+    times = [(seconds(shuffled), seconds(itertools.repeat(repeated))) for _ in range(num_batches + 1)]
+    with_reading, without = (num_batches * batch_size / sum(part) for part in zip(*times[1:], strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"images_a_second": with_reading, "repeated": without, "peak_mb": peak}
 
@@ -76,17 +79,19 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--batches", type=int, default=4)
     parser.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS))
+    parser.add_argument("--bfloat16", action="store_true", help="as --set precision=bfloat16")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # the process of a depth: its folder of data
     options = parser.parse_args()
     if options.one is not None:
-        arguments = (options.source, options.image_size, options.depths[0], options.batch_size, options.batches)
-        print(json.dumps(rate(*arguments, options.one)))
+        sizes = (options.image_size, options.depths[0], options.batch_size, options.batches)
+        print(json.dumps(rate(options.source, *sizes, options.bfloat16, options.one)))
         return
     with tempfile.TemporaryDirectory() as name:
         source = options.source or _balls(Path(name))
         print(f"{'depth':>5} {'images/s':>9} {'repeated':>9} {'part':>6} {'peak MB':>8}")
         for depth in options.depths:
             command = [sys.executable, __file__, "--one", name, "--source", source, "--depths", str(depth)]
+            command += ["--bfloat16"] * options.bfloat16
             for option in ("image_size", "batch_size", "batches"):
                 command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
             done = subprocess.run(command, capture_output=True, text=True)

@@ -18,7 +18,6 @@ SETTINGS = {
     "batch_size": 8,
     "channels": 64,
     "head_convs": 2,
-    "anchor_scale": 2,  # the smallest people are 5 px wide
     "flip": "false",
     "scale_jitter": 0,
     "lr": 1.5e-3,

@@ -36,6 +36,8 @@ class CocoHyperparameters(Hyperparameters):
     weight_decay: float = Field(1e-4, ge=0)
     schedule: Literal["constant", "step", "cosine", "onecycle"] = "cosine"
     warmup: float = Field(0.05, ge=0, lt=1, description="part of a one-cycle that rises, or of a cosine")
+    # boxes are coded in parts of their anchors, so that its 8 bits do them no harm
+    precision: Literal["auto", "float32", "bfloat16"] = "bfloat16"
     clip_norm: float | None = Field(1.0, gt=0, description="gradients are scaled down to this norm")
 
     depth: Literal[18, 34, 50, 101, 152] = Field(18, description="of the ResNet")
@@ -43,7 +45,8 @@ class CocoHyperparameters(Hyperparameters):
     weights: str | None = Field(None, description="a torchvision ResNet's .safetensors or .pth file to start from")
     channels: int = Field(256, ge=1, description="of pyramid and heads")
     head_convs: int = Field(4, ge=0, description="in each head, before its last")
-    anchor_scale: float = Field(4.0, gt=0, description="strides that a level's smallest square anchor is wide")
+    # the paper has 4, for images of 600 px and more
+    anchor_scale: float = Field(2.0, gt=0, description="strides that a level's smallest square anchor is wide")
     prior: float = Field(0.01, gt=0, lt=1, description="probability of an object that an untrained network gives")
     focal_alpha: float = Field(0.25, gt=0, lt=1, description="weight of objects; background has the rest")
     focal_gamma: float = Field(2.0, ge=0, description="how much less what is sure already counts")
@@ -110,8 +113,8 @@ class _Pyramid(nn.Module):
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in in_channels)
         self.output = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in in_channels)
-        self.p6 = nn.Conv2d(in_channels[-1], channels, 3, stride=2, padding=1)
-        self.p7 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.p6 = nn.Conv2d(in_channels[-1], channels, 3, stride=2)  # padded by `_halve`
+        self.p7 = nn.Conv2d(channels, channels, 3, stride=2)
         num_levels = len(in_channels) + 2
         self.norms = nn.ModuleList(
             norm_layer("group")(channels) if norm == "group" else nn.Identity() for _ in range(num_levels)
@@ -127,9 +130,18 @@ class _Pyramid(nn.Module):
             # to the size of the finer map: an odd one is not twice the coarser
             merged[fine] = merged[fine] + F.interpolate(merged[fine + 1], size=merged[fine].shape[2:])
         levels = [output(x) for output, x in zip(self.output, merged, strict=True)]
-        p6 = self.p6(maps[-1])
-        levels += [p6, self.p7(torch.relu(p6))]
+        p6 = _halve(self.p6, maps[-1])
+        levels += [p6, _halve(self.p7, torch.relu(p6))]
         return [norm(level) for norm, level in zip(self.norms, levels, strict=True)]
+
+
+def _halve(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """A 3x3 convolution of stride 2, with padding by itself.
+
+    torch's own in bfloat16 on CPUs (2.13) leaves what was in memory in the gradient of a kernel whose map has one
+    pixel, as P6 of images up to 64 px.
+    """
+    return conv(F.pad(x, (1, 1, 1, 1)))
 
 
 def _head(hp: CocoHyperparameters, out_channels: int) -> nn.Sequential:

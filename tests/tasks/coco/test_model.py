@@ -76,6 +76,26 @@ def test_gradients_reach_every_layer(depth, norm):
     assert without == []
 
 
+def test_maps_of_one_pixel_have_gradients_in_bfloat16():
+    """torch's own padding leaves what was in memory in them."""
+    pyramid = model_of(channels=32).pyramid
+    maps = [torch.randn(2, 512 // side, side, side) for side in (4, 2, 1)]
+    gradients = {}
+    for enabled in (False, True):
+        for _ in range(5):
+            pyramid.zero_grad()
+            junk = [torch.full((32, 32, 3, 3), torch.nan) for _ in range(4)]
+            del junk
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                levels = pyramid(*maps)
+            sum(level.float().sum() for level in levels).backward()
+            gradients.setdefault(enabled, []).append([conv.weight.grad.clone() for conv in (pyramid.p6, pyramid.p7)])
+    (expected, *_), found = gradients[False], gradients[True]
+    for both in found:
+        for gradient, right in zip(both, expected, strict=True):
+            assert (gradient - right).norm() < 0.1 * right.norm()
+
+
 def test_an_untrained_network_gives_the_prior():
     model = model_of(channels=32, prior=0.03).eval()
     logits, offsets = model(images())
