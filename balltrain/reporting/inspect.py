@@ -76,7 +76,7 @@ def write_inspection(
         _headline(loaded, split, len(rows), metrics),
         _figures(metrics),
         *(
-            section(found.title.capitalize(), _matrix(found.rows, found.columns, found.values))
+            section(found.title[:1].upper() + found.title[1:], _matrix(found.rows, found.columns, found.values))
             for found in task.tables(outputs, targets, dataset.facts).values()
         ),
         *_groups(loaded, dataset, rows, examples, device),

@@ -87,18 +87,14 @@ def draw_classes(
 
     `probabilities`: (inputs, classes). `votes`: (inputs, members), the class that each of several models chose.
     """
-    used: Counter[str] = Counter()
     results = []
-    for row, each in enumerate(inputs):
+    for row, (each, picture) in enumerate(zip(inputs, picture_files(inputs, out), strict=True)):
         top = probabilities[row].topk(min(NUM_TOP, len(classes)))
         likeliest = [(int(number), float(value)) for value, number in zip(top.values, top.indices, strict=True)]
         found: dict[str, Any] = {"input": each.name}
         if each.number is not None:
             found["id"] = each.number
-        if each.drawn:
-            used[each.stem] += 1
-            name = each.stem if used[each.stem] == 1 else f"{each.stem}-{used[each.stem]}"
-            picture = out / f"{name}.png"
+        if picture is not None:
             pixels, _ = decode_picture(each.read(), each.name)
             draw_one(pixels, [(classes[number], value) for number, value in likeliest]).save(picture)
             found["picture"] = str(picture)
@@ -108,6 +104,20 @@ def draw_classes(
             found["votes"] = [classes[int(number)] for number in votes[row]]
         results.append(found)
     return results
+
+
+def picture_files(inputs: Sequence[Input], out: Path) -> list[Path | None]:
+    """Where the drawing of each input goes, None for those that have none. No two are the same."""
+    used: Counter[str] = Counter()
+    files: list[Path | None] = []
+    for each in inputs:
+        if not each.drawn:
+            files.append(None)
+            continue
+        used[each.stem] += 1
+        name = each.stem if used[each.stem] == 1 else f"{each.stem}-{used[each.stem]}"
+        files.append(out / f"{name}.png")
+    return files
 
 
 def draw_one(pixels: np.ndarray, top: Sequence[tuple[str, float]]) -> Image.Image:

@@ -21,7 +21,7 @@ def jitter(
     """
     batch, height, width, _ = images.shape
     canvas = images.new_tensor([width, height], dtype=torch.float32)
-    uniform = torch.rand(4, batch, 1, device=images.device)
+    uniform = torch.rand(4, batch, 1).to(images.device)  # drawn on the CPU: a seed gives the same everywhere
     flipped = (uniform[0] < 0.5) & flip
     scale = 1 + scale_jitter * (2 * uniform[1] - 1)
     shift = (canvas - scale * canvas) * torch.cat([uniform[2], uniform[3]], dim=1)  # (batch, 2)

@@ -16,6 +16,8 @@ from pydantic import Field, field_validator
 from balltrain.errors import BalltrainError
 from balltrain.tasks.base import Arrays, DataOptions
 from balltrain.tasks.coco.annotations import AnnotationFile, ImageEntry, read_annotations
+from balltrain.vision.files import read_file
+from balltrain.vision.pixels import decode_picture
 
 log = logging.getLogger(__name__)
 
@@ -85,25 +87,15 @@ def canvas_of(buckets: np.ndarray, size: int) -> tuple[int, int]:
     return (short if landscape else long), (short if portrait else long)
 
 
-def read_image_files(paths: Sequence[Path], size: int) -> dict[str, np.ndarray]:
-    """`images`, `resized`, `original` and `bucket` of files, as `prepare` makes them; `pixels`, a list, as they are.
-
-    Raises BalltrainError naming a file that is no image.
-    """
-    pixels = [_read(path) for path in paths]
-    original = np.array([image.shape[:2] for image in pixels], np.int32)
+def fit_pictures(pictures: Sequence[np.ndarray], size: int) -> dict[str, np.ndarray]:
+    """`images`, `resized`, `original` and `bucket` of pictures (height, width, 3) uint8, as `prepare` makes them."""
+    original = np.array([picture.shape[:2] for picture in pictures], np.int32)
     resized = _fit(original, size)
     long = _sides(size)[0]
-    images = np.empty((len(paths), long, long, 3), np.uint8)
-    for row, image in enumerate(pixels):
-        _place(Image.fromarray(image), resized[row], images[row])
-    return {
-        "images": images,
-        "resized": resized,
-        "original": original,
-        "bucket": _buckets(resized, size),
-        "pixels": pixels,  # type: ignore[dict-item]
-    }
+    images = np.empty((len(pictures), long, long, 3), np.uint8)
+    for picture, shape, canvas in zip(pictures, resized, images, strict=True):
+        _place(picture, shape, canvas)
+    return {"images": images, "resized": resized, "original": original, "bucket": _buckets(resized, size)}
 
 
 def write_images(folder: Path, data: Mapping[str, np.ndarray]) -> list[str]:
@@ -211,54 +203,24 @@ def _write_images(entries: list[ImageEntry], size: int, arrays: Arrays) -> None:
 
     def write(row: int) -> None:
         entry = entries[row]
-        with _opened(entry.path) as image:
-            if image.size != (entry.width, entry.height):
-                raise BalltrainError(
-                    f"{entry.path}: is {image.width} x {image.height} px, but its annotations (image {entry.id}) are "
-                    f"for {entry.width} x {entry.height}"
-                )
-            _place(image, resized[row], images[row])
+        picture, _ = decode_picture(read_file(entry.path), entry.path)
+        height, width, _ = picture.shape
+        if (width, height) != (entry.width, entry.height):
+            raise BalltrainError(
+                f"{entry.path}: is {width} x {height} px, but its annotations (image {entry.id}) are for "
+                f"{entry.width} x {entry.height}"
+            )
+        _place(picture, resized[row], images[row])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes without the GIL
         for _ in pool.map(write, range(len(entries))):
             pass
 
 
-def _read(path: Path) -> np.ndarray:
-    with _opened(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-class _opened:  # noqa: N801 - used as a context manager only
-    """A Pillow image; whatever a file that is none raises, here or when decoded, becomes one line that names it."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> Image.Image:
-        try:
-            self.image = Image.open(self.path)
-        except FileNotFoundError:
-            raise BalltrainError(f"{self.path}: the image is missing") from None
-        except Exception as error:
-            raise self._refused() from error
-        return self.image
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
-        self.image.close()
-        # Pillow's readers raise many kinds of errors for damaged files
-        if isinstance(error, Exception) and not isinstance(error, BalltrainError):
-            raise self._refused() from error
-
-    def _refused(self) -> BalltrainError:
-        return BalltrainError(f"{self.path}: is not an image, or is truncated or damaged; replace or remove it")
-
-
-def _place(image: Image.Image, shape: np.ndarray, canvas: np.ndarray) -> None:
-    """Fill a canvas (s, s, 3) with an image of the shape (height, width), and padding."""
+def _place(picture: np.ndarray, shape: np.ndarray, canvas: np.ndarray) -> None:
+    """Fill a canvas (s, s, 3) with a picture, resized to the shape (height, width), and padding."""
     height, width = shape.tolist()
-    pixels = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
-    canvas[:height, :width] = np.asarray(pixels)
+    canvas[:height, :width] = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
     canvas[height:] = PADDING_RGB
     canvas[:height, width:] = PADDING_RGB
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,10 +36,6 @@ def draw_detections(pixels: np.ndarray, objects: Sequence[dict[str, Any]]) -> Im
         draw.rectangle([left, top, left + text_width, top + text_height], fill=color)
         draw.text((left + 3, top + 1), text, fill="black", font=font)
     return picture
-
-
-def write_picture(path: Path, pixels: np.ndarray, objects: Sequence[dict[str, Any]]) -> None:
-    draw_detections(pixels, objects).save(path)
 
 
 def _color(label: int) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from balltrain.tasks.coco.metrics import FIGURES, by_category, coco_figures, det
 from balltrain.tasks.coco.model import CocoHyperparameters, RetinaNet
 from balltrain.tasks.coco.nms import detect
 from balltrain.tasks.coco.resnet import check_depth, load_resnet
+from balltrain.vision.pixels import decode_picture
+from balltrain.vision.predict import Input, list_inputs, picture_files
 
 PREDICTED_AT_A_TIME = 8  # images, of those given to `balltrain predict`
 RESULTS = "results.json"
@@ -39,6 +41,7 @@ class Coco(Task):
     metric_names = FIGURES
     inputs = ("images", "resized", "boxes", "bucket")
     predicts_from = "*.png"
+    predicts_folders = True
     evaluation_batch = 32  # of 320 px and 80 categories: 200 MB of logits
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
@@ -129,41 +132,59 @@ class Coco(Task):
     def draw_predictions(
         self, model: nn.Module, hp: Any, device: torch.device, paths: list[Path], out: Path
     ) -> list[dict[str, Any]]:
-        """Pictures, and `results.json` with all detections as COCO's results.
+        """Pictures with the objects that were found, as they are drawn; `export_predictions` writes all."""
+        from balltrain.tasks.coco.draw import draw_detections
 
-        The id of an image is that in the annotation file of its folder, where images lie as COCO's do; else its
-        name where that is a number, as COCO's are; else its place among the inputs.
-        """
-        from balltrain.tasks.coco.draw import write_picture
-
+        inputs = list_inputs(paths)
+        numbers, files = _image_ids(inputs), picture_files(inputs, out)
         found: list[dict[str, Any]] = []
-        results: list[dict[str, Any]] = []
-        known = {folder: image_ids(folder) for folder in {path.resolve().parent for path in paths}}
-        for start in range(0, len(paths), PREDICTED_AT_A_TIME):
-            some = paths[start : start + PREDICTED_AT_A_TIME]
-            read = data.read_image_files(some, model.image_size)  # type: ignore[arg-type]
-            pixels = read.pop("pixels")
-            batch = {name: torch.from_numpy(values).to(device) for name, values in read.items()}
+        for start in range(0, len(inputs), PREDICTED_AT_A_TIME):
+            some = inputs[start : start + PREDICTED_AT_A_TIME]
+            pictures = [decode_picture(each.read(), each.name)[0] for each in some]
+            arrays = data.fit_pictures(pictures, model.image_size)  # type: ignore[arg-type]
+            batch = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
             with torch.inference_mode():
                 outputs = {name: values.cpu() for name, values in self.predict(model, batch, hp).items()}
-            for row, path in enumerate(some):
-                ids = known[path.resolve().parent]
-                number = ids.get(path.name, int(path.stem) if path.stem.isdecimal() else start + row + 1)
+            for row, (each, pixels) in enumerate(zip(some, pictures, strict=True)):
                 objects = _objects(outputs, row, model.categories)  # type: ignore[arg-type]
-                picture = out / f"{path.stem}.png"
-                write_picture(picture, pixels[row], objects)
-                found.append({"input": str(path), "picture": str(picture), "image_id": number, "objects": objects})
-                results += [
-                    {
-                        "image_id": number,
-                        "category_id": entry["category_id"],
-                        "bbox": entry["box"],
-                        "score": entry["score"],
-                    }
-                    for entry in objects
-                ]
-        (out / RESULTS).write_text(json.dumps(results))
+                entry = {"input": each.name, "image_id": numbers[start + row], "objects": objects}
+                file = files[start + row]
+                if file is not None:
+                    draw_detections(pixels, objects).save(file)
+                    entry["picture"] = str(file)
+                found.append(entry)
         return found
+
+    def export_predictions(self, predictions: list[dict[str, Any]], out: Path) -> list[tuple[Path, str]]:
+        """COCO's results: of all detections image_id, category_id, bbox and score."""
+        results = [
+            {
+                "image_id": found["image_id"],
+                "category_id": entry["category_id"],
+                "bbox": entry["box"],
+                "score": entry["score"],
+            }
+            for found in predictions
+            for entry in found["objects"]
+        ]
+        (out / RESULTS).write_text(json.dumps(results))
+        return [(out / RESULTS, f"{len(results)} detections in COCO's format")]
+
+
+def _image_ids(inputs: Sequence[Input]) -> list[int]:
+    """Those of the annotation file, where images lie as COCO's do; else their names, where these are numbers.
+
+    Where an input has neither, or two have the same, their places among the inputs, from 1.
+    """
+    folders = {Path(each.name).parent for each in inputs}
+    known = {folder: image_ids(folder.resolve()) for folder in folders}
+    numbers = []
+    for each in inputs:
+        named = int(each.stem) if each.stem.isascii() and each.stem.isdecimal() else None
+        numbers.append(known[Path(each.name).parent].get(Path(each.name).name, named))
+    if None in numbers or len(set(numbers)) < len(numbers):
+        return list(range(1, len(inputs) + 1))
+    return [number for number in numbers if number is not None]
 
 
 def _truth(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:

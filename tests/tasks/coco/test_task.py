@@ -97,12 +97,26 @@ def test_predictions_are_drawn_and_score_what_the_model_does(cli, trained, sourc
     assert (code, alone["items"], alone["metrics"]) == (0, 6, scored["metrics"])
 
 
-def test_pictures_of_other_names_get_ids(cli, trained, source, tmp_path):
-    for name in ("dog.png", "0042.png"):
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [(("dog.png", "0042.png"), [1, 2]), (("7.png", "0042.png"), [7, 42]), (("7.png", "a/7.png"), [1, 2])],
+)
+def test_pictures_of_other_names_get_ids(cli, trained, source, tmp_path, names, ids):
+    (tmp_path / "a").mkdir()
+    for name in names:
         (tmp_path / name).write_bytes((source / "val" / "000000000101.png").read_bytes())
-    inputs = (tmp_path / "dog.png", tmp_path / "0042.png")
+    inputs = [tmp_path / name for name in names]
     _, found = cli("predict", trained, *inputs, "--out", tmp_path / "out", "--json")
-    assert [entry["image_id"] for entry in found["predictions"]] == [1, 42]
+    assert [entry["image_id"] for entry in found["predictions"]] == ids
+    assert len({entry["picture"] for entry in found["predictions"]}) == 2
+
+
+def test_a_folder_is_predicted_like_its_files(cli, trained, source, tmp_path):
+    _, whole = cli("predict", trained, source / "val", "--out", tmp_path / "whole", "--json")
+    cli("predict", trained, *sorted((source / "val").iterdir()), "--out", tmp_path / "files", "--json")
+    assert [entry["image_id"] for entry in whole["predictions"]] == [101, 102, 103, 104, 105, 106]
+    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "files")]
+    assert results[0] == results[1] != []
 
 
 def test_data_of_other_categories_is_refused(cli, trained, awkward, tmp_path):
