@@ -220,7 +220,7 @@ def train(
     }
     sweep = Sweep(task, {}, hyperparameters=_settings(set_, restarts=restarts), **budget)
     request = _request(source, size, seed, categories=categories, image_size=image_size)
-    plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=request)
+    plan = make_plan(sweep, task_ref(task), name=folder.resolve().name, request=request, check_weights=not resume)
     how_to_go_on = _how_to_go_on("--out", str(folder))
     mirrors = _mirrors(wandb, wandb_checkpoint, tensorboard, mlflow)
     common: dict[str, Any] = {
@@ -423,6 +423,7 @@ def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="Its folder; with --results also a task's name.")],
     split: EvaluatedSplit = None,
     source: Source = None,
+    categories: Categories = None,
     results: Annotated[
         Path | None, typer.Option(help="coco: a file of COCO results, scored in place of the model's.")
     ] = None,
@@ -444,7 +445,7 @@ def evaluate(
     from balltrain.tuning.trial import pick_device
 
     check_split(split)
-    device, decide, request = pick_device(1), vote_of(vote), _request(source, None, 0)
+    device, decide, request = pick_device(1), vote_of(vote), _request(source, None, 0, categories=categories)
     if results is None:
         members = load_members([checkpoint, *(with_ or [])], device)
         dataset, split = open_split(members[0], split, request, data_dir)

@@ -21,7 +21,8 @@ class Batches:
     what is learned does not depend on their number. `global_sizes` holds the number of rows of each batch.
 
     Of data with an array `bucket`, a training batch has rows of one value, as far as they fill batches; what is left
-    over of all of them makes the others. With `drop_last` a smaller last batch is left out of training.
+    over of all of them makes the others, where every row has the bitwise or of the batch's values. With `drop_last`
+    a smaller last batch is left out of training.
     """
 
     def __init__(
@@ -64,7 +65,16 @@ class Batches:
         order = rng.permutation(len(self.rows))
         if "bucket" in self.dataset.arrays:
             order = self._by_bucket(order, rng)
+            return self._of_one_bucket(order)
         return self._batches(order, self.num_training_batches())
+
+    def _of_one_bucket(self, order: np.ndarray) -> Iterator[tuple[dict[str, Tensor], int]]:
+        """All workers are to see one value in a batch, whatever their shares of it are."""
+        size = self.batch_size
+        for number, (batch, global_size) in enumerate(self._batches(order, self.num_training_batches())):
+            whole = self.rows[order[number * size : (number + 1) * size]]
+            value = int(np.bitwise_or.reduce(self.dataset.arrays["bucket"][whole]))
+            yield {**batch, "bucket": torch.full_like(batch["bucket"], value)}, global_size
 
     def _by_bucket(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The same positions, such that each bucket's lie together in whole batches, and these in any order."""

@@ -28,7 +28,7 @@ from balltrain.data.download import downloaded
 from balltrain.data.splits import SPLITS, draw_folds, draw_splits
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef
-from balltrain.tasks.base import DataRequest, Task
+from balltrain.tasks.base import DataRequest, Task, options_of
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -51,10 +51,6 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
-
-    def rows_of(self, split: str) -> dict[str, np.ndarray]:
-        """The arrays of a split, in memory."""
-        return {name: array[self.splits[split]] for name, array in self.arrays.items()}
 
     def fold(self, number: int, num_folds: int) -> Dataset:
         """This data with another split into train and val: fold `number`, from 0, validates. `test` stays.
@@ -84,7 +80,11 @@ def default_data_dir() -> Path:
 
 
 def data_key(ref: TaskRef, task: Task, request: DataRequest) -> str:
-    """Name of the cache folder for a request: the task and its code's version, the source's files, size, seed."""
+    """Name of the cache folder for a request: the task and its code's version, the source's files, size, seed.
+
+    Raises UsageError where the task's data has no such options.
+    """
+    options = options_of(task, request).model_dump(mode="json", exclude_defaults=True)
     identity = {
         "format": FORMAT,
         "task": task.name,
@@ -94,7 +94,7 @@ def data_key(ref: TaskRef, task: Task, request: DataRequest) -> str:
         "size": request.size,
         "seed": request.seed,
         # of a request without any, the keys of data that was built before there were options still hold
-        **({"options": dict(request.options)} if request.options else {}),
+        **({"options": options} if options else {}),
     }
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 

@@ -147,7 +147,8 @@ class Task:
 
         An array `split` (0 train, 1 val, 2 test) fixes the splits; without one they are drawn 80/10/10 with
         the request's seed, such that items with the same value in an array `group` stay together. An array
-        `bucket` has training batches made of items of equal values, as far as they fill batches.
+        `bucket` has training batches made of items of equal values, as far as they fill batches; in the others all
+        items have the bitwise or of their values.
         """
         raise NotImplementedError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -44,7 +45,9 @@ def digest_of(hp: Any, model: nn.Module, optimizer: torch.optim.Optimizer, steps
 
 
 @torch.no_grad()
-def first_loss(task: Task, hp: Any, dataset: Dataset, batches: Batches) -> float:
+def first_loss(
+    task: Task, hp: Any, dataset: Dataset, batches: Batches, precision: AbstractContextManager[Any]
+) -> float:
     """The training loss of the first batch that a fresh model sees, with a seed that all trials share.
 
     With the trial's own seed it would differ between any two trials, and tell nothing of their hyperparameters.
@@ -55,4 +58,6 @@ def first_loss(task: Task, hp: Any, dataset: Dataset, batches: Batches) -> float
     task.load_weights(model, hp)
     model.train()
     batch, _ = next(batches.shuffled(PROBE_SEED, epoch=1))
-    return float(task.loss(model, task.augment(batch, hp), hp))
+    augmented = task.augment(batch, hp)
+    with precision:
+        return float(task.loss(model, augmented, hp))

@@ -58,9 +58,12 @@ def open_split(
 ) -> tuple[Dataset, str]:
     """The data that a checkpoint was trained on, and a split of it, val unless told; or all of `other` data.
 
-    Raises BalltrainError where the model says nothing of the other data.
+    Raises BalltrainError where the model says nothing of the other data, UsageError where it has options.
     """
     request = loaded.request
+    if other is not None and other.options:
+        given = ", ".join(f"--{name.replace('_', '-')}" for name in other.options)
+        raise UsageError(f"{given}: a checkpoint's data has those that it was trained with; leave it out")
     if other is not None and other.source not in (None, request.source):
         request = replace(other, seed=request.seed, options=request.options)
         split = split or "all"  # nothing of it was trained on
@@ -91,8 +94,12 @@ def evaluate_results(
         loaded = load_checkpoint(checkpoint)
         task, request = loaded.task, replace(other, options=loaded.request.options)
         dataset, split = open_split(loaded, split, other, data_dir)
-    metrics, tables = task.score_results(path, request, dataset.facts, dataset.rows_of(split))
-    return Evaluation(task, split, len(dataset.splits[split]), metrics, tables, [], "mean")
+    rows = dataset.splits[split]
+    if len(rows) == 0:
+        raise BalltrainError(f"the {split} split of these {len(dataset)} items is empty")
+    arrays = {name: array[rows] for name, array in dataset.arrays.items() if name not in task.inputs}
+    metrics, tables = task.score_results(path, request, dataset.facts, arrays)
+    return Evaluation(task, split, len(rows), metrics, tables, [], "mean")
 
 
 def evaluate_members(

@@ -157,8 +157,7 @@ def _what_it_got(
     start: int,
 ) -> dict[str, Any]:
     """Values of the first row that tell whether hyperparameters had an effect. An epoch seeds itself after this."""
-    with _autocast(hp, train.device):
-        loss = first_loss(task, hp, dataset, train)
+    loss = first_loss(task, hp, dataset, train, _autocast(hp, train.device))
     digest = digest_of(hp, model, optimizer, train.num_training_batches())
     return {"digest": digest, "first_loss": loss, **({"start": start} if hp.restarts > 1 else {})}
 
@@ -235,8 +234,9 @@ def _steps(
         for group in optimizer.param_groups:
             group["lr"] = lr
         local_size = len(next(iter(batch.values())))
+        augmented = task.augment(batch, hp)  # in full precision: positions in pixels have more than 8 bits
         with _autocast(hp, batches.device):
-            loss = task.loss(model, task.augment(batch, hp), hp)
+            loss = task.loss(model, augmented, hp)
         # gradients are averaged over workers, whose shares of the last batch differ: weighted, it is the mean
         (loss * (local_size * world / global_size)).backward()
         if hp.clip_norm is not None:

@@ -181,8 +181,11 @@ def find_sweep(task_or_file: str) -> tuple[Sweep, TaskRef]:
     return sweep, TaskRef(only_task(module, str(path)).name, str(path.resolve()), source)
 
 
-def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) -> Plan:
-    """Check everything that needs neither data nor Ray. Raises UsageError that quotes the value and the rule."""
+def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest, check_weights: bool = True) -> Plan:
+    """Check everything that needs neither data nor Ray. Raises UsageError that quotes the value and the rule.
+
+    Files of weights need not be there any more where nothing but begun trainings go on.
+    """
     task = ref.load()
     options_of(task, request)
     if sweep.trials < 1:
@@ -254,7 +257,9 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest) ->
         plan.build_searcher()  # it has limits on the space
     for point in space.corners():
         try:
-            task.check_weights(task.Hyperparameters(**plan.configure(space.decode(point))))
+            hp = task.Hyperparameters(**plan.configure(space.decode(point)))
+            if check_weights:
+                task.check_weights(hp)
             plan.configure(space.decode(point), plan.most_epochs)
         except UsageError as error:
             raise UsageError(f"the space of the sweep allows what {task.name} refuses: {error}") from None

@@ -22,7 +22,7 @@ def decode_picture(content: bytes, name: str | Path, size: tuple[int, int] | Non
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-            rgb = _opaque(image) if image.has_transparency_data else image.convert("RGB")
+            rgb = _opaque(image) if image.has_transparency_data else _eight_bits(image).convert("RGB")
             if size is not None and rgb.size != size:
                 rgb = rgb.resize(size, Image.Resampling.LANCZOS)
             return np.asarray(rgb), image.mode != "RGB" or image.size != rgb.size
@@ -52,6 +52,13 @@ class Normalized(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network((to_float(images) - self.mean) / self.std)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Of 16 bits the upper 8; Pillow would make all above 255 white."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
 
 
 def _opaque(image: Image.Image) -> Image.Image:

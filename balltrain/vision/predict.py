@@ -107,7 +107,10 @@ def draw_classes(
 
 
 def picture_files(inputs: Sequence[Input], out: Path) -> list[Path | None]:
-    """Where the drawing of each input goes, None for those that have none. No two are the same."""
+    """Where the drawing of each input goes, None for those that have none. No two are the same.
+
+    Raises BalltrainError where an input would be overwritten.
+    """
     used: Counter[str] = Counter()
     files: list[Path | None] = []
     for each in inputs:
@@ -117,6 +120,10 @@ def picture_files(inputs: Sequence[Input], out: Path) -> list[Path | None]:
         used[each.stem] += 1
         name = each.stem if used[each.stem] == 1 else f"{each.stem}-{used[each.stem]}"
         files.append(out / f"{name}.png")
+    taken = {Path(each.name).resolve() for each in inputs}
+    for file in files:
+        if file is not None and file.resolve() in taken:
+            raise BalltrainError(f"{file} is an input, and would be overwritten: choose another --out")
     return files
 
 

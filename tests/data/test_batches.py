@@ -72,8 +72,23 @@ class Buckets(Numbers):
 
     def prepare(self, request, arrays):
         super().prepare(request, arrays)
-        arrays["bucket"] = (np.arange(request.size) % 5 < 2).astype(np.uint8)
+        arrays["bucket"] = np.where(np.arange(request.size) % 5 < 2, 1, 2).astype(np.uint8)
         return {}
+
+
+def test_a_batch_that_mixes_buckets_has_both_on_every_worker(tmp_path):
+    """Whatever the rows are that a worker gets of it."""
+    dataset = load_data(TaskRef("buckets"), Buckets(), DataRequest(size=36), tmp_path)  # 15 and 21
+    seen = [
+        [set(batch["bucket"].tolist()) for batch, _ in Batches(dataset, "train", 6, CPU, **worker).shuffled(0, 1)]
+        for worker in ({}, {"rank": 0, "world": 2}, {"rank": 1, "world": 2})
+    ]
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0].count({3}) == 1
+    assert {1} in seen[0]
+    assert {2} in seen[0]
+    in_order, _ = next(Batches(dataset, "train", 6, CPU).in_order())
+    assert set(in_order["bucket"].tolist()) == {1, 2}  # of what is evaluated each row has its own
 
 
 @pytest.mark.parametrize("size", [40, 41])

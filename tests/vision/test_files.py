@@ -9,6 +9,7 @@ from PIL import Image
 
 from balltrain.errors import BalltrainError
 from balltrain.vision.files import list_classes
+from balltrain.vision.pixels import decode_picture
 
 CLASSES = ("Cat", "Dog")
 
@@ -144,3 +145,12 @@ def test_a_damaged_zip_is_refused(trainset, tmp_path):
     archive.write_bytes(content[:start] + b"\0" * 20 + content[start + 20 :])
     assert "Cat/" in (message := message_of(lambda: read(archive)))
     assert "is damaged" in message
+
+
+def test_of_16_bits_the_upper_8_are_kept(tmp_path):
+    """Pillow itself would make all that is above 255 white."""
+    values = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "grey.png")
+    pixels, converted = decode_picture((tmp_path / "grey.png").read_bytes(), "grey.png")
+    assert converted
+    assert (pixels == (values >> 8)[..., None]).all()

@@ -52,8 +52,9 @@ def assign(anchors: Tensor, boxes: Tensor, crowds: Tensor) -> Tensor:
 
     An anchor answers for the box that it overlaps most, from an IoU of 0.5 on; below 0.4 it is background, and
     between the two it is not trained (section 4 of the paper). A box that no anchor overlaps so much gets those
-    that overlap it most, as in Faster R-CNN: thin and small objects would be left out. `crowds` (k, 4) hold an
-    unknown number of objects: an anchor that lies in one by half, and is no object's, is not trained.
+    that overlap it most, as in Faster R-CNN, unless they answer for a box that they overlap more: thin and small
+    objects would be left out. `crowds` (k, 4) hold an unknown number of objects: an anchor that lies in one by half,
+    and is no object's, is not trained.
     """
     assigned = anchors.new_full((len(anchors),), NEGATIVE, dtype=torch.int64)
     if len(boxes):
@@ -61,9 +62,10 @@ def assign(anchors: Tensor, boxes: Tensor, crowds: Tensor) -> Tensor:
         best, box = iou.max(dim=0)
         assigned = torch.where(best >= POSITIVE_IOU, box, torch.where(best >= NEGATIVE_IOU, IGNORED, NEGATIVE))
         most = iou.amax(dim=1, keepdim=True)
-        # the box is the one that is lacking, not the one that the anchor overlaps most
-        lacking, anchor = torch.nonzero((iou == most) & (most > 0) & (most < POSITIVE_IOU), as_tuple=True)
-        assigned[anchor] = lacking
+        lacking = (iou == most) & (most > 0) & (most < POSITIVE_IOU) & (best < POSITIVE_IOU)
+        # the box is one that lacks an anchor, not the one that the anchor overlaps most
+        overlap, box = torch.where(lacking, iou, 0.0).max(dim=0)
+        assigned = torch.where(overlap > 0, box, assigned)
     if len(crowds):
         share = _intersection(crowds, anchors) / _area(anchors)
         in_crowd = share.amax(dim=0) >= CROWD_SHARE

@@ -15,6 +15,8 @@ from typing import Any
 
 from balltrain.errors import BalltrainError, UsageError
 
+MAX_ID = 2**63 - 1
+MAX_SIDE = 1_000_000  # pixels of an image
 NUM_NAMED = 5  # of the annotations that a note is about
 
 
@@ -91,6 +93,9 @@ def read_annotations(path: Path, image_folder: Path, chosen: Sequence[str] | Non
                 f"{path}: annotation {number} has the box {list(box)} outside its image {image_id} of "
                 f"{image.width} x {image.height} px; correct or remove it"
             )
+        crowd = entry.get("iscrowd", 0)
+        if crowd not in (0, 1):
+            raise BalltrainError(f"{path}: annotation {number} has iscrowd {crowd!r}, but it must be 0 or 1")
         left, top = max(0.0, x), max(0.0, y)
         inside = (left, top, min(image.width, x + width) - left, min(image.height, y + height) - top)
         if min(inside[2:]) <= 0:
@@ -98,9 +103,7 @@ def read_annotations(path: Path, image_folder: Path, chosen: Sequence[str] | Non
         elif (left, top) != (x, y) or x + width > image.width or y + height > image.height:
             clipped.append(number)
         image.annotations.append(
-            Annotation(
-                label_of[category_id], box, inside, _area(path, number, entry, box), bool(entry.get("iscrowd"))
-            )
+            Annotation(label_of[category_id], box, inside, _area(path, number, entry, box), bool(crowd))
         )
     notes = _note(path, clipped, "reach beyond their image: clipped for training")
     notes += _note(path, empty, "have no extent in their image: not trained")
@@ -112,7 +115,8 @@ def image_ids(folder: Path) -> dict[str, int]:
     for path in (folder.parent / "annotations", folder.parent.parent / "annotations"):
         file = path / f"instances_{folder.name}.json"
         if file.is_file():
-            return {str(entry["file_name"]): int(entry["id"]) for entry in _read_json(file)["images"]}
+            images = [_image(file, entry, folder) for entry in _read_json(file)["images"]]
+            return {image.path.name: image.id for image in images}
     return {}
 
 
@@ -144,6 +148,8 @@ def read_results(path: Path, image_ids: Iterable[int], category_ids: Iterable[in
         if not _is_number(score):
             raise BalltrainError(f"{where} has the score {score!r}, but it must be a number")
         box = _box(where, entry.get("bbox"))
+        if min(box[2:]) < 0:
+            raise BalltrainError(f"{where} has a box of negative size {list(box)}")
         results.append({"image_id": image_id, "category_id": category_id, "bbox": list(box), "score": float(score)})
     return results
 
@@ -198,12 +204,12 @@ def _choose(path: Path, categories: list[dict[str, Any]], chosen: Sequence[str] 
 def _image(path: Path, entry: Mapping[str, Any], folder: Path) -> ImageEntry:
     number = _integer(path, entry, "id", "an image")
     name = entry.get("file_name")
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or "\0" in name:
         raise BalltrainError(f"{path}: image {number} has no file_name")
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise BalltrainError(f"{path}: image {number} has the file_name {name!r}, which lies outside its folder")
     width, height = (_integer(path, entry, key, f"image {number}") for key in ("width", "height"))
-    if width < 1 or height < 1:
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise BalltrainError(f"{path}: image {number} is {width} x {height} px; correct it")
     return ImageEntry(number, folder / name, width, height)
 
@@ -212,6 +218,8 @@ def _integer(path: Path, entry: Mapping[str, Any], key: str, of: str = "an annot
     value = entry.get(key)
     if isinstance(value, bool) or not isinstance(value, int):
         raise BalltrainError(f"{path}: {of} has the {key} {value!r}, but it must be a whole number")
+    if abs(value) > MAX_ID:
+        raise BalltrainError(f"{path}: {of} has the {key} {value}, which has more than 64 bits")
     return value
 
 
@@ -230,7 +238,10 @@ def _area(path: Path, number: int, entry: Mapping[str, Any], box: tuple[float, f
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return False
 
 
 def _note(path: Path, numbers: list[int], what: str) -> list[str]:

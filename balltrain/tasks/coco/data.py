@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 SPLITS = ("train", "val", "test")
 STRIDE = 32  # of the ResNet: canvases are whole multiples
 SHORT_SIDE = 0.8  # of the longer one, at most, for landscapes and portraits: 4:3 and all that are longer
-LANDSCAPE, PORTRAIT, SQUARE = 0, 1, 2
+LANDSCAPE, PORTRAIT = 1, 2
+SQUARE = LANDSCAPE | PORTRAIT  # which holds both: the value of a batch that mixes them
 PADDING_RGB = (124, 116, 104)  # ImageNet's mean, which the network sees as zero
 HOW_TO_GET_DATA = (
     "coco has no data of its own: give a folder with annotations/instances_train….json, …_val….json and the folders "
@@ -36,14 +37,17 @@ HOW_TO_GET_DATA = (
 class CocoOptions(DataOptions):
     """What the data holds, beside source, size and seed."""
 
-    categories: tuple[str, ...] | None = Field(None, min_length=1, description="names of those to learn; all if None")
+    categories: tuple[str, ...] | None = Field(None, description="names of those to learn; all if None")
     image_size: int = Field(320, ge=32, le=4096, description="pixels of the longer side, to which all are resized")
 
     @field_validator("categories", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """`person,traffic light`, as typed."""
-        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+        names = tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+        if names == ():
+            raise ValueError("give at least one name")
+        return names
 
 
 def prepare(source: str | None, size: int | None, options: CocoOptions, arrays: Arrays) -> dict[str, Any]:
@@ -70,6 +74,10 @@ def prepare(source: str | None, size: int | None, options: CocoOptions, arrays: 
     entries = [entry for part in parts for entry in part]
     if not entries:
         raise BalltrainError(f"{source}: there are no images")
+    for file, number, part in zip(files, numbers, parts, strict=True):
+        if SPLITS[number] != "test" and all(a.crowd for entry in part for a in entry.annotations):
+            of_some = "" if options.categories is None else " of the --categories"
+            raise BalltrainError(f"{file.path}: its {len(part)} images have no object{of_some} to learn or to find")
     if len(files) > 1:
         arrays["split"] = np.repeat(np.array(numbers, np.uint8), [len(part) for part in parts])
     _write_objects(entries, options.image_size, arrays)
@@ -83,8 +91,8 @@ def prepare(source: str | None, size: int | None, options: CocoOptions, arrays: 
 def canvas_of(buckets: np.ndarray, size: int) -> tuple[int, int]:
     """Height and width that hold all images of these buckets, of the longer side `size`."""
     long, short = _sides(size)
-    landscape, portrait = (buckets == LANDSCAPE).all(), (buckets == PORTRAIT).all()
-    return (short if landscape else long), (short if portrait else long)
+    shape = np.bitwise_or.reduce(buckets)
+    return (long if shape & PORTRAIT else short), (long if shape & LANDSCAPE else short)
 
 
 def fit_pictures(pictures: Sequence[np.ndarray], size: int) -> dict[str, np.ndarray]:
@@ -108,6 +116,8 @@ def write_images(folder: Path, data: Mapping[str, np.ndarray]) -> list[str]:
 
 def _find(source: Path) -> list[tuple[Path, Path]]:
     """Annotation files, each with the folder of its images. `source` is COCO's folder, or one such file in it."""
+    if source.is_file() and source.suffix.lower() != ".json":
+        raise BalltrainError(f"{source}: is no annotation file (.json); give it, or COCO's folder, unpacked")
     files = sorted((source / "annotations").glob("instances_*.json")) if source.is_dir() else [source]
     if not files:
         raise BalltrainError(f"{source}: has no annotations/instances_*.json; give the folder that holds annotations")

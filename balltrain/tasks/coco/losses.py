@@ -64,8 +64,8 @@ def focal_loss(
 
 
 def _focal_background(logits: Tensor, gamma: float) -> Tensor:
-    """p^gamma times -log(1 - p)."""
-    return logits.sigmoid().pow(gamma) * F.softplus(logits)
+    """p^gamma times -log(1 - p). The gradient of p^gamma itself is infinite where p is 0 and gamma below 1."""
+    return torch.exp(gamma * F.logsigmoid(logits)) * F.softplus(logits)
 
 
 def box_regression_loss(offsets: Tensor, anchors: Tensor, boxes: Tensor, kind: BoxLoss) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -40,15 +43,18 @@ def detect(logits: Tensor, offsets: Tensor, anchors: Tensor, height: Tensor, wid
 
 
 def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, max_iou: float) -> Tensor:
-    """Indices of the boxes that remain, best first: none overlaps a better one of its class by more than `max_iou`.
+    """Indices of the boxes that remain, best first: none overlaps a better one of its class more than `max_iou`."""
+    return _operator()(boxes, scores, labels, max_iou)
 
-    torchvision's operator where it imports (it does not beside a CPU build of torch).
-    """
+
+@cache  # an import that fails is tried anew each time
+def _operator() -> Callable[..., Tensor]:
+    """torchvision's where it imports (it does not beside a CPU build of torch)."""
     try:
         from torchvision.ops import batched_nms
     except (ImportError, RuntimeError):  # RuntimeError: its operators are of another torch
-        return greedy_nms(boxes, scores, labels, max_iou)
-    return batched_nms(boxes, scores, labels, max_iou)
+        return greedy_nms
+    return batched_nms
 
 
 def greedy_nms(boxes: Tensor, scores: Tensor, labels: Tensor, max_iou: float) -> Tensor:

@@ -5,6 +5,7 @@ He et al., arXiv 1512.03385; the stride of a bottleneck is in its 3x3 convolutio
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -174,9 +175,11 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on kinds of files that are refused below
+            weights = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, ValueError, RuntimeError, EOFError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200] or "it is empty"
         raise BalltrainError(f"weights {path} cannot be read: {reason}") from error
     except Exception as error:  # a pickle of something else: UnpicklingError, KeyError, …
         raise BalltrainError(f"weights {path} cannot be read: not a file of tensors alone") from error

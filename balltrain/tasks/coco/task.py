@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,10 @@ class Coco(Task):
         self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
     ) -> dict[str, float]:
         figures, _ = coco_figures(detections_of(outputs), **_truth(targets))
-        return {"loss": float(outputs["loss"].mean()), **figures}
+        loss = float(outputs["loss"].mean())
+        if not math.isfinite(loss):
+            figures["map"] = math.nan  # outputs that are no numbers are no detections, which would count as 0
+        return {"loss": loss, **figures}
 
     def tables(
         self, outputs: dict[str, Tensor], targets: dict[str, Tensor], facts: dict[str, Any]

@@ -80,14 +80,17 @@ def awkward(folder):
 
 
 def draw_rectangles(folder, rng, first, count):
-    """Grey noise with a red (category 2) and a blue (category 5) rectangle, some images upright."""
+    """Grey noise with a red (category 2) and a blue (category 5) rectangle, some images upright.
+
+    They are half as large again as 64 px, to which tests resize them.
+    """
     folder.mkdir(parents=True)
     images, annotations = [], []
     for number in range(first, first + count):
-        width, height = (48, 64) if number % 3 == 0 else (64, 48)
+        width, height = (72, 96) if number % 3 == 0 else (96, 72)
         pixels = rng.integers(90, 150, (height, width, 3)).astype(np.uint8)
         for place, (category, color) in enumerate({2: (220, 30, 30), 5: (30, 30, 220)}.items()):
-            box_width, box_height = rng.integers(14, 20, 2).tolist()
+            box_width, box_height = rng.integers(21, 30, 2).tolist()
             x = int(rng.integers(place * width // 2, (place + 1) * width // 2 - box_width + 1))
             y = int(rng.integers(0, height - box_height))
             pixels[y : y + box_height, x : x + box_width] = color

@@ -54,6 +54,18 @@ def test_a_box_that_no_anchor_fits_gets_those_that_fit_best():
     assert assign(anchors, thin, torch.empty(0, 4)).tolist() == [NEGATIVE, 0, NEGATIVE, 1]
 
 
+def test_thin_boxes_leave_other_objects_their_anchors_and_share_by_overlap():
+    anchors = torch.tensor([[0.0, 0, 10, 10], [100, 0, 110, 10]])
+    # inside the first anchor, which answers for another object; two inside the second, the wider one overlaps it more
+    boxes = torch.tensor([[0.0, 0, 10, 9], [0, 0, 1, 10], [100, 0, 103, 10], [104, 0, 106, 10], [300, 0, 301, 10]])
+    assert assign(anchors, boxes, torch.empty(0, 4)).tolist() == [0, 2]
+
+
+def test_a_box_that_no_anchor_meets_has_none():
+    anchors, box = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[300.0, 0, 310, 10]])
+    assert assign(anchors, box, torch.empty(0, 4)).tolist() == [NEGATIVE]
+
+
 def test_anchors_in_a_crowd_are_not_trained_unless_an_object_is_there():
     crowd = torch.tensor([[0.0, 0, 100, 100]])
     anchors = torch.tensor([[10.0, 10, 20, 20], [95, 0, 105, 10], [97, 0, 107, 10], [40, 40, 50, 50]])

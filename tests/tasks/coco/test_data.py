@@ -137,6 +137,15 @@ def change(folder, split, edit):
         (lambda c: c["annotations"][0].update(bbox=[70, 2, 3, 4]), "annotation 7 has the box .* outside its image 9"),
         (lambda c: c["annotations"][0].update(bbox=[1, 2, 3]), "annotation 7 has the bbox .* four numbers"),
         (lambda c: c["annotations"][0].update(bbox=[1, 2, 3, float("nan")]), "four numbers"),
+        (lambda c: c["annotations"][0].update(bbox=[1, 2, 3, 10**400]), "four numbers"),
+        (lambda c: c["annotations"][0].update(iscrowd="0"), "annotation 7 has iscrowd '0', but it must be 0 or 1"),
+        (lambda c: c["annotations"][0].update(id=2**70), "has the id 1180591620717411303424, which has more than 64"),
+        (lambda c: c["images"][0].update(width=10**12), "image 9 is 1000000000000 x 40 px; correct it"),
+        (lambda c: c["images"][0].update(file_name="a\0b"), "image 9 has no file_name"),
+        (
+            lambda c: [a.update(iscrowd=1) for a in c["annotations"]],
+            "its 6 images have no object to learn or to find",
+        ),
         (lambda c: c["annotations"][0].update(area="big"), "annotation 7 has the area 'big'"),
         (lambda c: c["annotations"][0].pop("id"), "an annotation has the id None, but it must be a whole number"),
         (lambda c: c["annotations"][1].update(id=7), "the annotation id 7 is there twice"),
@@ -185,6 +194,12 @@ def test_a_folder_that_is_none_of_coco_s_is_told_what_is_missing(awkward, tmp_pa
         load(awkward.root, tmp_path)
 
 
+def test_a_source_that_is_no_json_file_is_refused(tmp_path):
+    (tmp_path / "coco.zip").write_bytes(b"PK")
+    with pytest.raises(BalltrainError, match=r"coco.zip: is no annotation file \(.json\)"):
+        load(tmp_path / "coco.zip", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -206,9 +221,16 @@ def test_without_a_source_the_user_is_told_where_data_comes_from(tmp_path):
         load_data(REF, task, DataRequest(), tmp_path)
 
 
-def test_other_tasks_refuse_the_options_of_coco():
-    from balltrain.tasks.base import options_of
+def test_other_tasks_refuse_the_options_of_coco(tmp_path):
     from balltrain.tasks.detect.task import task as detect
 
     with pytest.raises(UsageError, match="the data of detect has no image_size: leave out --image-size"):
-        options_of(detect, DataRequest(options={"image_size": 64}))
+        load_data(TaskRef("detect"), detect, DataRequest(options={"image_size": 64}), tmp_path)
+
+
+def test_the_same_options_typed_otherwise_are_the_same_data(awkward):
+    keys = [
+        data_key(REF, task, DataRequest(str(awkward.root), options=options))
+        for options in ({}, {"image_size": 320}, {"categories": "cat,dog"}, {"categories": "cat, dog"})
+    ]
+    assert keys[0] == keys[1] != keys[2] == keys[3]

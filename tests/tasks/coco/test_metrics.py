@@ -13,7 +13,7 @@ from balltrain.data.cache import load_data
 from balltrain.errors import BalltrainError
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest
-from balltrain.tasks.coco.metrics import FIGURES
+from balltrain.tasks.coco.metrics import FIGURES, coco_figures
 from balltrain.tasks.coco.task import task
 
 DATA = Path(os.environ.get("BALLTRAIN_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -72,7 +72,7 @@ def noisy_results(annotations, path, seed=0):
 def our_figures(annotations, results, tmp_path, **options):
     request = DataRequest(str(annotations), options={"image_size": 32, **options})
     dataset = load_data(TaskRef("coco"), task, request, tmp_path / "data")
-    figures, tables = task.score_results(results, request, dataset.facts, dataset.rows_of("all"))
+    figures, tables = task.score_results(results, request, dataset.facts, dataset.arrays)
     table = tables["ap_by_category"]
     return figures | {f"ap/{name}": ap for name, (ap,) in zip(table.rows, table.values, strict=True)}
 
@@ -130,14 +130,12 @@ def test_without_detections_all_figures_are_zero_or_none(crowded, tmp_path):
     assert {found[name] for name in FIGURES} == {0.0}
 
 
-def test_images_without_objects_have_no_figures(folder, tmp_path):
-    folder.add_file("val2017")
-    folder.add_image("val2017", 1)
-    folder.write()
-    entry = {"image_id": 1, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5}
-    (tmp_path / "results.json").write_text(json.dumps([entry]))
-    found = our_figures(folder.annotation_file("val2017"), tmp_path / "results.json", tmp_path)
-    assert set(found.values()) == {-1.0}
+def test_without_objects_there_are_no_figures():
+    entry = {"image_id": 0, "category_id": 0, "bbox": [1, 2, 3, 4], "score": 0.5}
+    none = {"truth": np.zeros((1, 1, 4)), "labels": np.full((1, 1), -1), "crowd": np.zeros((1, 1), bool)}
+    figures, by_label = coco_figures([entry], **none, area=np.zeros((1, 1)))
+    assert set(figures.values()) == {-1.0}
+    assert by_label == {}
 
 
 def test_an_object_with_the_id_0_is_found(folder, tmp_path):
@@ -167,6 +165,10 @@ def test_an_object_with_the_id_0_is_found(folder, tmp_path):
             "result 1 is of category 5, which the",
         ),
         ('[{"image_id": 1, "category_id": 1, "bbox": [1,2,3], "score": 1}]', "result 1 has the bbox"),
+        (
+            '[{"image_id": 1, "category_id": 1, "bbox": [1,2,-3,4], "score": 1}]',
+            r"result 1 has a box of negative size \[1.0",
+        ),
         ('[{"image_id": 1, "category_id": 1, "bbox": [1,2,3,4], "score": NaN}]', "result 1 has the score nan"),
     ],
 )

@@ -84,7 +84,7 @@ def test_predictions_are_drawn_and_score_what_the_model_does(cli, trained, sourc
     assert code == 0, found
     first = found["predictions"][0]
     assert first["image_id"] == 101
-    assert Image.open(first["picture"]).size == (640, 480)
+    assert Image.open(first["picture"]).size == (672, 504)
     assert {"category", "category_id", "score", "box"} <= set(first["objects"][0])
     results = json.loads((out / "results.json").read_text())
     assert {entry["category_id"] for entry in results} == {2, 5}
@@ -117,6 +117,32 @@ def test_a_folder_is_predicted_like_its_files(cli, trained, source, tmp_path):
     assert [entry["image_id"] for entry in whole["predictions"]] == [101, 102, 103, 104, 105, 106]
     results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "files")]
     assert results[0] == results[1] != []
+
+
+def test_inputs_are_not_overwritten(cli, trained, source, tmp_path):
+    (tmp_path / "a.png").write_bytes((source / "val" / "000000000101.png").read_bytes())
+    code, error = cli("predict", trained, tmp_path / "a.png", "--out", tmp_path)
+    assert code == 1
+    assert "a.png is an input, and would be overwritten: choose another --out" in error
+
+
+def test_results_of_some_categories_are_scored(cli, source, tmp_path):
+    entries = [
+        {"image_id": entry["image_id"], "category_id": entry["category_id"], "bbox": entry["bbox"], "score": 1}
+        for entry in json.loads((source / "annotations" / "instances_val.json").read_text())["annotations"]
+    ]
+    (tmp_path / "results.json").write_text(json.dumps(entries))
+    options = ["--source", source, "--results", tmp_path / "results.json", "--data-dir", tmp_path, "--json"]
+    _, found = cli("evaluate", "coco", *options, "--categories", "red")
+    assert found["ap_by_category"]["rows"] == ["red"]
+    assert found["metrics"]["map"] == pytest.approx(1.0)
+    assert "the test split of these 30 items is empty" in cli("evaluate", "coco", *options, "--split", "test")[1]
+
+
+def test_a_checkpoint_has_its_own_categories(cli, trained):
+    code, error = cli("evaluate", trained, "--categories", "red")
+    assert code == 2
+    assert "--categories: a checkpoint's data has those that it was trained with" in error
 
 
 def test_data_of_other_categories_is_refused(cli, trained, awkward, tmp_path):
@@ -162,6 +188,43 @@ def test_a_learning_rate_that_diverges_fails_by_the_non_finite_policy(source, tm
     hp = resolve(task, {**SMALL, "epochs": 3, "optimizer": "sgd", "lr": 1e30, "clip_norm": None, "warmup": 0.0})
     with pytest.raises(NonFiniteObjective, match="the learning rate may be too high"):
         train(hp, source, tmp_path, image_size=32)
+
+
+def test_outputs_that_are_not_numbers_have_no_objective(source, tmp_path):
+    """They detect nothing, which would count as 0: a training that diverged would be complete."""
+    dataset = load(source, tmp_path)
+    rows = dataset.splits["val"]
+    outputs = {"boxes": torch.zeros(len(rows), 1, 4), "scores": torch.zeros(len(rows), 1)}
+    outputs |= {"labels": torch.full((len(rows), 1), -1), "loss": torch.full((len(rows),), torch.nan)}
+    targets = {name: torch.from_numpy(array[rows]) for name, array in dataset.arrays.items()}
+    assert np.isnan(task.metrics(outputs, targets, None, thorough=False)["map"])
+
+
+def test_training_images_are_cut_to_the_canvas_of_their_batch(source, tmp_path):
+    shapes = set()
+    for batch, _ in Batches(load(source, tmp_path, image_size=160), "train", 6, CPU).shuffled(0, 1):
+        augmented = task.augment(batch, resolve(task, {"scale_jitter": 0.2}))
+        shapes.add((len(set(batch["resized"][:, 0].tolist())) > 1, *augmented["images"].shape[1:3]))
+    assert shapes == {(False, 128, 160), (False, 160, 128), (True, 160, 160)}
+
+
+def test_a_training_goes_on_without_the_file_that_it_started_from(cli, source, tmp_path):
+    path = tmp_path / "resnet18.pth"
+    torch.save(ResNet(18, "batch").state_dict(), path)
+    values = {**SMALL, "weights": str(path)}
+    train(resolve(task, {**values, "epochs": 1}), source, tmp_path, image_size=32)
+    command = ["train", "coco", "--source", source, "--image-size", 32, "--data-dir", tmp_path / "data", "--json"]
+    command += ["--wandb", "off", "--epochs", 1]
+    for name, value in values.items():
+        command += ["--set", f"{name}={value}"]
+    out = tmp_path / "run"
+    assert cli(*command, "--out", out)[0] == 0
+    path.unlink()
+    train(resolve(task, {**values, "epochs": 2}), source, tmp_path, image_size=32)  # on with the second epoch
+    assert cli(*command, "--out", out, "--resume")[0] == 0
+    code, error = cli(*command, "--out", tmp_path / "other")
+    assert code == 1
+    assert "resnet18.pth: there is no such file" in error
 
 
 def test_weights_are_loaded_before_training_alone(source, tmp_path):
