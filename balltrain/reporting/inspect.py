@@ -67,8 +67,9 @@ def write_inspection(
     examples = task.examples(outputs, targets, hp)
     rows = dataset.splits[split]
     shown = _rows_for_maps(examples)
-    run = _runner(loaded, dataset, rows[[row for row, _ in shown]], device)
-    layers = list_layers(loaded.model, run)
+    # picture by picture: in a batch the task may send those of another shape through the model by themselves
+    runs = [_runner(loaded, dataset, rows[[row]], device) for row, _ in shown]
+    layers = list_layers(loaded.model, runs[0]) if runs else []
     if not layers:
         raise BalltrainError(f"the model of {loaded.folder} has no feature maps to look at")
     chosen = _choose(layers, layer)
@@ -82,7 +83,7 @@ def write_inspection(
         *_groups(loaded, dataset, rows, examples, device),
         section(f"Histogram: {examples.axis}", _histograms(examples)),
         _kernels(loaded.model),
-        _maps(loaded.model, run, chosen, [(images[rows[row]], text) for row, text in shown]),
+        _maps(loaded.model, runs, chosen, [(images[rows[row]], text) for row, text in shown]),
         section(
             "Layers",
             note("Those with feature maps, by their end; --layer NAME shows the maps of another."),
@@ -211,26 +212,27 @@ def _kernels(model: torch.nn.Module) -> str:
 
 
 def _maps(
-    model: torch.nn.Module, run: Callable[[], Any], layer: Layer, pictures: list[tuple[np.ndarray, str]]
+    model: torch.nn.Module, runs: list[Callable[[], Any]], layer: Layer, pictures: list[tuple[np.ndarray, str]]
 ) -> str:
     title = f"Feature maps of {layer.name}"
     try:
-        found = project(model, layer.name, run, NUM_MAPS)
+        found = [project(model, layer.name, run, NUM_MAPS) for run in runs]
     except ValueError as error:
         return section(title, note(f"None: {error}."))
     said = (
-        f"Of each picture the {found.maps.shape[1]} maps of {layer.name} ({layer.kind}, {layer.shape[0]} maps of "
+        f"Of each picture the {found[0].maps.shape[1]} maps of {layer.name} ({layer.kind}, {layer.shape[0]} maps of "
         f"{layer.shape[1]} x {layer.shape[2]}) with the largest activations, and below each what of the picture "
         "it comes from: the map taken back to the image by transposed convolutions, unpooling to where the maxima "
         "were, and rectifying (Zeiler and Fergus, arXiv 1311.2901). Along shortcuts it comes back too. "
         "White in a map is its largest value, black zero and less; grey in a projection is zero."
     )
-    return section(title, note(said), *(_maps_of(found, row, *each) for row, each in enumerate(pictures)))
+    shots = (_maps_of(each, *picture) for each, picture in zip(found, pictures, strict=True))
+    return section(title, note(said), *shots)
 
 
-def _maps_of(found: Projected, row: int, picture: np.ndarray, text: str) -> str:
+def _maps_of(found: Projected, picture: np.ndarray, text: str) -> str:
     figures = [_figure(picture, text)]
-    for channel, map_, projection in zip(found.channels[row], found.maps[row], found.projections[row], strict=True):
+    for channel, map_, projection in zip(found.channels[0], found.maps[0], found.projections[0], strict=True):
         grey = (map_.clamp(min=0) / map_.max().clamp(min=1e-12) * 255).round().byte().numpy()
         figures.append(_figure(grey, f"map {int(channel)}", _signed(projection, projection.abs().quantile(0.995))))
     return _shots(figures)

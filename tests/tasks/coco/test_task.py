@@ -119,6 +119,16 @@ def test_a_folder_is_predicted_like_its_files(cli, trained, source, tmp_path):
     assert results[0] == results[1] != []
 
 
+def test_wide_and_tall_images_are_inspected(cli, source, tmp_path):
+    train(resolve(task, {**SMALL, "epochs": 1}), source, tmp_path, image_size=160)  # where their canvases differ
+    command = ("inspect", tmp_path, "--data-dir", tmp_path / "data", "--out", tmp_path / "page", "--json")
+    code, found = cli(*command, "--layer", "backbone.layer2")
+    assert code == 0, found
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "AP by category" in page
+    assert "Feature maps of backbone.layer2" in page
+
+
 def test_inputs_are_not_overwritten(cli, trained, source, tmp_path):
     (tmp_path / "a.png").write_bytes((source / "val" / "000000000101.png").read_bytes())
     code, error = cli("predict", trained, tmp_path / "a.png", "--out", tmp_path)
