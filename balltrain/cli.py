@@ -124,6 +124,7 @@ def data_build(
 ) -> None:
     """Decode, generate or download a task's data into the cache; training does it too, but downloads nothing."""
     from balltrain.data.cache import load_data
+    from balltrain.data.splits import SPLITS
     from balltrain.tasks import task_ref
 
     ref = task_ref(task)
@@ -134,7 +135,7 @@ def data_build(
         "task": ref.name,
         "folder": str(dataset.folder),
         "items": len(dataset),
-        "splits": {name: len(dataset.splits[name]) for name in ("train", "val", "test")},
+        "splits": {name: len(dataset.splits[name]) for name in SPLITS},
         "fingerprint": dataset.fingerprint,
         "seconds": round(time.monotonic() - start, 3),
     }
@@ -156,6 +157,7 @@ def data_export(
 ) -> None:
     """Write the built-in data in the task's public format, or in another's."""
     from balltrain.data.cache import load_data
+    from balltrain.data.splits import SPLITS
     from balltrain.tasks import task_ref
 
     ref = task_ref(task)
@@ -169,7 +171,7 @@ def data_export(
     if format_ is None:
         lines = found.export(request, folder, dataset.arrays)
     else:
-        splits = {name: dataset.splits[name] for name in ("train", "val", "test")}
+        splits = {name: dataset.splits[name] for name in SPLITS}
         lines = found.export_as(format_, folder, dataset.arrays, splits)
     for line in lines:
         print(line)

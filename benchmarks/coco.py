@@ -25,6 +25,7 @@ import torch
 
 from balltrain.data.batches import Batches
 from balltrain.data.cache import load_data
+from balltrain.data.splits import SPLITS
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest, resolve
 from balltrain.training.schedules import build_optimizer
@@ -108,7 +109,7 @@ def main() -> None:
 def _balls(folder: Path) -> str:
     ref = task_ref("detect")
     dataset = load_data(ref, ref.load(), DataRequest(size=120), folder)
-    splits = {name: dataset.splits[name] for name in ("train", "val", "test")}
+    splits = {name: dataset.splits[name] for name in SPLITS}
     ref.load().export_as("coco", folder / "balls", dataset.arrays, splits)
     return str(folder / "balls")
 

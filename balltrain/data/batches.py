@@ -63,18 +63,10 @@ class Batches:
         """Another order each epoch, a function of seed and epoch alone: a resumed trial sees the same."""
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(len(self.rows))
-        if "bucket" in self.dataset.arrays:
+        has_buckets = "bucket" in self.dataset.arrays
+        if has_buckets:
             order = self._by_bucket(order, rng)
-            return self._of_one_bucket(order)
-        return self._batches(order, self.num_training_batches())
-
-    def _of_one_bucket(self, order: np.ndarray) -> Iterator[tuple[dict[str, Tensor], int]]:
-        """All workers are to see one value in a batch, whatever their shares of it are."""
-        size = self.batch_size
-        for number, (batch, global_size) in enumerate(self._batches(order, self.num_training_batches())):
-            whole = self.rows[order[number * size : (number + 1) * size]]
-            value = int(np.bitwise_or.reduce(self.dataset.arrays["bucket"][whole]))
-            yield {**batch, "bucket": torch.full_like(batch["bucket"], value)}, global_size
+        return self._batches(order, self.num_training_batches(), one_bucket=has_buckets)
 
     def _by_bucket(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The same positions, such that each bucket's lie together in whole batches, and these in any order."""
@@ -91,10 +83,16 @@ class Batches:
         batches = np.concatenate([*whole, rest[:filling]]).reshape(-1, self.batch_size)
         return np.concatenate([rng.permutation(batches).reshape(-1), rest[filling:]])
 
-    def _batches(self, order: np.ndarray, num_batches: int) -> Iterator[tuple[dict[str, Tensor], int]]:
+    def _batches(
+        self, order: np.ndarray, num_batches: int, *, one_bucket: bool = False
+    ) -> Iterator[tuple[dict[str, Tensor], int]]:
         for start in range(0, num_batches * self.batch_size, self.batch_size):
             whole = order[start : start + self.batch_size]
-            yield self._gather(whole[self.rank :: self.world]), len(whole)
+            batch = self._gather(whole[self.rank :: self.world])
+            if one_bucket:  # that of the whole batch, whatever a worker's share of it is
+                value = int(np.bitwise_or.reduce(self.dataset.arrays["bucket"][self.rows[whole]]))
+                batch["bucket"] = torch.full_like(batch["bucket"], value)
+            yield batch, len(whole)
 
     def _gather(self, positions: np.ndarray) -> dict[str, Tensor]:
         if self._resident is not None:

@@ -1,13 +1,10 @@
 """Data-parallel training on two processes of this machine, by torch.distributed alone."""
 
-import json
-import os
-import socket
+from functools import partial
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
+from data_parallel import run_workers
 from toy import Toy
 
 from balltrain.data.cache import load_data
@@ -45,23 +42,10 @@ def train(folder, data, task, **options):
     return [(row["epoch"], row["train_loss"], row["val_loss"], row["metrics"]["error"]) for row in rows]
 
 
-def worker(rank, world, port, folder, data, task, options):
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    dist.init_process_group("gloo", rank=rank, world_size=world)
-    try:
-        (folder / f"rows-{rank}.json").write_text(json.dumps(train(folder / "checkpoint", data, task, **options)))
-    finally:
-        dist.destroy_process_group()
-
-
 def train_on(world, tmp_path, task, **options):
     """The rows that each of several workers reports."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     (tmp_path / "checkpoint").mkdir()
-    mp.spawn(worker, (world, port, tmp_path, tmp_path / "data", task, options), nprocs=world)
-    return [json.loads((tmp_path / f"rows-{rank}.json").read_text()) for rank in range(world)]
+    return run_workers(world, partial(train, **options), tmp_path, tmp_path / "checkpoint", tmp_path / "data", task)
 
 
 def train_alone(tmp_path, task, **options):

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, field_validator
 
+from balltrain.data.splits import SPLITS
 from balltrain.errors import BalltrainError
 from balltrain.tasks.base import Arrays, DataOptions
 from balltrain.tasks.coco.annotations import AnnotationFile, ImageEntry, read_annotations
@@ -21,7 +22,6 @@ from balltrain.vision.pixels import decode_picture
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "val", "test")
 STRIDE = 32  # of the ResNet: canvases are whole multiples
 SHORT_SIDE = 0.8  # of the longer one, at most, for landscapes and portraits: 4:3 and all that are longer
 LANDSCAPE, PORTRAIT = 1, 2
@@ -80,8 +80,10 @@ def prepare(source: str | None, size: int | None, options: CocoOptions, arrays: 
             raise BalltrainError(f"{file.path}: its {len(part)} images have no object{of_some} to learn or to find")
     if len(files) > 1:
         arrays["split"] = np.repeat(np.array(numbers, np.uint8), [len(part) for part in parts])
-    _write_objects(entries, options.image_size, arrays)
-    _write_images(entries, options.image_size, arrays)
+    resized = _fit(np.array([(entry.height, entry.width) for entry in entries]), options.image_size)
+    arrays["resized"], arrays["bucket"] = resized, _buckets(resized, options.image_size)
+    _write_objects(entries, resized, arrays)
+    _write_images(entries, resized, options.image_size, arrays)
     notes = [note for file in files for note in file.notes]
     for note in notes:
         log.warning(note)
@@ -185,10 +187,9 @@ def _first(parts: list[list[ImageEntry]], size: int | None, source: str) -> list
     return [part[:count] for part, count in zip(parts, counts, strict=True)]
 
 
-def _write_objects(entries: list[ImageEntry], size: int, arrays: Arrays) -> None:
+def _write_objects(entries: list[ImageEntry], resized: np.ndarray, arrays: Arrays) -> None:
     most = max(1, *(len(entry.annotations) for entry in entries))
     original = np.array([(entry.height, entry.width) for entry in entries], np.int32)
-    resized = _fit(original, size)
     labels = np.full((len(entries), most), -1, np.int16)
     crowd = np.zeros((len(entries), most), bool)
     truth = np.zeros((len(entries), most, 4))
@@ -201,14 +202,13 @@ def _write_objects(entries: list[ImageEntry], size: int, arrays: Arrays) -> None
     clipped[..., 2:] += clipped[..., :2]
     scale = (resized / original)[:, ::-1]  # x, y
     arrays["image_id"] = np.array([entry.id for entry in entries], np.int64)
-    arrays["original"], arrays["resized"], arrays["bucket"] = original, resized, _buckets(resized, size)
+    arrays["original"] = original
     arrays["labels"], arrays["crowd"], arrays["truth"], arrays["area"] = labels, crowd, truth, area
     arrays["boxes"] = (clipped * np.concatenate([scale, scale], axis=1)[:, None]).astype(np.float32)
 
 
-def _write_images(entries: list[ImageEntry], size: int, arrays: Arrays) -> None:
+def _write_images(entries: list[ImageEntry], resized: np.ndarray, size: int, arrays: Arrays) -> None:
     long = _sides(size)[0]
-    resized = _fit(np.array([(entry.height, entry.width) for entry in entries]), size)
     images = arrays.create("images", (len(entries), long, long, 3), np.uint8)
 
     def write(row: int) -> None:

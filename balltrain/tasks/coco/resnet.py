@@ -144,7 +144,10 @@ def _downsample(in_channels: int, out_channels: int, stride: int, make_norm: Cal
 
 def check_depth(path: Path, depth: int) -> None:
     """Raises BalltrainError where the file of weights cannot be read, or is not of a ResNet of this depth."""
-    found = _depth_of_file(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    _refuse_other_depth(path, _depth_of_file(path, path.stat().st_mtime_ns if path.is_file() else 0), depth)
+
+
+def _refuse_other_depth(path: Path, found: int | None, depth: int) -> None:
     if found is None:
         raise BalltrainError(f"{path} is no ResNet of torchvision, of 18, 34, 50, 101 or 152 layers")
     if found != depth:
@@ -156,8 +159,8 @@ def load_resnet(resnet: ResNet, depth: int, path: Path) -> None:
 
     Raises BalltrainError where the file cannot be read, or is of another network or depth.
     """
-    check_depth(path, depth)
     weights = {name: tensor for name, tensor in _read(path).items() if not name.startswith("fc.")}
+    _refuse_other_depth(path, _depth_of(weights), depth)
     wanted = {name for name in resnet.state_dict() if not name.endswith("num_batches_tracked")}
     missing = sorted(wanted - weights.keys())
     if missing:

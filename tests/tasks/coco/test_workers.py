@@ -1,13 +1,8 @@
 """RetinaNet on two processes of this machine."""
 
-import json
-import os
-import socket
-
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
+from data_parallel import run_workers
 
 from balltrain.data.cache import load_data
 from balltrain.tasks import TaskRef
@@ -34,26 +29,11 @@ def train(folder, source):
     return [[row["train_loss"], row["val_loss"]] for row in rows], evaluate(task, hp, model, dataset, "val", CPU)
 
 
-def worker(rank, world, port, folder, source):
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=world)
-    try:
-        (folder / f"{rank}.json").write_text(json.dumps(train(folder, source)))
-    finally:
-        dist.destroy_process_group()
-
-
 def test_two_workers_learn_and_evaluate_as_one(source, tmp_path):
     (tmp_path / "one" / "checkpoint").mkdir(parents=True)
     (tmp_path / "two" / "checkpoint").mkdir(parents=True)
     rows, figures = train(tmp_path / "one", source)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(worker, (2, port, tmp_path / "two", source), nprocs=2)
     assert figures["map"] > 0
-    for rank in range(2):
-        found, its_figures = json.loads((tmp_path / "two" / f"{rank}.json").read_text())
+    for found, its_figures in run_workers(2, train, tmp_path, tmp_path / "two", source):
         assert found == [pytest.approx(row, rel=1e-3) for row in rows]
         assert its_figures == pytest.approx(figures, rel=1e-6, abs=1e-6)
