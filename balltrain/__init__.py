@@ -7,8 +7,8 @@ first use, because torch takes a second and `balltrain --help` has half of one.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from balltrain.search.sweep import Sweep
     from balltrain.tasks.base import Arrays, DataRequest, Hyperparameters, Task
-    from balltrain.tuning.sweep import Sweep
 
 __version__ = "0.1.0"
 __all__ = ["Arrays", "DataRequest", "Hyperparameters", "Sweep", "Task"]
@@ -16,7 +16,7 @@ __all__ = ["Arrays", "DataRequest", "Hyperparameters", "Sweep", "Task"]
 
 def __getattr__(name: str) -> Any:
     if name == "Sweep":
-        from balltrain.tuning.sweep import Sweep
+        from balltrain.search.sweep import Sweep
 
         return Sweep
     if name in __all__:

@@ -80,8 +80,8 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on where it was inter
 @app.command()
 def tasks(json_: Json = False) -> None:
     """List the tasks and the sweeps that come with them."""
+    from balltrain.search.sweep import shipped_sweeps
     from balltrain.tasks import known_tasks, task_ref
-    from balltrain.tuning.sweep import shipped_sweeps
 
     found: list[dict[str, Any]] = []
     for name in known_tasks():
@@ -124,8 +124,8 @@ def data_build(
 ) -> None:
     """Decode, generate or download a task's data into the cache; training does it too, but downloads nothing."""
     from balltrain.data.cache import load_data
-    from balltrain.data.splits import SPLITS
     from balltrain.tasks import task_ref
+    from balltrain.tasks.splits import SPLITS
 
     ref = task_ref(task)
     start = time.monotonic()
@@ -157,8 +157,8 @@ def data_export(
 ) -> None:
     """Write the built-in data in the task's public format, or in another's."""
     from balltrain.data.cache import load_data
-    from balltrain.data.splits import SPLITS
     from balltrain.tasks import task_ref
+    from balltrain.tasks.splits import SPLITS
 
     ref = task_ref(task)
     found = ref.load()
@@ -201,11 +201,11 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train one model, with the best known hyperparameters unless told otherwise."""
+    from balltrain.execution.runner import Resources, run_sweep
+    from balltrain.execution.single import train_once
     from balltrain.reporting.epochs import epoch_lines
+    from balltrain.search.sweep import Sweep, make_plan
     from balltrain.tasks import task_ref
-    from balltrain.tuning.runner import Resources, run_sweep
-    from balltrain.tuning.single import train_once
-    from balltrain.tuning.sweep import Sweep, make_plan
 
     if workers < 1:
         raise UsageError(f"--workers is {workers}, but must be at least 1")
@@ -289,8 +289,8 @@ def sweep(
     json_: Json = False,
 ) -> None:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
-    from balltrain.tuning.runner import Resources, recorded_epochs, run_sweep
-    from balltrain.tuning.sweep import find_sweep, make_plan, override
+    from balltrain.execution.runner import Resources, recorded_epochs, run_sweep
+    from balltrain.search.sweep import find_sweep, make_plan, override
 
     if resume and name is None:
         raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
@@ -336,8 +336,8 @@ def sweep(
     if plan.advice:
         print(plan.advice, file=sys.stderr)
     if dry_run:
+        from balltrain.execution.preflight import forecast_sweep
         from balltrain.reporting.terminal import print_forecast
-        from balltrain.tuning.preflight import forecast_sweep
 
         forecast = forecast_sweep(
             plan, place.root / name, resources, data_dir=data_dir, wandb_mode=mirrors.wandb, on_phase=_phase(json_)
@@ -373,9 +373,10 @@ def results(
     json_: Json = False,
 ) -> None:
     """Show a sweep's best trials, compare several sweeps, or list them; also while they run."""
+    from balltrain.records import results as r
     from balltrain.reporting import query, terminal
-    from balltrain.reporting import results as r
     from balltrain.reporting.compare import compare
+    from balltrain.reporting.summary import results_json
 
     place = Storage(storage)
     if len(names or []) != 1 and (where, sort, csv) != (None, None, None):
@@ -391,7 +392,7 @@ def results(
     found = query.select(several[0], where, sort)
     if csv is not None:
         query.write_csv(found, csv)
-    _print_json(r.results_json(found, top)) if json_ else terminal.print_results(found, _stdout(), top)
+    _print_json(results_json(found, top)) if json_ else terminal.print_results(found, _stdout(), top)
 
 
 @results_app.command("export")
@@ -435,6 +436,7 @@ def evaluate(
     json_: Json = False,
 ) -> None:
     """Figures of a checkpoint, or of several together, on a split of its training data, or on other data."""
+    from balltrain.execution.trial import pick_device
     from balltrain.reporting.evaluation import evaluation_json, print_evaluation
     from balltrain.training.evaluation import (
         check_split,
@@ -444,7 +446,6 @@ def evaluate(
         open_split,
         vote_of,
     )
-    from balltrain.tuning.trial import pick_device
 
     check_split(split)
     device, decide, request = pick_device(1), vote_of(vote), _request(source, None, 0, categories=categories)
@@ -472,10 +473,10 @@ def inspect(
     json_: Json = False,
 ) -> None:
     """Draw a page of what a model of pictures gets wrong and right, and of what it sees in them."""
+    from balltrain.execution.trial import pick_device
     from balltrain.reporting.inspect import write_inspection
     from balltrain.training.checkpoint import load_checkpoint
     from balltrain.training.evaluation import check_split, open_split
-    from balltrain.tuning.trial import pick_device
 
     check_split(split)
     device = pick_device(1)
@@ -499,9 +500,9 @@ def predict(
     json_: Json = False,
 ) -> None:
     """Predict from files, by one checkpoint or several: pictures to look at, and predictions.json."""
+    from balltrain.execution.trial import pick_device
     from balltrain.reporting.evaluation import evaluation_json, print_members
     from balltrain.training.evaluation import load_members, validate_members, vote_of
-    from balltrain.tuning.trial import pick_device
 
     device, decide = pick_device(1), vote_of(vote)
     members = load_members([checkpoint, *(with_ or [])], device)
@@ -610,13 +611,14 @@ def _fail(message: str, code: int, debug: bool) -> None:
 
 def _end(result: Any, json_: bool, how_to_go_on: str, storage: str | None = None) -> None:
     """What is said when a sweep or a training ended, and its exit code."""
-    from balltrain.reporting import results as r
+    from balltrain.records.results import load_results
+    from balltrain.reporting.summary import summary_json
     from balltrain.reporting.terminal import print_results
 
-    found = r.load_results(result.folder.parent, result.folder.name)
+    found = load_results(result.folder.parent, result.folder.name)
     where = {} if storage is None else {"storage": storage}
     summary = {
-        **r.summary_json(found),
+        **summary_json(found),
         **where,
         "seconds": round(result.seconds, 3),
         "interrupted": result.interrupted,
@@ -635,6 +637,7 @@ def _end(result: Any, json_: bool, how_to_go_on: str, storage: str | None = None
 
 def _mirrors(wandb: str, wandb_checkpoint: bool, tensorboard: bool, mlflow: str | None) -> Any:
     """What numbers are copied to, checked before anything runs."""
+    from balltrain.reporting.gallery import pictures_of
     from balltrain.tracking.mirrors import Mirrors
     from balltrain.tracking.mlflow import check_mlflow
     from balltrain.tracking.wandb import resolve_mode
@@ -644,12 +647,12 @@ def _mirrors(wandb: str, wandb_checkpoint: bool, tensorboard: bool, mlflow: str 
         raise UsageError("--wandb-checkpoint needs W&B, which --wandb off turns off")
     if mlflow is not None and (warning := check_mlflow(mlflow)):
         print(warning, file=sys.stderr)
-    return Mirrors(mode, tensorboard, mlflow, wandb_checkpoint)
+    return Mirrors(mode, tensorboard, mlflow, wandb_checkpoint, pictures_of)
 
 
 def _load_results(place: Storage, name: str) -> Any:
     """Of a sweep on this machine, or fetched from object storage."""
-    from balltrain.reporting import results as r
+    from balltrain.records import results as r
 
     if place.remote is not None and not (place.open(name) / SWEEP_FILE).is_file():
         place.fetch_list()  # for the names of those that are there

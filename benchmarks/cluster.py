@@ -20,12 +20,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from balltrain.execution.runner import RAY_ENVIRONMENT, Resources, run_sweep
+from balltrain.records.journal import VERSION, Journal, read_journal
+from balltrain.records.state import SweepState
+from balltrain.search.controller import Controller
+from balltrain.search.sweep import find_sweep, make_plan, override
 from balltrain.tasks.base import DataRequest
-from balltrain.tuning.controller import Controller
-from balltrain.tuning.journal import VERSION, Journal, read_journal
-from balltrain.tuning.runner import RAY_ENVIRONMENT, Resources, run_sweep
-from balltrain.tuning.state import SweepState
-from balltrain.tuning.sweep import find_sweep, make_plan, override
 
 AT_A_TIME = (64, 256, 1024)
 EPOCH_SECONDS = 10  # for which the number of trials is said

@@ -25,9 +25,9 @@ import torch
 
 from balltrain.data.batches import Batches
 from balltrain.data.cache import load_data
-from balltrain.data.splits import SPLITS
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest, resolve
+from balltrain.tasks.splits import SPLITS
 from balltrain.training.schedules import build_optimizer
 
 CPU = torch.device("cpu")

@@ -15,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from balltrain.records.journal import FILE, VERSION, Journal, read_journal
+from balltrain.records.state import SweepState
+from balltrain.search.controller import Controller
+from balltrain.search.sweep import find_sweep, make_plan, override
 from balltrain.tasks.base import DataRequest
-from balltrain.tuning.controller import Controller
-from balltrain.tuning.journal import FILE, VERSION, Journal, read_journal
-from balltrain.tuning.state import SweepState
-from balltrain.tuning.sweep import find_sweep, make_plan, override
 
 
 def row(epoch: int, value: float) -> dict:

@@ -14,10 +14,10 @@ import threading
 import time
 from pathlib import Path
 
+from balltrain.execution.runner import Resources, run_sweep
+from balltrain.search.sweep import Sweep, make_plan
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest
-from balltrain.tuning.runner import Resources, run_sweep
-from balltrain.tuning.sweep import Sweep, make_plan
 
 
 def resident_mib(pid: int) -> float:

@@ -16,12 +16,12 @@ from contextlib import ExitStack, redirect_stderr
 from io import StringIO
 from pathlib import Path
 
+from balltrain.execution.runner import RAY_ENVIRONMENT, Resources, run_sweep
+from balltrain.records.journal import VERSION
+from balltrain.records.state import SweepState
+from balltrain.search.sweep import find_sweep, make_plan, override
 from balltrain.tasks.base import DataRequest
 from balltrain.tracking.mirrors import Mirrors
-from balltrain.tuning.journal import VERSION
-from balltrain.tuning.runner import RAY_ENVIRONMENT, Resources, run_sweep
-from balltrain.tuning.state import SweepState
-from balltrain.tuning.sweep import find_sweep, make_plan, override
 
 IDLE = str(Path(__file__).with_name("idle_task.py"))
 

@@ -17,11 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from balltrain.records.state import SweepState
+from balltrain.records.tables import write_tables
+from balltrain.search.sweep import find_sweep, make_plan
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest
-from balltrain.tuning.state import SweepState
-from balltrain.tuning.sweep import find_sweep, make_plan
-from balltrain.tuning.tables import write_tables
 
 RUNS = (("results", 10_000, 3, 2.0), ("report", 100, 90, 10.0), ("report", 1000, 90, 30.0))
 

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from balltrain.execution.runner import RAY_ENVIRONMENT, Resources, run_sweep
+from balltrain.search.sweep import find_sweep, make_plan, override
 from balltrain.tasks.base import DataRequest
-from balltrain.tuning.runner import RAY_ENVIRONMENT, Resources, run_sweep
-from balltrain.tuning.sweep import find_sweep, make_plan, override
 
 AT_A_TIME = 2
 

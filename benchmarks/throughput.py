@@ -21,12 +21,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from balltrain.data.cache import load_data
+from balltrain.execution.runner import Resources, run_sweep
+from balltrain.search.sweep import Sweep, make_plan
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest, resolve
 from balltrain.tasks.detect.model import build_detector
 from balltrain.tasks.detect.task import scaled
-from balltrain.tuning.runner import Resources, run_sweep
-from balltrain.tuning.sweep import Sweep, make_plan
 
 REFERENCE = {"model": "reference", "optimizer": "adam", "lr": 6.5e-4}
 

@@ -11,10 +11,10 @@ import json
 import tempfile
 from pathlib import Path
 
+from balltrain.execution.runner import Resources, run_sweep
+from balltrain.search.sweep import Sweep, make_plan
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest
-from balltrain.tuning.runner import Resources, run_sweep
-from balltrain.tuning.sweep import Sweep, make_plan
 
 REFERENCE = {"model": "reference", "optimizer": "adam", "lr": 6.5e-4}
 

@@ -7,7 +7,7 @@ Source, and what else the space holds: sweeps/forecast_reference.py.
 
 from ray import tune
 
-from balltrain.tuning.sweep import find_sweep, override
+from balltrain.search.sweep import find_sweep, override
 
 sweep, _ = find_sweep("forecast_reference")
 sweep = override(sweep, space={**sweep.space, "batch_size": tune.choice([32, 64, 128])})

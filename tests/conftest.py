@@ -54,3 +54,25 @@ def reds(tmp_path_factory) -> Path:
         save_config(root / name, config)
         fit(task, hp, dataset, seed=seed, folder=root / name, report=lambda row: None, device=torch.device("cpu"))
     return root
+
+
+@pytest.fixture
+def make_toy_plan():
+    """Make the plan of a sweep of `toy.py`, with options in place of its own."""
+    from toy import TOY_FILE
+
+    from balltrain.search.sweep import find_sweep, make_plan, override
+    from balltrain.tasks.base import DataRequest
+
+    def make(**options):
+        sweep, ref = find_sweep(TOY_FILE)
+        return make_plan(override(sweep, **options), ref, name="toy-sweep", request=DataRequest())
+
+    return make
+
+
+@pytest.fixture
+def simulate():
+    from simulation import Simulation
+
+    return Simulation

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from balltrain.vision.classifier import Classifier, ClassifierHyperparameters
+from balltrain.tasks.classifier import Classifier, ClassifierHyperparameters
 from balltrain.vision.pixels import Normalized
 
 REDS_FILE = str(Path(__file__))

@@ -193,7 +193,7 @@ def test_a_dashboard_that_others_reach_is_a_warning(
 
 
 def test_a_token_that_others_read_and_a_ray_without_token_are_warnings(monkeypatch: pytest.MonkeyPatch):
-    from balltrain.tuning import cluster
+    from balltrain.execution import cluster
 
     file = Path(os.environ["HOME"]) / ".ray" / "auth_token"
     assert doctor.check_token().detail.startswith("none yet")

@@ -12,9 +12,9 @@ from moto.server import ThreadedMotoServer
 from toy import TOY_FILE
 
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.records.journal import read_journal
+from balltrain.records.state import SweepState
 from balltrain.storage import Storage, Uploads, retrying
-from balltrain.tuning.journal import read_journal
-from balltrain.tuning.state import SweepState
 
 
 @pytest.fixture(scope="module")

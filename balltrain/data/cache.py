@@ -25,10 +25,10 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from balltrain.data.download import downloaded
-from balltrain.data.splits import SPLITS, draw_folds, draw_splits
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Task, options_of
+from balltrain.tasks.splits import SPLITS, draw_folds, draw_splits
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from balltrain.errors import UsageError
-from balltrain.reporting.results import Results, plain, short, summary_json
-from balltrain.tuning import columns as c
+from balltrain.records import columns as c
+from balltrain.records.results import Results, plain
+from balltrain.reporting.summary import summary_json
+from balltrain.reporting.text import short
 
 
 def compare(sweeps: list[Results]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from balltrain.reporting.results import short
+from balltrain.reporting.text import short
 
 if TYPE_CHECKING:
     from rich.console import Console

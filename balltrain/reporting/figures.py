@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from balltrain.reporting.results import Results, short
+from balltrain.records import columns as c
+from balltrain.records.results import Results
 from balltrain.reporting.scales import categories, is_choice, is_log, is_log_scale
-from balltrain.tuning import columns as c
+from balltrain.reporting.text import short
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from balltrain.reporting.importance import MIN_TRIALS
-from balltrain.reporting.results import Results, short
+from balltrain.records import columns as c
+from balltrain.records.results import Results
+from balltrain.reporting.importance import MIN_TRIALS, importances
 from balltrain.reporting.scales import bounds, categories, is_choice, unit_values
-from balltrain.tuning import columns as c
+from balltrain.reporting.text import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ def without_effect(results: Results) -> list[str]:
 
 
 def _importances(results: Results) -> list[str]:
-    found = results.importances
+    found = importances(results)
     told = [
         f"{entry.name} explains {entry.share:.0%} of the differences in {results.objective_name} "
         f"(90 % interval {entry.low:.0%} to {entry.high:.0%}){_where(results, entry.column)}"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError
+from balltrain.records.results import Results
 from balltrain.reporting.page import note, section
-from balltrain.reporting.results import Results
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 NUM_PICTURES = 12
 PICTURE_PX = 300
 WEBP_QUALITY = 80
+
+
+def pictures_of(checkpoint: Path, data_dir: Path | None, folder: Path) -> list[Path]:
+    """Pictures of a checkpoint's predictions; none where its task draws none, or its data is not on this machine."""
+    try:
+        return sample_predictions(checkpoint, data_dir, folder)[0]
+    except (BalltrainError, OSError):
+        return []
 
 
 def gallery(results: Results, data_dir: Path | None = None) -> str:

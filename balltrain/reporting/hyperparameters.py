@@ -7,12 +7,12 @@ import json
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from balltrain.records import columns as c
+from balltrain.records.results import Results, plain
 from balltrain.reporting.figures import at_most, numeric_scale, objective_axis, parallel_axis, slice_axis, titled_axis
-from balltrain.reporting.importance import MAX_TRIALS, MIN_TRIALS
+from balltrain.reporting.importance import MAX_TRIALS, MIN_TRIALS, importances
 from balltrain.reporting.page import figure_html, grid, note, section
-from balltrain.reporting.results import Results, plain
 from balltrain.reporting.scales import bounds, is_choice, is_log, is_log_scale
-from balltrain.tuning import columns as c
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ NUM_CONTOURED = 3  # hyperparameters, of which every pair has its contours
 
 
 def importance(results: Results) -> str:
-    found = results.importances
+    found = importances(results)
     if not found:
         if not results.varied:
             return ""
@@ -165,7 +165,7 @@ def contours(results: Results) -> str:
 
 def by_importance(results: Results) -> list[str]:
     """The columns that vary, the most important first."""
-    known = [entry.column for entry in results.importances]
+    known = [entry.column for entry in importances(results)]
     return known + [column for column in results.varied if column not in known]
 
 

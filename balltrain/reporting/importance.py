@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from balltrain.reporting.results import Results
+from balltrain.records import columns as c
+from balltrain.records.results import Results
 from balltrain.reporting.scales import categories, is_choice, is_log, unit_values
-from balltrain.tuning import columns as c
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,10 +49,12 @@ class Importance:
         return self.share > self.by_chance
 
 
+@lru_cache(maxsize=8)  # text, figures and tables of a report ask for the same
 def importances(results: Results) -> list[Importance]:
-    """The most important first; none with fewer than 10 trials or two hyperparameters that vary.
+    """How much each hyperparameter explains, the most important first.
 
-    The objective counts by its logarithm where it is a loss.
+    None with fewer than 10 trials or two hyperparameters that vary. The objective counts by its
+    logarithm where it is a loss.
     """
     import numpy as np
 

@@ -31,7 +31,7 @@ from balltrain.reporting.page import (
     table,
     write_page,
 )
-from balltrain.reporting.results import short
+from balltrain.reporting.text import short
 from balltrain.tasks.base import Examples
 from balltrain.training.loop import figures_of, outputs_of
 from balltrain.vision.projection import Layer, Projected, first_convolution, list_layers, project

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from balltrain.background import every
-from balltrain.reporting.results import duration, short
+from balltrain.records import columns as c
 from balltrain.reporting.terminal import STATUS_STYLE
-from balltrain.tuning import columns as c
+from balltrain.reporting.text import duration, short
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from balltrain.tuning.controller import Controller
-    from balltrain.tuning.placement import Placement
-    from balltrain.tuning.state import SweepState, Trial
+    from balltrain.execution.placement import Placement
+    from balltrain.records.state import SweepState, Trial
+    from balltrain.search.controller import Controller
 
 REFRESH_S = 0.25
 RATE_WINDOW_S = 30.0

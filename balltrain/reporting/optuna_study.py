@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.reporting.results import Results, plain
+from balltrain.records import columns as c
+from balltrain.records.results import Results, plain
 from balltrain.reporting.scales import DOMAINS
-from balltrain.tuning import columns as c
 
 if TYPE_CHECKING:
     import pandas as pd

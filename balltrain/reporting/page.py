@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError
-from balltrain.reporting.results import plain, short
+from balltrain.records.results import plain
+from balltrain.reporting.text import short
 
 
 def page_html(title: str, body: str) -> str:

@@ -6,11 +6,12 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from balltrain.records import columns as c
+from balltrain.records.results import Results
 from balltrain.reporting.figures import line_trace, numeric_scale, objective_axis, thinned, titled_axis
 from balltrain.reporting.page import figure_html, grid, note, paragraph, section, table
-from balltrain.reporting.results import Results, duration, short
 from balltrain.reporting.scales import is_log
-from balltrain.tuning import columns as c
+from balltrain.reporting.text import duration, short
 
 if TYPE_CHECKING:
     import pandas as pd

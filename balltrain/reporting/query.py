@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.reporting.results import Results
-from balltrain.tuning import columns as c
+from balltrain.records import columns as c
+from balltrain.records.results import Results
 
 
 def select(results: Results, where: str | None, sort: str | None) -> Results:

@@ -12,6 +12,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from balltrain.records import columns as c
+from balltrain.records.results import Results
 from balltrain.reporting.figures import titled_axis
 from balltrain.reporting.findings import findings
 from balltrain.reporting.gallery import gallery
@@ -37,9 +39,8 @@ from balltrain.reporting.progress import (
     saving,
     timeline,
 )
-from balltrain.reporting.results import Results, duration, quoted, short
 from balltrain.reporting.terminal import verdict
-from balltrain.tuning import columns as c
+from balltrain.reporting.text import duration, quoted, short
 
 MAX_TABLE_ROWS = 100
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from balltrain.reporting.results import Results, plain, short
-from balltrain.tuning import columns as c
+from balltrain.records import columns as c
+from balltrain.records.results import Results, plain
+from balltrain.reporting.text import short
 
 if TYPE_CHECKING:
     import numpy as np

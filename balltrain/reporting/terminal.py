@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from balltrain.records import columns as c
+from balltrain.records.confirmation import Confirmed
+from balltrain.records.results import Results
 from balltrain.reporting.compare import compare, differing
-from balltrain.reporting.results import Results, duration, quoted, short
-from balltrain.tuning import columns as c
-from balltrain.tuning.confirmation import Confirmed
+from balltrain.reporting.text import duration, quoted, short
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError
+from balltrain.records import columns as c
+from balltrain.records.results import Results
 from balltrain.reporting.findings import findings
 from balltrain.reporting.hyperparameters import by_importance
 from balltrain.reporting.progress import saving
-from balltrain.reporting.results import Results, duration, short
 from balltrain.reporting.scales import is_choice, is_log, is_log_scale
+from balltrain.reporting.text import duration, short
 from balltrain.tracking.wandb import PROJECT, has_key, unreachable
-from balltrain.tuning import columns as c
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr

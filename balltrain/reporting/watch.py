@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.background import every
 from balltrain.errors import BalltrainError
+from balltrain.records import columns as c
+from balltrain.records.results import Results, load_results, plain
+from balltrain.records.state import SweepState, Trial
 from balltrain.reporting.live import View
-from balltrain.reporting.results import Results, duration, load_results, plain, short
+from balltrain.reporting.text import duration, short
 from balltrain.storage import Storage
-from balltrain.tuning import columns as c
-from balltrain.tuning.state import SweepState, Trial
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,13 +11,15 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from balltrain.tuning.journal import tail_journal
-from balltrain.tuning.state import SweepState, Trial
+from balltrain.records.journal import tail_journal
+from balltrain.records.state import SweepState, Trial
+
+Pictures = Callable[[Path, Path | None, Path], list[Path]]  # checkpoint, data folder, where to draw -> files drawn
 
 POLL_S = 0.5
 MAX_PAUSE_S = 30.0  # between two tries of what fails
@@ -48,13 +50,14 @@ class Mirrors:
     tensorboard: bool = False
     mlflow: str | None = None
     wandb_checkpoint: bool = False
+    pictures: Pictures | None = None  # of the best checkpoint, for W&B
 
     def build(self, folder: Path, data_dir: Path | None = None) -> list[Mirror]:
         found: list[Mirror] = []
         if self.wandb != "off":
             from balltrain.tracking.wandb import WandbMirror
 
-            found.append(WandbMirror(self.wandb, folder, data_dir, self.wandb_checkpoint))
+            found.append(WandbMirror(self.wandb, folder, data_dir, self.wandb_checkpoint, self.pictures))
         if self.tensorboard:
             from balltrain.tracking.tensorboard import TensorBoardMirror
 

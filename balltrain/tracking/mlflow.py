@@ -10,8 +10,8 @@ import urllib.request
 from typing import Any
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.tuning import columns as c
-from balltrain.tuning.state import SweepState, Trial
+from balltrain.records import columns as c
+from balltrain.records.state import SweepState, Trial
 
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks")
 CHECK_TIMEOUT_S = 2.0

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from balltrain.tuning import columns as c
-from balltrain.tuning.state import SweepState, Trial
+from balltrain.records import columns as c
+from balltrain.records.state import SweepState, Trial
 
 FOLDER = "tensorboard"
 FLUSH_S = 5

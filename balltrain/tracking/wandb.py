@@ -6,12 +6,13 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.tuning import columns as c
-from balltrain.tuning.state import SweepState, Trial
+from balltrain.records import columns as c
+from balltrain.records.state import SweepState, Trial
 
 PROJECT = "balltrain"  # WANDB_PROJECT changes it
 MODES = ("auto", "online", "offline", "off")
@@ -69,8 +70,17 @@ class WandbMirror:
 
     name = "W&B"
 
-    def __init__(self, mode: str, folder: Path, data_dir: Path | None = None, keep_checkpoint: bool = False):
+    def __init__(
+        self,
+        mode: str,
+        folder: Path,
+        data_dir: Path | None = None,
+        keep_checkpoint: bool = False,
+        pictures: Callable[[Path, Path | None, Path], list[Path]] | None = None,
+    ):
+        """`pictures` draws a checkpoint's predictions: called with its folder, the data's, and where to draw."""
         self.mode, self.folder, self.data_dir, self.keep_checkpoint = mode, folder, data_dir, keep_checkpoint
+        self.pictures = pictures
         self.remedy = f"wandb sync {folder / 'wandb'}/*run-* sends the rest"
         self._sweep: dict[str, Any] = {}
         self._runs: dict[int, Any] = {}
@@ -136,13 +146,8 @@ class WandbMirror:
             run.finish()
 
     def _pictures(self, folder: Path) -> list[Path]:
-        """None where the task draws none, or its data is not on this machine."""
-        from balltrain.reporting import gallery
-
-        try:
-            return gallery.sample_predictions(self.folder / "best", self.data_dir, folder)[0]
-        except (BalltrainError, OSError):
-            return []
+        """None where nobody draws them."""
+        return self.pictures(self.folder / "best", self.data_dir, folder) if self.pictures else []
 
     def _start(self, name: str, config: dict[str, Any], tags: list[str]) -> Any:
         os.environ.setdefault("WANDB_SILENT", "true")

@@ -14,12 +14,12 @@ import pytest
 from toy import TOY_FILE
 
 from balltrain.errors import BalltrainError
+from balltrain.execution import cluster as c
+from balltrain.execution.placement import place
+from balltrain.execution.runner import Resources, run_sweep
+from balltrain.records import columns
+from balltrain.search.sweep import find_sweep, make_plan, override
 from balltrain.tasks.base import DataRequest
-from balltrain.tuning import cluster as c
-from balltrain.tuning import columns
-from balltrain.tuning.placement import place
-from balltrain.tuning.runner import Resources, run_sweep
-from balltrain.tuning.sweep import find_sweep, make_plan, override
 
 TRIALS, EPOCHS = 9, 40
 
@@ -88,7 +88,7 @@ def wait_until(condition, what):
 
 @pytest.mark.chaos
 def test_a_node_is_lost_another_joins_and_each_builds_its_data_once(start_cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr("balltrain.tuning.runner.LOOK_AT_NODES_EVERY_S", 0.5)
+    monkeypatch.setattr("balltrain.execution.runner.LOOK_AT_NODES_EVERY_S", 0.5)
     cluster = start_cluster(1, 1, 1)
     journal = tmp_path / "nodes" / "journal.jsonl"
 
@@ -194,7 +194,7 @@ def test_the_token_of_a_ray_of_our_own_is_its_owners_alone(before, tmp_path):
         file.parent.mkdir()
         file.write_text("0" * 64)
         file.chmod(before)
-    code = "from balltrain.tuning.cluster import make_token; make_token(); print('made')"
+    code = "from balltrain.execution.cluster import make_token; make_token(); print('made')"
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("RAY_AUTH_MODE", None)
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -205,7 +205,7 @@ def test_the_token_of_a_ray_of_our_own_is_its_owners_alone(before, tmp_path):
 
 
 def test_keys_travel_with_the_trials_and_are_shown_nowhere(monkeypatch):
-    from balltrain.tuning.trial import TrialContext
+    from balltrain.execution.trial import TrialContext
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abcdef")
     monkeypatch.setenv("WANDB_API_KEY", "0123456789")  # the sweep's own process logs in

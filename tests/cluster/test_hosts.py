@@ -21,8 +21,8 @@ import pytest
 import yaml
 from toy import TOY_FILE
 
-from balltrain.tuning.journal import read_journal
-from balltrain.tuning.state import SweepState
+from balltrain.records.journal import read_journal
+from balltrain.records.state import SweepState
 
 REPOSITORY = Path(__file__).parents[2]
 TOOLS = ("sshd", "ssh", "ip", "rsync", "unshare", "nsenter")

@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 import pytest
 
-from balltrain.reporting.results import Results, load_results
+from balltrain.records.journal import Line
+from balltrain.records.results import Results, load_results
+from balltrain.records.state import SweepState
+from balltrain.records.tables import write_tables
+from balltrain.search.controller import Controller
+from balltrain.search.space import Space
+from balltrain.search.sweep import Plan
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Hyperparameters, Task
-from balltrain.tuning.controller import Controller
-from balltrain.tuning.journal import Line
-from balltrain.tuning.space import Space
-from balltrain.tuning.state import SweepState
-from balltrain.tuning.sweep import Plan
-from balltrain.tuning.tables import write_tables
 
 START = 1_790_000_000.0  # seconds since 1970, of every simulated sweep
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from balltrain.execution.placement import Placement
 from balltrain.reporting.live import View, live_view, sparkline
-from balltrain.tuning.placement import Placement
 
 
 def placement(concurrency: int = 4) -> Placement:

@@ -17,8 +17,8 @@ from optuna.trial import TrialState
 
 from balltrain.cli import main
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.records.results import load_results
 from balltrain.reporting.optuna_study import distributions_of, export_study
-from balltrain.reporting.results import load_results
 
 
 def failing(number: int) -> str | None:

@@ -17,11 +17,12 @@ import pytest
 from rich.console import Console
 
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.records import columns as c
+from balltrain.records.results import Results, load_results
 from balltrain.reporting.compare import compare
 from balltrain.reporting.query import select, write_csv
-from balltrain.reporting.results import Results, load_results, results_json, summary_json
+from balltrain.reporting.summary import results_json, summary_json
 from balltrain.reporting.terminal import print_comparison, print_results
-from balltrain.tuning import columns as c
 
 Run = Callable[..., Results]
 

@@ -13,10 +13,10 @@ import pytest
 
 from balltrain.cli import _settings
 from balltrain.errors import BalltrainError
+from balltrain.records.results import Results
 from balltrain.reporting import report
 from balltrain.reporting.progress import MAX_CURVES
 from balltrain.reporting.report import write_report
-from balltrain.reporting.results import Results
 
 Run = Callable[..., Results]
 
@@ -206,7 +206,7 @@ def test_a_sweep_in_which_all_failed_has_a_report(sweep: Run, tmp_path: Path):
 
 
 def test_a_sweep_that_has_just_begun_has_a_report(simulate, tmp_path: Path):
-    from balltrain.reporting.results import load_results
+    from balltrain.records.results import load_results
 
     simulation = simulate()
     words = page_of(load_results(tmp_path, simulation.write(tmp_path).name), tmp_path).words

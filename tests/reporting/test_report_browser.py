@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from balltrain.records.results import load_results
 from balltrain.reporting.report import write_report
-from balltrain.reporting.results import load_results
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)

@@ -14,16 +14,10 @@ import pytest
 from rich.console import Console
 
 from balltrain.errors import BalltrainError
-from balltrain.reporting.results import (
-    Results,
-    duration,
-    list_sweeps,
-    load_results,
-    results_json,
-    short,
-    summary_json,
-)
+from balltrain.records.results import Results, list_sweeps, load_results
+from balltrain.reporting.summary import results_json, summary_json
 from balltrain.reporting.terminal import print_results, print_sweeps
+from balltrain.reporting.text import duration, short
 
 Run = Callable[..., Results]
 

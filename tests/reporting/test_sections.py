@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from balltrain.records.results import Results
 from balltrain.reporting import gallery, hyperparameters, progress, report
 from balltrain.reporting.findings import findings, without_effect
 from balltrain.reporting.importance import importances
-from balltrain.reporting.results import Results
 from balltrain.reporting.scales import bounds, is_log_scale, unit_values
 
 Run = Callable[..., Results]

@@ -5,14 +5,15 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from balltrain.execution.placement import Placement
 from balltrain.reporting.findings import findings
+from balltrain.reporting.importance import importances
 from balltrain.reporting.live import View
 from balltrain.reporting.progress import rungs, saving
 from balltrain.reporting.report import train_command, write_report
-from balltrain.reporting.results import results_json
+from balltrain.reporting.summary import results_json
 from balltrain.reporting.terminal import print_results
 from balltrain.reporting.watch import state_of
-from balltrain.tuning.placement import Placement
 
 STAGES = {"epochs": 6, "continue_best": 2, "continue_epochs": 30}
 
@@ -31,7 +32,7 @@ def test_the_search_is_shown_as_it_was(both):
     assert two.varied == one.varied
     assert saving(two) == saving(one) != ""
     assert rungs(two).partition("<table")[2] == rungs(one).partition("<table")[2] != ""
-    assert [found.share for found in two.importances] == [found.share for found in one.importances]
+    assert [found.share for found in importances(two)] == [found.share for found in importances(one)]
 
 
 def test_what_went_on_is_named_with_its_epochs(both, tmp_path):

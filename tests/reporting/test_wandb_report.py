@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from balltrain.errors import BalltrainError
-from balltrain.reporting.results import Results
+from balltrain.records.results import Results
 from balltrain.reporting.wandb_report import SPECIFICATION, publish, summary
 
 Run = Callable[..., Results]

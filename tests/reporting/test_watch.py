@@ -16,8 +16,8 @@ from rich.console import Console
 
 from balltrain.cli import main
 from balltrain.errors import BalltrainError
+from balltrain.records.results import load_results
 from balltrain.reporting import watch as watching
-from balltrain.reporting.results import load_results
 from balltrain.reporting.watch import Watched, state_of, watch
 from balltrain.storage import Storage, Uploads
 

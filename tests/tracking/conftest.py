@@ -1,28 +1,21 @@
 """A sweep on simulated trials whose journal is a file, as mirrors read it."""
 
 import contextlib
-import importlib.util
 import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
+from simulation import Simulation
 from toy import TOY_FILE
 
+from balltrain.records.journal import Journal, read_journal
+from balltrain.search.sweep import find_sweep, make_plan, override
 from balltrain.tasks.base import DataRequest
-from balltrain.tuning.journal import Journal, read_journal
-from balltrain.tuning.sweep import find_sweep, make_plan, override
-
-_spec = importlib.util.spec_from_file_location(
-    "tuning_conftest", Path(__file__).parents[1] / "tuning" / "conftest.py"
-)
-_tuning = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_tuning)
 
 
-class Written(_tuning.Simulation):
+class Written(Simulation):
     """Appends to `folder/journal.jsonl`; goes on with what is there."""
 
     def __init__(self, folder, concurrency=2, **options):

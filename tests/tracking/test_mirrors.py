@@ -1,7 +1,7 @@
 from ray import tune
 
+from balltrain.records import columns as c
 from balltrain.tracking.mirrors import mirrored
-from balltrain.tuning import columns as c
 
 
 class Seen:

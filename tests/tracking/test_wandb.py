@@ -43,7 +43,9 @@ def test_off_imports_and_writes_nothing(written, monkeypatch):
 
 
 def follow(sim, mode="offline", checkpoint=False, **run):
-    with mirrored(sim.folder, Mirrors(wandb=mode, wandb_checkpoint=checkpoint).build(sim.folder)):
+    with mirrored(
+        sim.folder, Mirrors(wandb=mode, wandb_checkpoint=checkpoint, pictures=gallery.pictures_of).build(sim.folder)
+    ):
         sim.run(**run)
 
 

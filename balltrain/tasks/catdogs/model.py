@@ -14,8 +14,8 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import nn
 
 from balltrain.tasks.catdogs.data import CLASSES, PICTURE_SIZE
+from balltrain.tasks.classifier import ClassifierHyperparameters
 from balltrain.vision.augment import Augmentation
-from balltrain.vision.classifier import ClassifierHyperparameters
 from balltrain.vision.pixels import Normalized
 from balltrain.vision.resnet import small_resnet
 

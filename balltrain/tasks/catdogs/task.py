@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from balltrain.tasks.base import Arrays, Batch, DataRequest
 from balltrain.tasks.catdogs import data
 from balltrain.tasks.catdogs.model import CatDogsHyperparameters, build_classifier
+from balltrain.tasks.classifier import Classifier
 from balltrain.vision.augment import augmented
-from balltrain.vision.classifier import Classifier
 from balltrain.vision.pixels import to_float
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from balltrain.data.splits import SPLITS
 from balltrain.errors import BalltrainError
 from balltrain.tasks.base import Arrays, DataRequest
 from balltrain.tasks.cifar10.unpickle import unpickle
+from balltrain.tasks.splits import SPLITS
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32  # pixels

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from balltrain.errors import BalltrainError
 from balltrain.tasks.cifar10.data import CLASSES, SIDE
-from balltrain.vision.classifier import ClassifierHyperparameters
+from balltrain.tasks.classifier import ClassifierHyperparameters
 from balltrain.vision.pixels import Normalized
 
 HEAD_SCALE = 1 / 9  # of the fast network's logits, that of airbench: they start small, and rise with the weights

@@ -10,7 +10,7 @@ from balltrain.tasks.base import Arrays, Batch, DataRequest, Download
 from balltrain.tasks.cifar10 import data
 from balltrain.tasks.cifar10.augment import cut_out, mirrored_and_shifted
 from balltrain.tasks.cifar10.model import Cifar10Hyperparameters, build_classifier
-from balltrain.vision.classifier import Classifier
+from balltrain.tasks.classifier import Classifier
 
 
 class Cifar10(Classifier):

@@ -1,0 +1,1 @@
+"""What runs a search on Ray: the runner, trials and their processes, placement, the cluster."""

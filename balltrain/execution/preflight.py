@@ -1,0 +1,134 @@
+"""What a sweep will do and cost, before it runs: `balltrain sweep --dry-run`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from balltrain.data.cache import load_data
+from balltrain.execution.placement import Node, Placement
+from balltrain.execution.runner import Resources, placement_of
+from balltrain.search.searchers import SEARCHERS
+from balltrain.search.sweep import Plan
+from balltrain.tasks.base import resolve
+
+NUM_EXAMPLES = 3
+
+
+def forecast_sweep(
+    plan: Plan,
+    folder: Path,
+    resources: Resources,
+    *,
+    data_dir: Path | None,
+    wandb_mode: str,
+    on_phase: Callable[[str], None] = lambda phase: None,
+) -> dict[str, Any]:
+    """All of it as JSON, after a few batches of the default configuration were trained and timed, and forgotten.
+
+    Prepares the data as the sweep would. Raises BalltrainError where the sweep could not run.
+    """
+    import torch
+
+    from balltrain.execution.trial import pick_device
+    from balltrain.training.probe import probe
+
+    placement, nodes = placement_of(resources)
+    on_phase("preparing the data")
+    dataset = load_data(plan.ref, plan.task, plan.request, data_dir)
+    on_phase("timing a few batches")
+    hp = resolve(plan.task, {**plan.hyperparameters, "epochs": plan.epochs})
+    torch.set_num_threads(max(1, round(placement.cpus_per_worker)))
+    probed = probe(plan.task, hp, dataset, pick_device(placement.gpus_per_worker))
+    on_phase("")
+
+    rungs, expected = expected_rungs(plan)
+    after_search = epochs_after_search(plan)
+    expected, most = expected + after_search, plan.num_searched * plan.epochs + after_search
+    epoch_seconds = probed.epoch_seconds / placement.workers
+    gpus = placement.workers * placement.gpus_per_worker
+    checkpoints = num_checkpoints(plan, placement)
+    searcher = plan.build_searcher()
+    points = [searcher.suggest(number) for number in range(min(NUM_EXAMPLES, plan.trials))]
+    return {
+        **plan.to_json(),
+        "storage": str(folder),
+        "at_a_time": placement.concurrency,
+        "because": because(placement, nodes),
+        "rungs": rungs,
+        "all_epochs": {"expected": expected, "at_most": most},
+        "epoch_seconds": round(epoch_seconds, 4),
+        "seconds": _at_rate(expected, most, epoch_seconds / placement.concurrency),
+        "gpu_hours": _at_rate(expected, most, epoch_seconds * gpus / 3600),
+        "num_params": probed.num_params,
+        "checkpoints": checkpoints,
+        "checkpoint_bytes": probed.checkpoint_bytes,
+        "disk_bytes": {
+            "at_most": checkpoints * probed.checkpoint_bytes,
+            "free": shutil.disk_usage(_existing(folder)).free,
+        },
+        "random_proposals": min(plan.trials, getattr(SEARCHERS[plan.searcher], "num_random", plan.trials)),
+        "wandb": wandb_mode,
+        "examples": [plan.configure(plan.space.decode(point)) for point in points],
+    }
+
+
+def because(placement: Placement, nodes: Sequence[Node]) -> str:
+    """The arithmetic behind the number of trials at a time."""
+    parts = []
+    for unit, total, each in (
+        ("CPU", sum(node.get("CPU", 0) for node in nodes), placement.cpus_per_worker * placement.workers),
+        ("GPU", placement.num_gpus, placement.gpus_per_worker * placement.workers),
+    ):
+        if each:
+            parts.append(f"{total:g} {unit}s / {each:.3g} a trial")
+    text = " and ".join(parts) + f", {placement.workers} workers each" * (placement.workers > 1)
+    return text + f", on {len(nodes)} nodes" * (len(nodes) > 1)
+
+
+def num_checkpoints(plan: Plan, placement: Placement) -> int:
+    """That are on disk at most: of the best trials, of those that run, and `best/`."""
+    kept = max(plan.keep_checkpoints, plan.continue_best)
+    repeats = plan.num_trials - plan.num_searched
+    kept = plan.num_trials if plan.folds else min(plan.num_searched, kept) + repeats
+    return kept + placement.concurrency + 1
+
+
+def epochs_after_search(plan: Plan) -> int:
+    """Of the best that go on, and of those that are confirmed; at most, for patience may end them."""
+    going_on = min(plan.continue_best, plan.trials) * (plan.most_epochs - plan.epochs)
+    return going_on + (plan.num_trials - plan.num_searched) * plan.most_epochs
+
+
+def expected_rungs(plan: Plan) -> tuple[list[dict[str, int]], int]:
+    """How many trials of the search reach each epoch at which ASHA decides, and the epochs of all of them.
+
+    Found by running the scheduler on trials that come one by one in random order of quality, the same at every
+    rung. The first trials at a rung have nobody to lose against, so that more pass than one in `reduction_factor`.
+    """
+    stopping = plan.build_stopping()
+    epochs = sorted(stopping.rungs())
+    reached = dict.fromkeys([*epochs, plan.epochs], 0)
+    total = 0
+    for trial, quality in enumerate(np.random.default_rng(0).permutation(plan.num_searched).tolist()):
+        for epoch in epochs:
+            reached[epoch] += 1
+            if not stopping.goes_on(str(trial), epoch, float(quality)):
+                total += epoch
+                break
+        else:
+            reached[plan.epochs] += plan.epochs not in epochs
+            total += plan.epochs
+    return [{"epoch": epoch, "trials": trials} for epoch, trials in reached.items()], total
+
+
+def _at_rate(expected: int, worst: int, rate: float) -> dict[str, float]:
+    return {"expected": round(expected * rate, 3), "at_most": round(worst * rate, 3)}
+
+
+def _existing(folder: Path) -> Path:
+    return next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())

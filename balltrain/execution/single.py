@@ -1,0 +1,86 @@
+"""`balltrain train`: a sweep of one trial, or one a fold, in this process. It leaves the same files."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from balltrain.errors import BalltrainError
+from balltrain.execution.placement import Placement, local_resources, place
+from balltrain.execution.runner import SweepResult, finish_sweep, interruptible, load_sweep_data, sweep_files
+from balltrain.execution.trial import TrialContext, describe, train
+from balltrain.records import columns as c
+from balltrain.search import policy
+from balltrain.search.controller import Attempt, Controller
+from balltrain.search.sweep import Plan
+from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
+
+
+class _TrialEnded(Exception):
+    """Raised through the epoch loop by the report that ends it."""
+
+
+def train_once(
+    plan: Plan,
+    folder: Path,
+    *,
+    num_gpus: int | None,
+    data_dir: Path | None,
+    mirrors: Mirrors = NO_MIRRORS,
+    resume: bool,
+    on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
+    on_phase: Callable[[str], None] = lambda phase: None,
+    on_interrupt: Callable[[], None] = lambda: None,
+) -> SweepResult:
+    """Run the trial of a plan here, or those of its folds, without Ray.
+
+    Raises BalltrainError where it cannot run, or fails."""
+    start = time.monotonic()
+    placement = _place_here(num_gpus)
+    on_phase("preparing the data")
+    dataset = load_sweep_data(plan, folder, data_dir, resume)
+    on_phase("")
+    with sweep_files(plan, folder, dataset, placement.to_json(), resume) as (journal, state):
+        controller = Controller(plan, state, journal, concurrency=1)
+        context = TrialContext.of(plan, dataset, folder, placement, data_dir=data_dir)
+        view = on_start(controller, placement) if on_start else contextlib.nullcontext()
+        with mirrored(folder, mirrors.build(folder, data_dir)):
+            with view, interruptible(controller, on_interrupt):
+                _run(controller, context)
+            finish_sweep(controller, folder)
+    return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
+
+
+def _run(controller: Controller, context: TrialContext) -> None:
+    """The trials of the plan, one after the other: one, or one a fold. None are left when it was complete."""
+    while (attempt := controller.next_attempt()) is not None:
+        with contextlib.suppress(_TrialEnded):
+            _run_attempt(controller, context, attempt)
+
+
+def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt) -> None:
+    def report(row: dict[str, Any]) -> None:
+        if controller.report(attempt.number, row) != c.CONTINUE:
+            raise _TrialEnded
+
+    try:
+        train(attempt, context, report)
+    except _TrialEnded:
+        raise
+    except Exception as error:
+        # tried again by the user, not by us: what they see is the error itself
+        storage = policy.cause_of(error) == policy.STORAGE
+        controller.fail(attempt.number, policy.STORAGE if storage else policy.DETERMINISTIC, describe(error))
+        if isinstance(error, BalltrainError):
+            raise
+        raise BalltrainError(f"the training failed: {describe(error)}") from error
+    controller.complete(attempt.number)
+
+
+def _place_here(num_gpus: int | None) -> Placement:
+    there = local_resources()
+    wanted = min(1, int(there["GPU"])) if num_gpus is None else num_gpus
+    return place([there], num_gpus=wanted, gpus_per_trial=None, workers_per_trial=1, cpus_per_trial=there["CPU"])

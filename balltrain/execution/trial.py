@@ -1,0 +1,280 @@
+"""One attempt at a trial, in its own process: maps the data, trains, saves, reports.
+
+The trial's process is a Ray Tune actor that runs one attempt after the other. With one worker the training runs
+in it, by a TorchTrainer in local mode; with several it starts a TorchTrainer that runs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from balltrain.data.cache import Dataset
+from balltrain.errors import StorageError
+from balltrain.execution.placement import Placement
+from balltrain.search import policy
+from balltrain.search.controller import Attempt
+from balltrain.search.sweep import Plan
+from balltrain.storage import Remote, Uploads, retrying
+from balltrain.tasks import TaskRef
+from balltrain.tasks.base import DataRequest
+
+# what is sent to the sweep's process: JSON texts, because Tune flattens dicts and NaN must survive
+ROW, END = "row", "end"
+# Train asks its workers for rows at this interval, and makes them wait for its default of 2 s an epoch
+WORKERS_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What all trials of a sweep share; sent to every trial process once."""
+
+    ref: TaskRef
+    request: DataRequest
+    data_key: str
+    data_dir: str | None  # None: each node's own default
+    data_fingerprint: str
+    folder: str  # <storage>/<name>
+    workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+    remote: str | None  # URI of the sweep in object storage, which `folder` mirrors
+    placement_strategy: str = "PACK"
+    gpu_type: str | None = None
+    # on a Ray that was there before: what its nodes must have, and what they are given
+    versions: dict[str, str] | None = None
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        dataset: Dataset,
+        folder: Path,
+        placement: Placement,
+        remote: str | None = None,
+        data_dir: Path | None = None,
+    ) -> TrialContext:
+        return cls(
+            ref=plan.ref,
+            request=plan.request,
+            data_key=dataset.folder.name,
+            # a trial's process, on a cluster that was there before, starts in another folder
+            data_dir=str(data_dir.resolve()) if data_dir else None,
+            data_fingerprint=dataset.fingerprint,
+            folder=str(folder.resolve()),
+            workers=placement.workers,
+            cpus_per_worker=placement.cpus_per_worker,
+            gpus_per_worker=placement.gpus_per_worker,
+            remote=remote,
+            placement_strategy=placement.strategy,
+            gpu_type=placement.gpu_type,
+        )
+
+
+def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
+    """Ray Tune's trainable function. Reports its own errors, so that the process can run the next trial."""
+    from ray import tune
+
+    attempt: Attempt = config["attempt"]
+    try:
+        if context.workers == 1:
+            _run_in_this_process(attempt, context)
+        else:
+            _run_on_workers(attempt, context)
+    except Exception as error:
+        cause, described = _cause(error)
+        tune.report({END: json.dumps({"cause": cause, "error": described})})
+    else:
+        tune.report({END: json.dumps({})})
+
+
+def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, Any]], None], rank: int = 0) -> None:
+    """Train a trial and hand its rows to `report`, the objective and the node among each row's values."""
+    import torch
+
+    from balltrain.data.cache import load_data
+    from balltrain.errors import NodeError
+    from balltrain.execution.cluster import check_this_node
+    from balltrain.tasks.base import objective_of, resolve
+    from balltrain.training.checkpoint import CheckpointConfig, save_config
+    from balltrain.training.loop import fit
+
+    if context.versions is not None:
+        check_this_node(context.versions, Path(context.folder), context.remote)
+        for name, value in context.environment.items():
+            os.environ.setdefault(name, value)
+    task = context.ref.load()
+    hp = resolve(task, attempt.config)
+    dataset = load_data(context.ref, task, context.request, context.data_dir, context.data_key)
+    # built data may differ in a last bit between processors; files that differ are other data
+    if context.request.source is not None and dataset.fingerprint != context.data_fingerprint:
+        raise NodeError(f"{socket.gethostname()} has other data in {context.request.source} than the sweep's machine")
+    if attempt.fold is not None:
+        dataset = dataset.fold(*attempt.fold)
+    torch.set_num_threads(max(1, round(context.cpus_per_worker)))
+    folder = Path(context.folder) / "checkpoints" / attempt.trial_id
+    config = CheckpointConfig(
+        context.ref,
+        attempt.config,
+        attempt.seed,
+        context.request,
+        dataset.facts,
+        dataset.fingerprint,
+        attempt.fold,
+    )
+    with _uploading(folder, context.remote, attempt, rank) as upload:
+        if rank == 0:
+            save_config(folder, config)
+
+        def report_row(row: dict[str, Any]) -> None:
+            upload()
+            report({**row, "objective": objective_of(task, row), "node": socket.gethostname()})
+
+        fit(
+            task,
+            hp,
+            dataset,
+            seed=attempt.seed,
+            folder=folder,
+            report=report_row,
+            device=pick_device(context.gpus_per_worker),
+            reported_epochs=attempt.reported_epochs,
+        )
+
+
+@contextlib.contextmanager
+def _uploading(folder: Path, remote_uri: str | None, attempt: Attempt, rank: int) -> Iterator[Callable[[], None]]:
+    """Yields what uploads a trial's checkpoint to object storage, where there is one; no copy is left here."""
+    if remote_uri is None:
+        yield lambda: None
+        return
+    remote, relative = Remote(remote_uri), f"checkpoints/{attempt.trial_id}"
+    if attempt.attempt > 1:  # the attempt before may have run on another node
+        retrying(lambda: remote.pull(folder, relative))
+    if rank > 0:
+        yield lambda: None
+        return
+    uploads = Uploads(remote, folder, relative)
+    keep = False
+    try:
+        yield lambda: retrying(uploads.push)
+    except StorageError:  # the last epoch is here alone
+        keep = True
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def pick_device(gpus: float) -> Any:
+    """The GPU that Ray, or CUDA_VISIBLE_DEVICES, gave this process."""
+    import torch
+
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if gpus and torch.cuda.is_available()
+        else torch.device("cpu")
+    )
+
+
+def describe(error: BaseException) -> str:
+    """One line: the kind of an error, unless it speaks for itself, and its message."""
+    from balltrain.errors import BalltrainError
+
+    message = " ".join(str(error).split())[:500]
+    return message if isinstance(error, BalltrainError) else f"{type(error).__name__}: {message}"
+
+
+def _cause(error: BaseException) -> tuple[str, str]:
+    """Cause and description of what ended an attempt; of several workers' ends, the one that explains the others."""
+    from ray.exceptions import RayActorError
+    from ray.train import PreemptionError, WorkerGroupError
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
+
+    if isinstance(error, PreemptionError):
+        return policy.NODE_LOST, describe(error)
+    ends = []
+    failures: list[BaseException] = (
+        list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
+    )
+    for failure in failures or [error]:
+        if isinstance(failure, WorkerHealthCheckFailedError):
+            failure = failure.health_check_failure
+        if isinstance(failure, UserExceptionWithTraceback):
+            failure = failure._base_exc
+        if isinstance(failure, RayActorError):
+            ends.append((policy.cause_of_death(str(failure)), "a worker of the trial: " + describe(failure)))
+        else:
+            ends.append((policy.cause_of(failure), describe(failure)))
+    # those that lost a worker fail as well, with errors of the connection
+    return min(ends, key=lambda end: policy.EXPLAINING.index(end[0]))
+
+
+def _run_in_this_process(attempt: Attempt, context: TrialContext) -> None:
+    from ray import tune
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    def loop(_: dict[str, Any]) -> None:
+        train(attempt, context, lambda row: tune.report({ROW: json.dumps(row)}))
+
+    TorchTrainer(
+        loop,
+        train_loop_config={},
+        scaling_config=ScalingConfig(num_workers=0),
+        run_config=_run_config(RunConfig, attempt, context),
+    ).fit()
+
+
+def _run_on_workers(attempt: Attempt, context: TrialContext) -> None:
+    import ray
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    for name, value in WORKERS_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # What takes back the workers of a stopped trial looks for the Ray of this machine, and gives up where there are
+    # two: the next trial would wait for ever.
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
+    resources = {"CPU": context.cpus_per_worker, "GPU": context.gpus_per_worker}
+    TorchTrainer(
+        _worker_loop,
+        train_loop_config={"attempt": attempt, "context": context},
+        scaling_config=ScalingConfig(
+            num_workers=context.workers,
+            use_gpu=context.gpus_per_worker > 0,
+            resources_per_worker={name: amount for name, amount in resources.items() if amount},
+            placement_strategy=context.placement_strategy,
+            accelerator_type=context.gpu_type if context.gpus_per_worker else None,
+        ),
+        run_config=_run_config(RunConfig, attempt, context, callbacks=[TuneReportCallback()]),
+    ).fit()
+
+
+def _worker_loop(config: dict[str, Any]) -> None:
+    """Every worker trains; rank 0 reports, figures that are the same on every worker."""
+    import ray.train
+
+    rank = ray.train.get_context().get_world_rank()
+
+    def report(row: dict[str, Any]) -> None:
+        ray.train.report({ROW: json.dumps(row)} if rank == 0 else {})
+
+    train(config["attempt"], config["context"], report, rank)
+
+
+def _run_config(run_config_type: Any, attempt: Attempt, context: TrialContext, **more: Any) -> Any:
+    # a name without a time stamp: the same attempt is the same run, wherever it is started again
+    name = f"{attempt.trial_id}-{attempt.attempt}"
+    return run_config_type(name=name, storage_path=str(Path(context.folder) / ".ray" / "train"), **more)

@@ -1,0 +1,245 @@
+"""The state of a sweep, a function of its journal's lines: who ran, what they reported, what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from balltrain.errors import BalltrainError
+from balltrain.records import columns as c
+from balltrain.records.confirmation import Confirmed, confirmations
+from balltrain.records.journal import Line
+
+Point = dict[str, float | int]  # of a search space: a number for each label; of a choice its option's index
+STATUS_AFTER = {c.STOP: c.STOPPED, c.COMPLETE: c.COMPLETED, c.INTERRUPT: c.INTERRUPTED, c.FAIL: c.FAILED}
+
+
+@dataclass
+class Trial:
+    """One configuration and what is known of it. `rows` has one row an epoch, in order, from epoch 1."""
+
+    number: int
+    config: dict[str, Any]
+    point: Point | None
+    seed: int
+    fold: int | None = None
+    confirms: int | None = None  # number of the searched trial that this one repeats with another seed
+    same_as: int | None = None  # number of the searched trial with the same configuration: not trained again
+    order: int = -1  # among the searched trials, from 0
+    status: str = c.RUNNING
+    attempts: int = 0
+    lost_attempts: int = 0  # not held against it: ended by a node's loss, or before it was continued
+    continued_after: int | None = None  # epochs that it had when the search was over and it was chosen to go on
+    searched_best: dict[str, Any] | None = None  # its best row at that time
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    started_at: float | None = None  # seconds since 1970
+    ended_at: float | None = None
+    error: str | None = None
+    node: str | None = None
+    best: dict[str, Any] | None = None  # the row with the best objective
+    has_checkpoint: bool = False  # on disk; no longer once better trials have ended
+
+    @property
+    def trial_id(self) -> str:
+        return f"{self.number:05d}"
+
+    @property
+    def objective(self) -> float | None:
+        return self.best["objective"] if self.best else None
+
+    @property
+    def searched_objective(self) -> float | None:
+        """The best of the search's epochs alone, by which trials compare; None where the search saw it fail."""
+        if self.continued_after is None:
+            return None if self.status == c.FAILED else self.objective
+        return self.searched_best["objective"] if self.searched_best else None
+
+    @property
+    def is_searched(self) -> bool:
+        """Its part in the search is over, whether or not it goes on after it."""
+        return self.has_ended or self.continued_after is not None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in (c.COMPLETED, c.STOPPED, c.FAILED)
+
+    @property
+    def epochs(self) -> int:
+        return self.rows[-1]["epoch"] if self.rows else 0
+
+
+class SweepState:
+    """Made by `apply` line by line: while the sweep runs, and again when it is resumed or read."""
+
+    def __init__(self) -> None:
+        self.sweep: dict[str, Any] = {}  # the contents of sweep.json
+        self.trials: dict[int, Trial] = {}
+        self.searched: list[Trial] = []  # those that the searcher proposed, in order; the others confirm them
+        self.ended_in_order: list[Trial] = []  # as the searcher was told
+        self.dropped: list[Trial] = []  # whose checkpoints are no longer kept
+        self._kept: list[Trial] = []  # of those that ended, the best first
+        self._same: dict[int, list[Trial]] = {}  # trials that wait for the one with their configuration
+        self._num_went_on = 0  # continued, and ended again
+
+    @classmethod
+    def replay(cls, lines: Iterable[Line]) -> SweepState:
+        """Raises BalltrainError naming the line that makes no sense after those before it."""
+        state = cls()
+        for number, line in enumerate(lines, 1):
+            try:
+                state.apply(line)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise BalltrainError(f"line {number} of the journal is damaged: {error!r}") from error
+        return state
+
+    @property
+    def mode(self) -> str:
+        return self.sweep["mode"]
+
+    def apply(self, line: Line) -> None:
+        match line["type"]:
+            case "sweep" | "resume":
+                self.sweep = line["sweep"]
+            case "trial":
+                self._add(line)
+            case "start":
+                trial = self.trials[line["number"]]
+                trial.attempts += 1
+                trial.status, trial.ended_at, trial.error = c.RUNNING, None, None
+                trial.started_at = trial.started_at or line["time"]
+                for same in self._same.get(trial.number, ()):
+                    same.status = c.RUNNING
+            case "report":
+                self._report(self.trials[line["number"]], line["row"], line["time"])
+            case "end":
+                trial = self.trials[line["number"]]
+                trial.lost_attempts += bool(line.get("lost"))
+                self._end(trial, line["status"], line["time"], line.get("error"))
+            case "continue":
+                self._continue(self.trials[line["number"]], line["epochs"])
+            case kind:
+                raise KeyError(f"unknown type {kind!r}")
+
+    def epochs_of(self, trial: Trial) -> int:
+        """The most that a trial trains: those that go on after the search, or confirm it, may have more."""
+        searched = self.sweep["epochs"]
+        if trial.continued_after is None and trial.confirms is None:
+            return searched
+        return self.sweep.get("continue_epochs") or searched
+
+    def to_continue(self, count: int) -> list[Trial]:
+        """Of the `count` searched trials that go on after the search those to come, the best first.
+
+        They are chosen by the search's epochs: what those that went on before have become changes nothing.
+        """
+        rest = [t for t in self.searched if t.continued_after is None]
+        chosen = sum(t.continued_after is not None and t.same_as is None for t in self.searched)
+        return self.ranked(rest)[: max(0, count - chosen)]
+
+    def improves(self, objective: float | None, than: float | None) -> bool:
+        if objective is None or than is None:
+            return objective is not None
+        return objective < than if self.mode == "min" else objective > than
+
+    def with_status(self, *statuses: str) -> list[Trial]:
+        return [trial for trial in self.trials.values() if trial.status in statuses]
+
+    def ranked(self, trials: Iterable[Trial] | None = None) -> list[Trial]:
+        """Those that trained to an objective and did not fail, the best first; of all searched unless given."""
+        sign = 1 if self.mode == "min" else -1
+        among = self.searched if trials is None else trials
+        valid = [t for t in among if t.objective is not None and t.status != c.FAILED and t.same_as is None]
+        # equal ones by number, whoever asks: the best and what is kept of the best must agree
+        return sorted(valid, key=lambda trial: (sign * trial.objective, trial.number))  # type: ignore[operator]
+
+    @property
+    def best(self) -> Trial | None:
+        """The searched trial with the best objective; once there is a confirmed winner, its best training."""
+        _, winner = self.confirmations()
+        trials = self.searched
+        if winner is not None:
+            number = int(winner.trial_id)
+            trials = [t for t in self.trials.values() if number in (t.number, t.confirms) and t.has_checkpoint]
+        return next(iter(self.ranked(trials)), None)
+
+    def confirmations(self) -> tuple[list[Confirmed], Confirmed | None]:
+        """What was confirmed, the best mean first, and the winner, if all of it has ended."""
+        if len(self.searched) == len(self.trials):
+            return [], None
+        repeating = [t for t in self.trials.values() if t.confirms is not None]
+        repetitions = [(self.trials[t.confirms].trial_id, t.status, t.objective) for t in repeating]  # type: ignore[index]
+        return confirmations(repetitions, self.sweep.get("repeats") or 0, self.mode)
+
+    def _add(self, line: Line) -> None:
+        more = (line.get("fold"), line.get("confirms"), line.get("same_as"))
+        trial = Trial(line["number"], line["config"], line["point"], line["seed"], *more)
+        self.trials[trial.number] = trial
+        if trial.confirms is None:
+            trial.order = len(self.searched)
+            self.searched.append(trial)
+        if trial.same_as is not None:
+            first = self.trials[trial.same_as]
+            if first.has_ended:
+                self._share(first, trial)
+            else:
+                self._same.setdefault(first.number, []).append(trial)
+
+    def _end(self, trial: Trial, status: str, time: float, error: str | None) -> None:
+        trial.status, trial.ended_at, trial.error = status, time, error
+        if status == c.INTERRUPTED:
+            for same in self._same.get(trial.number, ()):
+                same.status = status
+            return
+        if trial.continued_after is None:
+            self.ended_in_order.append(trial)
+        else:
+            self._num_went_on += 1
+        self._keep_or_drop(trial)
+        for same in self._same.pop(trial.number, ()):
+            self._share(trial, same)
+
+    def _share(self, first: Trial, same: Trial) -> None:
+        """What became of a trial is also what would have become of one with its configuration."""
+        if same.continued_after is None:
+            self.ended_in_order.append(same)
+        same.status, same.best, same.error, same.ended_at = first.status, first.best, first.error, first.ended_at
+        same.continued_after, same.searched_best = first.continued_after, first.searched_best
+
+    def _continue(self, trial: Trial, epochs: int) -> None:
+        """A trial that has ended goes on, up to so many epochs, and with it those of the same configuration."""
+        self._same[trial.number] = [t for t in self.searched if t.same_as == trial.number]
+        for other in (trial, *self._same[trial.number]):
+            other.continued_after, other.searched_best = trial.epochs, trial.best
+            other.config = {**other.config, "epochs": epochs}
+            other.status, other.ended_at = c.RUNNING, None
+        trial.lost_attempts = trial.attempts
+        self._kept = [kept for kept in self._kept if kept is not trial]
+
+    def _keep_or_drop(self, trial: Trial) -> None:
+        """Keep the checkpoints of the best that have ended; of a cross-validation, and of repeats, all."""
+        count = self.sweep.get("keep_checkpoints")
+        if count is None or trial.fold is not None or trial.confirms is not None:
+            return
+        to_continue = self.sweep.get("continue_best") or 0
+        if self._num_went_on < to_continue:  # the others go on from theirs
+            count = max(count, to_continue)
+        self._kept = self.ranked([*self._kept, trial])
+        dropped = [*self._kept[count:], *([] if trial in self._kept else [trial])]
+        del self._kept[count:]
+        for out in dropped:
+            out.has_checkpoint = False
+            self.dropped.append(out)
+
+    def _report(self, trial: Trial, row: dict[str, Any], time: float) -> None:
+        if row["epoch"] <= trial.epochs:
+            return
+        trial.rows.append(row)
+        trial.has_checkpoint = True
+        trial.node = row.get("node", trial.node)
+        if row["decision"] != c.FAIL and self.improves(row["objective"], trial.objective):
+            trial.best = row
+        # the decision is in the row's own line: no kill can come between the two
+        if row["decision"] in STATUS_AFTER:
+            error = f"epoch {row['epoch']}: the objective or the loss is not finite"
+            self._end(trial, STATUS_AFTER[row["decision"]], time, error if row["decision"] == c.FAIL else None)

@@ -1,0 +1,275 @@
+"""Runs a sweep's trials without knowing how they are run: what to start, what a report decides, what ends it.
+
+Knows no Ray and no clock but the one it is given, so that it is tested on simulated trials in milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from balltrain.errors import BalltrainError
+from balltrain.records import columns as c
+from balltrain.records.journal import Line, finite_or_none
+from balltrain.records.state import SweepState, Trial
+from balltrain.search import policy
+from balltrain.search.space import Point
+from balltrain.search.sweep import Plan
+
+
+class Writer(Protocol):
+    def append(self, line: Line) -> None: ...
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run of a trial, to be started. `reported_epochs` are in the journal already."""
+
+    number: int
+    trial_id: str
+    attempt: int
+    config: dict[str, Any]
+    seed: int
+    reported_epochs: int
+    fold: tuple[int, int] | None = None
+
+
+class Controller:
+    """Proposes, records and decides. `state` may hold trials of an earlier run of the same sweep."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        state: SweepState,
+        journal: Writer,
+        concurrency: int,
+        clock: Callable[[], float] = time.time,
+    ):
+        self.plan, self.state, self.concurrency = plan, state, concurrency
+        self.live: set[int] = set()
+        self.interrupted = False
+        self.error: BaseException | None = None  # ends the sweep
+        self.on_dropped: Callable[[Trial], None] = lambda trial: None  # for who deletes its checkpoint
+        self.on_row: Callable[[Trial, dict[str, Any]], None] = lambda trial, row: None  # for who watches
+        self._journal, self._clock = journal, clock
+        self._searcher = plan.build_searcher()
+        self._stopping = plan.build_stopping()
+        self._waiting: deque[int] = deque()
+        self._first_with: dict[str, Trial] = {}  # of each configuration
+        self._num_told = 0
+        self._to_repeat: list[Trial] | None = None
+        self._failed_in_a_row: list[Trial] = []
+        self._replay()
+
+    @property
+    def done(self) -> bool:
+        return not self.live and (self._closing or not self._has_more())
+
+    def next_attempt(self) -> Attempt | None:
+        """The next attempt to start; None while there is none, or none may start yet."""
+        if self._closing or len(self.live) >= self.concurrency:
+            return None
+        trial = self._next_trial()
+        if trial is None:
+            return None
+        self._write({"type": "start", "number": trial.number, "attempt": trial.attempts + 1})
+        self.live.add(trial.number)
+        fold = None if trial.fold is None or self.plan.folds is None else (trial.fold, self.plan.folds)
+        return Attempt(trial.number, trial.trial_id, trial.attempts, trial.config, trial.seed, trial.epochs, fold)
+
+    def report(self, number: int, row: dict[str, Any]) -> str:
+        """Record a row of an epoch; its decision, after which the trial goes on only if it is `continue`."""
+        trial = self.state.trials[number]
+        if number not in self.live or row[c.EPOCH] <= trial.epochs:
+            return c.CONTINUE if number in self.live else c.STOP
+        decision = self._decide(trial, row)
+        clean = {key: finite_or_none(v) if isinstance(v, float) else v for key, v in row.items()}
+        clean["metrics"] = {key: finite_or_none(value) for key, value in row["metrics"].items()}
+        self._write({"type": "report", "number": number, "row": {**clean, c.DECISION: decision}})
+        self.on_row(trial, trial.rows[-1])
+        if decision != c.CONTINUE:
+            self._ended(trial)
+        return decision
+
+    def complete(self, number: int) -> None:
+        """A trial ended by itself before its last epoch: it ran out of patience."""
+        if number in self.live:
+            self._write({"type": "end", "number": number, "status": c.COMPLETED})
+            self._ended(self.state.trials[number])
+
+    def fail(self, number: int, cause: str, error: str) -> None:
+        """An attempt ended with an error. Its trial is tried again, or has failed: `policy.py` says which."""
+        if number not in self.live:
+            return
+        trial = self.state.trials[number]
+        lost = cause in (policy.NODE_LOST, policy.STORAGE)
+        if cause == policy.STORAGE and self.error is None:
+            self.error = BalltrainError(f"{error}; the sweep has stopped and can be resumed")
+        counting = trial.attempts - trial.lost_attempts - lost
+        again = self._closing or policy.is_retried(cause, counting)
+        status = c.INTERRUPTED if again else c.FAILED
+        self._write({"type": "end", "number": number, "status": status, "cause": cause, "error": error, "lost": lost})
+        if not again:
+            self._ended(trial)
+            return
+        self.live.discard(number)
+        self._waiting.append(number)
+
+    def rungs(self) -> dict[int, dict[str, float]]:
+        return self._stopping.rungs()
+
+    @property
+    def _closing(self) -> bool:
+        return self.interrupted or self.error is not None
+
+    def _has_more(self) -> bool:
+        if self._waiting or len(self.state.searched) < self.plan.num_searched:
+            return True
+        return (self._to_continue() or self._to_confirm()) is not None
+
+    def _next_trial(self) -> Trial | None:
+        if self._waiting:
+            return self.state.trials[self._waiting.popleft()]
+        while len(self.state.searched) < self.plan.num_searched:
+            if (trial := self._propose()) is not None:
+                return trial
+        if (best := self._to_continue()) is not None:
+            self._write({"type": "continue", "number": best.number, "epochs": self.plan.continue_epochs})
+            return best
+        repeated = self._to_confirm()
+        return None if repeated is None else self._confirm(repeated)
+
+    def _propose(self) -> Trial | None:
+        """A new trial; None for one that will not be trained, because another had its configuration before."""
+        order = len(self.state.searched)
+        proposal, fold = divmod(order, self.plan.folds or 1)
+        point = self._searcher.suggest(proposal) if fold == 0 else self.state.searched[-1].point or {}
+        config = self.plan.configure(self.plan.space.decode(point))
+        more = {} if self.plan.folds is None else {"fold": fold}
+        first = self._first_with.get(_key(config, fold))
+        if first is None:
+            trial = self._add_trial(point, config, _seed(self.plan.seed, order), **more)
+            self._first_with[_key(config, fold)] = trial
+            return trial
+        self._add_trial(point, config, first.seed, **more, same_as=first.number)
+        self._tell_of_ended()
+        return None
+
+    def _to_continue(self) -> Trial | None:
+        """The searched trial that is to go on next; None while the search goes on, and once all do that should."""
+        if not self.plan.continue_best or not all(trial.is_searched for trial in self.state.searched):
+            return None
+        return next(iter(self.state.to_continue(self.plan.continue_best)), None)
+
+    def _to_confirm(self) -> Trial | None:
+        """The searched trial to repeat next; None while another trains, and once all have their repeats.
+
+        Those repeated least come first, so that an interrupted sweep knows as much of each.
+        """
+        if not self.plan.confirm or any(t.status in (c.RUNNING, c.INTERRUPTED) for t in self.state.searched):
+            return None
+        if self._to_continue() is not None:
+            return None
+        if self._to_repeat is None:  # once: a search that has ended changes no more
+            self._to_repeat = self.state.ranked()[: self.plan.confirm]
+        counts = Counter(trial.confirms for trial in self.state.trials.values())
+        least = min(self._to_repeat, key=lambda trial: counts[trial.number], default=None)
+        return least if least is not None and counts[least.number] < self.plan.repeats else None
+
+    def _confirm(self, repeated: Trial) -> Trial:
+        """The same configuration with a new seed: the n-th repeats of all have the same one, and compare better."""
+        times = sum(trial.confirms == repeated.number for trial in self.state.trials.values())
+        seed = _seed(self.plan.seed, times, 1)  # the 1 keeps it apart from the search's
+        config = {**repeated.config, "epochs": self.plan.most_epochs}
+        return self._add_trial(repeated.point, config, seed, confirms=repeated.number)
+
+    def _add_trial(self, point: Point | None, config: dict[str, Any], seed: int, **more: int) -> Trial:
+        number = len(self.state.trials)
+        line = {"type": "trial", "number": number, "point": point, "config": config, "seed": seed}
+        self._write({**line, **more})
+        return self.state.trials[number]
+
+    def _decide(self, trial: Trial, row: dict[str, Any]) -> str:
+        objective = row["objective"]
+        if not (math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])):
+            return c.FAIL
+        after_search = trial.confirms is not None or trial.continued_after is not None
+        goes_on = after_search or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
+        if row[c.EPOCH] >= self.state.epochs_of(trial):
+            return c.COMPLETE
+        if not goes_on:
+            return c.STOP
+        return c.INTERRUPT if self._closing else c.CONTINUE
+
+    def _ended(self, trial: Trial) -> None:
+        self.live.discard(trial.number)
+        if trial.status == c.INTERRUPTED:
+            return
+        self._tell_of_ended()
+        self._failed_in_a_row = [*self._failed_in_a_row, trial] if trial.status == c.FAILED else []
+        first = self.state.searched[: policy.MAX_FAILURES]
+        hopeless = None
+        if len(self._failed_in_a_row) >= policy.MAX_FAILURES:
+            hopeless = f"{policy.MAX_FAILURES} trials in a row failed", self._failed_in_a_row[0]
+        elif trial in first and len(first) == policy.MAX_FAILURES and all(t.status == c.FAILED for t in first):
+            hopeless = f"the first {policy.MAX_FAILURES} trials failed", first[0]
+        if hopeless is not None and self.error is None:
+            what, example = hopeless
+            self.error = BalltrainError(
+                f"{what}, {example.trial_id} with: {example.error}; the sweep has stopped and can be resumed"
+            )
+
+    def _tell_of_ended(self) -> None:
+        while self._num_told < len(self.state.ended_in_order):
+            self._tell(self.state.ended_in_order[self._num_told])
+            self._num_told += 1
+
+    def _tell(self, trial: Trial) -> None:
+        """Tell the searcher of a proposal once all its folds have ended: their mean, or that one failed."""
+        if trial.confirms is not None:
+            return
+        folds = self.plan.folds or 1
+        proposal = trial.order // folds
+        trials = self.state.searched[proposal * folds : (proposal + 1) * folds]
+        done = [t for t in trials if t.is_searched]
+        if len(done) < folds:
+            return
+        known = [t.searched_objective for t in done if t.searched_objective is not None]
+        self._searcher.tell(proposal, sum(known) / folds if len(known) == folds else None)
+
+    def _write(self, line: Line) -> None:
+        """To disk first, then into the state: the state never holds what a kill could take back."""
+        line = {**line, "time": self._clock()}
+        self._journal.append(line)
+        self.state.apply(line)
+        while self.state.dropped:
+            self.on_dropped(self.state.dropped.pop())
+
+    def _replay(self) -> None:
+        """Tell the searcher and the scheduler of the trials of an earlier run; queue those it did not finish."""
+        for trial in self.state.searched:
+            if not trial.fold:
+                self._searcher.add(trial.order // (self.plan.folds or 1), trial.point or {})
+            self._first_with.setdefault(_key(trial.config, trial.fold or 0), trial)
+            for row in trial.rows[: trial.continued_after]:
+                if row["decision"] != c.FAIL:
+                    self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
+        self._tell_of_ended()
+        unfinished = self.state.with_status(c.RUNNING, c.INTERRUPTED)
+        self._waiting.extend(trial.number for trial in unfinished if trial.same_as is None)
+
+
+def _key(config: dict[str, Any], fold: int) -> str:
+    """Without the epochs, which are no part of a search but are more in a trial that went on after it."""
+    return json.dumps([fold, {**config, "epochs": None}], sort_keys=True)
+
+
+def _seed(*entropy: int) -> int:
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0]) >> 1

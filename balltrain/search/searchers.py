@@ -1,0 +1,170 @@
+"""Searchers: what to try next, a function of the seed, the trial's number and what is known of the others.
+
+None keeps a random state of its own, so that a resumed sweep proposes what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+
+from balltrain.errors import UsageError
+from balltrain.search.space import Point, Space
+
+
+class Searcher(Protocol):
+    """Proposes points and is told how they went. Trials are told of in any order, also before a resume."""
+
+    def suggest(self, number: int) -> Point:
+        """The point of a new trial, which counts as running until `tell`."""
+
+    def add(self, number: int, point: Point) -> None:
+        """A trial proposed in an earlier run of the sweep."""
+
+    def tell(self, number: int, objective: float | None) -> None:
+        """The trial ended, at its best objective; None where it failed."""
+
+
+def build_searcher(name: str, space: Space, mode: str, seed: int, **options: Any) -> Searcher:
+    """`options` are the searcher's own. Raises UsageError for an unknown name, which quotes those that are known."""
+    if name not in SEARCHERS:
+        raise UsageError(f"unknown searcher {name!r}: choose one of {', '.join(SEARCHERS)}")
+    return SEARCHERS[name](space, mode, seed, **options)
+
+
+class HyperOptSearcher:
+    """Tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), by hyperopt; the first 20 are random.
+
+    hyperopt is called directly, because Ray's HyperOptSearch can be told neither a trial that it did not
+    propose in this process nor, in spaces with nested choices, a point to begin with.
+    """
+
+    num_random = 20
+
+    def __init__(self, space: Space, mode: str, seed: int):
+        import hyperopt
+
+        self.space, self.sign, self.seed = space, 1.0 if mode == "min" else -1.0, seed
+        self.trials = hyperopt.Trials()
+        self.domain = hyperopt.Domain(lambda config: 0.0, _to_hyperopt(space))
+        self._docs: dict[int, Any] = {}
+
+    def suggest(self, number: int) -> Point:
+        from hyperopt import tpe
+
+        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]) >> 1
+        (doc,) = tpe.suggest([number], self.domain, self.trials, seed, n_startup_jobs=self.num_random, verbose=False)
+        raw = {label: values[0] for label, values in doc["misc"]["vals"].items() if values}
+        point: Point = {}
+        for dimension in self.space.dimensions:
+            if dimension.active(point) and dimension.label in raw:
+                point[dimension.label] = dimension.clean(raw[dimension.label])
+        self.add(number, point)
+        return dict(point)
+
+    def add(self, number: int, point: Point) -> None:
+        labels = [dimension.label for dimension in self.space.dimensions]
+        misc = {
+            "tid": number,
+            "cmd": self.domain.cmd,
+            "workdir": self.domain.workdir,
+            "idxs": {label: [number] if label in point else [] for label in labels},
+            "vals": {label: [point[label]] if label in point else [] for label in labels},
+        }
+        docs = self.trials.new_trial_docs([number], [None], [{"status": "new"}], [misc])
+        self.trials.insert_trial_docs(docs)
+        self.trials.refresh()
+        self._docs[number] = self.trials._dynamic_trials[-1]
+
+    def tell(self, number: int, objective: float | None) -> None:
+        from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK
+
+        doc = self._docs[number]
+        doc["state"] = JOB_STATE_DONE
+        if objective is None or not math.isfinite(objective):
+            # A loss of NaN would count as a good one, and a trial in hyperopt's error state not at all: its
+            # neighbours would be proposed again and again. Without a loss it counts as infinitely bad.
+            doc["result"] = {"status": STATUS_FAIL}
+        else:
+            doc["result"] = {"status": STATUS_OK, "loss": self.sign * objective}
+        self.trials.refresh()
+
+
+class SobolSearcher:
+    """Sobol points (Sobol' 1967, by scipy.stats.qmc), which fill the space evenly, best in powers of two.
+
+    `start` is the sequence's index of the first. Scrambled (Owen 1998) they differ by the seed, and none is special;
+    as they are, the seed changes nothing, and index 0 is the corner where each dimension has its lower bound or
+    first option. Raises UsageError for more dimensions than scipy has direction numbers for.
+    """
+
+    def __init__(self, space: Space, mode: str, seed: int, start: int = 0, scramble: bool = True):
+        from scipy.stats import qmc
+
+        if not 1 <= len(space.dimensions) <= qmc.Sobol.MAXDIM:
+            raise UsageError(
+                f"the space has {len(space.dimensions)} dimensions, but a Sobol search needs 1 to {qmc.Sobol.MAXDIM}"
+            )
+        self.space = space
+        self._sequence = qmc.Sobol(len(space.dimensions), scramble=scramble, rng=np.random.default_rng(seed))
+        if start:
+            self._sequence.fast_forward(start)
+        self._points: list[np.ndarray] = []
+
+    def suggest(self, number: int) -> Point:
+        while len(self._points) <= number:
+            self._points += list(self._sequence.random(1))
+        return self.space.from_unit_cube(self._points[number].tolist())
+
+    def add(self, number: int, point: Point) -> None:
+        pass
+
+    def tell(self, number: int, objective: float | None) -> None:
+        pass
+
+
+class RandomSearcher:
+    """Independent uniform points: the baseline (Bergstra and Bengio, JMLR 2012)."""
+
+    def __init__(self, space: Space, mode: str, seed: int):
+        self.space, self.seed = space, seed
+
+    def suggest(self, number: int) -> Point:
+        random = np.random.default_rng([self.seed, number])
+        return self.space.from_unit_cube(random.random(len(self.space.dimensions)).tolist())
+
+    def add(self, number: int, point: Point) -> None:
+        pass
+
+    def tell(self, number: int, objective: float | None) -> None:
+        pass
+
+
+MAX_SOBOL_POINTS = 2**30  # scipy's, with the 30 bits a coordinate that it has unless told otherwise
+SEARCHERS: dict[str, type] = {"hyperopt": HyperOptSearcher, "sobol": SobolSearcher, "random": RandomSearcher}
+
+
+def _to_hyperopt(space: Space) -> dict[str, Any]:
+    """The dimensions as hyperopt's; those that depend on a choice are nested in its options."""
+    from hyperopt import hp
+
+    def nest(condition: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+        return {d.label: to_node(d) for d in space.dimensions if d.condition == condition}
+
+    def to_node(d: Any) -> Any:
+        match d.kind, d.log:
+            case "choice", _:
+                options = range(int(d.high))
+                return hp.choice(d.label, [{"": n, **nest((*d.condition, (d.label, n)))} for n in options])
+            case "float", False:
+                return hp.uniform(d.label, d.low, d.high)
+            case "float", True:
+                return hp.loguniform(d.label, math.log(d.low), math.log(d.high))
+            case "int", False:
+                return hp.uniform(d.label, d.low, d.high)  # `Dimension.clean` takes the floor
+            case _:
+                return hp.loguniform(d.label, math.log(d.low), math.log(d.high))
+
+    return nest(())

@@ -1,0 +1,162 @@
+"""Search spaces, in Ray Tune's search space API, as a list of labelled dimensions.
+
+A point holds one number a dimension: `{label: number}`, for a choice the option's index. Every searcher
+proposes points, the journal keeps them, and `Space.decode` makes hyperparameters of them. A domain inside a
+choice is a dimension of its own that counts only where the choice fell on it; a dict inside a choice adds its
+keys to the configuration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from balltrain.errors import UsageError
+from balltrain.records.state import Point
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One number to choose. `high` is a choice's number of options, and excluded for integers without a step."""
+
+    label: str
+    kind: str  # "float", "int" or "choice"
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None  # values are multiples of it
+    condition: tuple[tuple[str, int], ...] = ()  # choices, with the option each must have, for this to count
+
+    def active(self, point: Mapping[str, float | int]) -> bool:
+        return all(point.get(label) == option for label, option in self.condition)
+
+    def from_unit(self, u: float) -> float | int:
+        """The value at `u` of [0, 1): uniform in the dimension's own scale."""
+        if self.kind == "choice":
+            return min(int(u * self.high), int(self.high) - 1)
+        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        value = low + u * (high - low)
+        return self.clean(math.exp(value) if self.log else value)
+
+    def clean(self, value: float) -> float | int:
+        """Rounded to the dimension's step and type, and inside its bounds in spite of rounding."""
+        if self.kind == "choice":
+            return int(value)
+        if self.step:
+            value = round(value / self.step) * self.step
+        if self.kind == "int":
+            return int(min(max(math.floor(value), self.low), self.high - (0 if self.step else 1)))
+        return float(min(max(value, self.low), self.high))
+
+
+class Space:
+    """The dimensions of a search space. Raises UsageError where it holds what no searcher can propose."""
+
+    def __init__(self, space: Mapping[str, Any]):
+        self.space = dict(space)
+        self.dimensions: list[Dimension] = []
+        for key, value in self.space.items():
+            if not isinstance(key, str) or "/" in key:
+                raise UsageError(f"the space has the key {key!r}: keys are names of hyperparameters, flat")
+            self.dimensions += _dimensions(key, value, ())
+
+    def decode(self, point: Mapping[str, float | int]) -> dict[str, Any]:
+        """The hyperparameters at a point; constants of the space are among them."""
+        config: dict[str, Any] = {}
+        for key, value in self.space.items():
+            _decode(key, key, value, point, config)
+        return config
+
+    def from_unit_cube(self, values: Sequence[float]) -> Point:
+        """The point at coordinates in [0, 1), one a dimension; those of inactive dimensions go unused."""
+        point: Point = {}
+        for dimension, value in zip(self.dimensions, values, strict=True):
+            if dimension.active(point):
+                point[dimension.label] = dimension.from_unit(float(value))
+        return point
+
+    def corners(self) -> Iterator[Point]:
+        """Points that together hold every bound of every dimension and every option, to be validated."""
+        for dimension in self.dimensions:
+            values = (
+                range(int(dimension.high))
+                if dimension.kind == "choice"
+                else (dimension.clean(dimension.low), dimension.clean(dimension.high))
+            )
+            for value in values:
+                fixed = dict(dimension.condition) | {dimension.label: value}
+                point: Point = {}
+                for other in self.dimensions:
+                    if other.active(point | fixed):
+                        point[other.label] = fixed.get(other.label, other.from_unit(0.5))
+                yield point
+        if not self.dimensions:
+            yield {}
+
+    def to_json(self) -> dict[str, Any]:
+        """A description that is equal for equal spaces: kept in `sweep.json`, compared on resume."""
+        return {key: _describe(value) for key, value in self.space.items()}
+
+
+def _dimensions(label: str, value: Any, condition: tuple[tuple[str, int], ...]) -> list[Dimension]:
+    from ray.tune.search import sample
+
+    if isinstance(value, Mapping):
+        if set(value) == {"grid_search"}:
+            raise UsageError(f"{label}: grid_search is not proposed by any searcher, use tune.choice")
+        return [d for key, inner in value.items() for d in _dimensions(f"{label}/{key}", inner, condition)]
+    if not isinstance(value, sample.Domain):
+        return []
+    if isinstance(value, sample.Categorical):
+        found = [Dimension(label, "choice", 0, len(value.categories), condition=condition)]
+        for number, option in enumerate(value.categories):
+            found += _dimensions(f"{label}/{number}", option, (*condition, (label, number)))
+        return found
+    if not isinstance(value, sample.Float | sample.Integer):
+        raise UsageError(f"{label}: {type(value).__name__} is not supported, use tune.uniform, loguniform, choice …")
+    sampler: Any = value.get_sampler()
+    step = None
+    if isinstance(sampler, sample.Quantized):
+        sampler, step = sampler.sampler, sampler.q
+    if isinstance(sampler, sample.Normal) or not math.isfinite(value.lower) or not math.isfinite(value.upper):
+        raise UsageError(f"{label}: a domain needs bounds, use tune.uniform or tune.loguniform")
+    kind = "float" if isinstance(value, sample.Float) else "int"
+    log = isinstance(sampler, sample.LogUniform)
+    return [Dimension(label, kind, value.lower, value.upper, log, step, condition)]
+
+
+def _decode(key: str, label: str, value: Any, point: Mapping[str, float | int], config: dict[str, Any]) -> None:
+    from ray.tune.search import sample
+
+    if isinstance(value, sample.Categorical):
+        option = int(point[label])
+        _decode(key, f"{label}/{option}", value.categories[option], point, config)
+    elif isinstance(value, sample.Domain):
+        config[key] = point[label]
+    elif isinstance(value, Mapping) and label != key:  # an option that sets several hyperparameters
+        for inner_key, inner in value.items():
+            _decode(inner_key, f"{label}/{inner_key}", inner, point, config)
+    else:
+        config[key] = value
+
+
+def _describe(value: Any) -> Any:
+    from ray.tune.search import sample
+
+    if isinstance(value, sample.Categorical):
+        return {"choice": [_describe(option) for option in value.categories]}
+    if isinstance(value, sample.Domain):
+        (dimension,) = _dimensions("", value, ())
+        return {
+            "log" * dimension.log + dimension.kind: [dimension.low, dimension.high],
+            **({"step": dimension.step} if dimension.step else {}),
+        }
+    if isinstance(value, Mapping):
+        return {key: _describe(inner) for key, inner in value.items()}
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_describe(inner) for inner in value]
+    return value

@@ -1,0 +1,51 @@
+"""When a trial is stopped early: a function of the rows reported so far, so that replaying them rebuilds it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from balltrain.errors import UsageError
+
+SCHEDULERS = ("asha", "none")
+
+
+class Stopping:
+    """Asynchronous successive halving (Li et al., arXiv 1810.05934), stopping variant, with the epoch as resource.
+
+    A trial that reaches a rung (epoch `grace`, `grace * reduction_factor`, …) goes on if it is among the best
+    1 / reduction_factor that have reached it, decision by decision as Ray Tune's AsyncHyperBandScheduler: the value
+    that it must reach is interpolated between those before it, and the first at a rung always goes on.
+    Raises UsageError for values that make no rungs.
+    """
+
+    def __init__(self, name: str, mode: str, epochs: int, grace: int, reduction_factor: float):
+        if name not in SCHEDULERS:
+            raise UsageError(f"unknown scheduler {name!r}: choose one of {', '.join(SCHEDULERS)}")
+        if reduction_factor < 2:
+            raise UsageError(f"the reduction factor is {reduction_factor:g}, but must be at least 2")
+        if not 1 <= grace <= epochs:
+            raise UsageError(f"the grace period is {grace} epochs, but must be from 1 to the {epochs} of a trial")
+        self._sign, self._factor = 1.0 if mode == "max" else -1.0, reduction_factor
+        # the last epoch may be a rung too: it ends a trial, whatever is decided there
+        count = int(math.log((epochs + 1) / grace) / math.log(reduction_factor) + 1) if name == "asha" else 0
+        # the highest first; signed objectives by trial, where the larger is the better
+        self._rungs: list[tuple[float, dict[str, float]]] = [
+            (grace * reduction_factor**k, {}) for k in reversed(range(count))
+        ]
+
+    def goes_on(self, trial_id: str, epoch: int, objective: float) -> bool:
+        """Record a finite objective at an epoch, and decide. The same row twice changes nothing."""
+        for milestone, recorded in self._rungs:
+            if epoch < milestone or trial_id in recorded:
+                continue
+            value = self._sign * objective
+            needed = np.percentile(list(recorded.values()), (1 - 1 / self._factor) * 100) if recorded else -math.inf
+            recorded[trial_id] = value
+            return bool(value >= needed)
+        return True
+
+    def rungs(self) -> dict[int, dict[str, float]]:
+        """Epoch of each rung to the objectives recorded there by trial."""
+        return {int(epoch): {t: self._sign * v for t, v in values.items()} for epoch, values in self._rungs}

@@ -1,1 +1,0 @@
-"""How many are trained: sweep, search, early stopping, placement, journal, resume."""

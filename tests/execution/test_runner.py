@@ -1,0 +1,350 @@
+"""Sweeps on a real Ray, on this machine."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ray import tune
+from toy import TOY_FILE
+from wandb_files import read_wandb_run
+
+from balltrain.errors import BalltrainError
+from balltrain.execution.runner import Resources, run_sweep
+from balltrain.records import columns as c
+from balltrain.records.journal import read_journal
+from balltrain.records.state import SweepState
+from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors
+from balltrain.training.checkpoint import load_checkpoint
+
+STOPS_MANY = 110  # a seed whose first trial is good and whose second one bad, so that ASHA stops it
+
+
+@pytest.fixture
+def sweep(make_toy_plan, tmp_path):
+    """Run the toy sweep with other options; returns its result."""
+
+    def run(resources=None, mirrors=NO_MIRRORS, resume=False, **options):
+        return run_sweep(
+            make_toy_plan(**options),
+            tmp_path / "runs" / "toy-sweep",
+            resources or Resources(num_gpus=0, cpus_per_trial=1),
+            data_dir=tmp_path / "data",
+            mirrors=mirrors,
+            resume=resume,
+        )
+
+    return run
+
+
+def test_a_sweep_from_proposals_to_parquet_and_wandb(sweep):
+    result = sweep(trials=24, epochs=9, grace=1, mirrors=Mirrors(wandb="offline"))
+    trials = pd.read_parquet(result.folder / "trials.parquet")
+    epochs = pd.read_parquet(result.folder / "epochs.parquet")
+
+    # HyperOpt proposes: the first 20 at random, then near the best
+    assert len(trials) == 24
+    assert trials["config.lr"].nunique() == 24
+    assert trials["config.lr"].between(1e-5, 1e-1).all()
+    assert set(trials["config.batch_size"]) == {8, 16}
+    assert trials["digest"].nunique() == 24  # as many as learning rates
+    assert trials["first_loss"].nunique() == 2  # one a batch size: all trials share the seed of that
+
+    # ASHA stops
+    assert set(trials["status"]) == {c.COMPLETED, c.STOPPED}
+    stopped = trials[trials["status"] == c.STOPPED]
+    assert len(stopped) >= 8
+    assert set(stopped["epochs"]) <= {1, 3}
+    assert (epochs.groupby("trial_id")["epoch"].max() == trials.set_index("trial_id")["epochs"]).all()
+    assert set(epochs["decision"]) == {c.CONTINUE, c.STOP, c.COMPLETE}
+
+    # the best checkpoint evaluates to its row
+    best = trials.loc[trials["objective"].idxmin()]
+    loaded = load_checkpoint(result.folder / "best")
+    assert loaded.config["hyperparameters"]["lr"] == best["config.lr"]
+    assert loaded.config["data"]["fingerprint"] == best["data_fingerprint"]
+
+    # sweep.json says what was run
+    sweep_json = json.loads((result.folder / "sweep.json").read_text())
+    assert sweep_json["versions"]["ray"]
+    assert sweep_json["ended_at"] >= sweep_json["created_at"]
+    assert sweep_json["data_fingerprint"] == best["data_fingerprint"]
+    assert not (result.folder / ".ray").exists()
+
+    # W&B: a run a trial, with its config, a row an epoch and a summary
+    runs = {run["id"]: run for run in map(read_wandb_run, (result.folder / "wandb").glob("offline-run-*/*.wandb"))}
+    assert set(runs) == {f"toy-sweep-{trial_id}" for trial_id in trials["trial_id"]}
+    run = runs[f"toy-sweep-{best['trial_id']}"]
+    assert run["group"] == "toy-sweep"
+    assert run["job_type"] == "toy"
+    assert run["config"]["lr"] == best["config.lr"]
+    curve = epochs[epochs["trial_id"] == best["trial_id"]]
+    assert [row["epoch"] for row in run["history"]] == curve["epoch"].tolist()
+    assert [row["val_loss"] for row in run["history"]] == curve["val_loss"].tolist()
+    assert run["finished"]
+
+
+def test_errors_of_trials_are_recorded_and_the_sweep_goes_on(tmp_path):
+    file = tmp_path / "breaking.py"
+    text = Path(TOY_FILE).read_text()
+    broken = 'if hp.batch_size == 8:\n            raise ValueError("eight is too few")\n        return (model'
+    file.write_text(text.replace("return (model", broken, 1))
+    result = sweep_of(file, tmp_path, trials=6)
+    failed = [trial for trial in result.state.trials.values() if trial.config["batch_size"] == 8]
+    assert failed
+    assert all(trial.status == c.FAILED and trial.error == "ValueError: eight is too few" for trial in failed)
+    assert all(trial.attempts == 1 for trial in failed)
+    others = [trial for trial in result.state.trials.values() if trial.config["batch_size"] == 16]
+    assert others
+    assert all(trial.status in (c.COMPLETED, c.STOPPED) for trial in others)
+
+
+def sweep_of(file, tmp_path, **options):
+    from balltrain.search.sweep import find_sweep, make_plan, override
+    from balltrain.tasks.base import DataRequest
+
+    found, ref = find_sweep(str(file))
+    plan = make_plan(override(found, **options), ref, name="s", request=DataRequest())
+    resources = Resources(num_gpus=0)
+    return run_sweep(plan, tmp_path / "s", resources, data_dir=tmp_path / "data", resume=False)
+
+
+def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
+    file = tmp_path / "dying.py"
+    text = Path(TOY_FILE).read_text()
+    die = (
+        "import os, pathlib\n        mark = pathlib.Path(__file__).with_suffix('.died')\n"
+        "        self.calls = getattr(self, 'calls', 0) + 1\n"
+        "        if self.calls == 25 and not mark.exists():\n"
+        "            mark.touch()\n            os._exit(1)\n        return (model"
+    )
+    file.write_text(text.replace("return (model", die, 1))
+    result = sweep_of(file, tmp_path, trials=2, scheduler="none")
+    assert (tmp_path / "dying.died").exists()
+    trials = result.state.trials.values()
+    assert all(trial.status == c.COMPLETED for trial in trials)
+    assert sum(trial.attempts for trial in trials) > 2
+    assert sum(trial.lost_attempts for trial in trials) == 0
+    ends = [line for line in read_journal(tmp_path / "s") if line["type"] == "end"]
+    assert {line["cause"] for line in ends} == {"killed"}
+    assert all("died" in line["error"] for line in ends)
+    assert all([row["epoch"] for row in trial.rows] == [1, 2, 3, 4] for trial in trials)
+
+
+def test_the_best_are_confirmed_and_the_winner_is_kept(sweep, tmp_path):
+    result = sweep(trials=5, epochs=3, grace=1, confirm=2, repeats=2)
+    trials = pd.read_parquet(result.folder / "trials.parquet").set_index("trial_id")
+    again = trials[trials["confirms"].notna()]
+    assert len(again) == 4
+    assert set(again["epochs"]) == {3}
+    assert again["seed"].nunique() == 2
+    winner = again.groupby("confirms")["objective"].mean().idxmin()
+    objectives = trials[(trials["confirms"] == winner) | (trials.index == winner)]["objective"]
+    loaded = load_checkpoint(result.folder / "best")
+    assert loaded.config["seed"] == trials.loc[objectives.idxmin(), "seed"]
+    assert loaded.config["hyperparameters"]["lr"] == trials.loc[winner, "config.lr"]
+
+
+def start_cli(tmp_path, *more, file=TOY_FILE, trials=12, epochs=30):
+    command = [sys.executable, "-m", "balltrain.cli", "sweep", str(file), "--name=k", "--storage", str(tmp_path)]
+    command += ["--data-dir", str(tmp_path / "data"), "--wandb", "off"]
+    command += ["--trials", str(trials), "--epochs", str(epochs), *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for_reports(tmp_path, count):
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        journal = tmp_path / "k" / "journal.jsonl"
+        if journal.exists() and journal.read_text().count('"report"') >= count:
+            return
+        time.sleep(0.05)
+    raise TimeoutError("the sweep reported nothing")
+
+
+def check_nothing_lost_or_run_twice(tmp_path):
+    state = SweepState.replay(read_journal(tmp_path / "k"))
+    assert len(state.trials) == 12
+    for trial in state.trials.values():
+        assert trial.status in (c.COMPLETED, c.STOPPED)
+        assert [row["epoch"] for row in trial.rows] == list(range(1, trial.epochs + 1))
+    epochs = pd.read_parquet(tmp_path / "k" / "epochs.parquet")
+    assert not epochs.duplicated(["trial_id", "epoch"]).any()
+
+
+def test_killed_then_interrupted_then_resumed_a_sweep_loses_nothing(tmp_path):
+    process = start_cli(tmp_path)
+    wait_for_reports(tmp_path, 25)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    killed = SweepState.replay(read_journal(tmp_path / "k"))
+    reports = (tmp_path / "k" / "journal.jsonl").read_text().count('"report"')
+
+    process = start_cli(tmp_path, "--resume")
+    wait_for_reports(tmp_path, reports + 25)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    command = err.splitlines()[-1].partition("to go on: balltrain ")[2]
+    assert command.startswith(f"sweep {TOY_FILE} --name=k ")
+    assert command.endswith("--resume")
+    assert (tmp_path / "k" / "trials.parquet").exists()
+    interrupted = SweepState.replay(read_journal(tmp_path / "k"))
+
+    process = start_cli(tmp_path, "--resume", "--json")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert json.loads(out)["trials"] == 12
+    check_nothing_lost_or_run_twice(tmp_path)
+    after = SweepState.replay(read_journal(tmp_path / "k"))
+    for before in (killed, interrupted):
+        for number, trial in before.trials.items():
+            assert after.trials[number].rows[: trial.epochs] == trial.rows
+
+
+@pytest.mark.chaos
+def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(tmp_path, monkeypatch):
+    nap = 'import os, time; time.sleep(float(os.environ["NAP"]))\n        return {"y"'
+    (tmp_path / "k.py").write_text(Path(TOY_FILE).read_text().replace('return {"y"', nap))
+    monkeypatch.setenv("NAP", "8")  # an epoch that nobody would wait for
+    process = start_cli(tmp_path, "--scheduler", "none", file=tmp_path / "k.py", trials=3, epochs=2)
+    wait_for_reports(tmp_path, 2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=6) == 130  # Ray's processes are given a moment to end; the epochs would take longer
+    assert "--resume" in os.read(process.stderr.fileno(), 10_000).decode()
+    before = SweepState.replay(read_journal(tmp_path / "k"))
+    deadline = time.monotonic() + 60
+    while processes_of_session(process.pid):
+        assert time.monotonic() < deadline, "Ray's processes outlive their sweep"
+        time.sleep(0.2)
+    monkeypatch.setenv("NAP", "0")
+    process = start_cli(tmp_path, "--scheduler", "none", "--resume", file=tmp_path / "k.py", trials=3, epochs=2)
+    process.communicate(timeout=200)
+    assert process.returncode == 0
+    after = SweepState.replay(read_journal(tmp_path / "k"))
+    assert [trial.epochs for trial in after.trials.values()] == [2, 2, 2]
+    for number, trial in before.trials.items():
+        assert after.trials[number].rows[: trial.epochs] == trial.rows
+
+
+def processes_of_session(session):
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                if os.getsid(int(name)) == session and Path(f"/proc/{name}/stat").read_text().split()[2] != "Z":
+                    found.append(int(name))
+    return found
+
+
+def test_the_same_sweep_one_trial_at_a_time_gives_the_same_numbers(make_toy_plan, tmp_path):
+    def run(name):
+        plan = make_toy_plan(trials=23, epochs=2, grace=1, seed=3)
+        resources = Resources(num_gpus=0, cpus_per_trial=len(os.sched_getaffinity(0)))
+        result = run_sweep(plan, tmp_path / name, resources, data_dir=tmp_path / "data", resume=False)
+        return [
+            (trial.config, trial.seed, trial.status, [(r["train_loss"], r["val_loss"]) for r in trial.rows])
+            for trial in result.state.trials.values()
+        ]
+
+    first = run("first")
+    assert len({seed for _, seed, _, _ in first}) == 23
+    assert run("second") == first  # HyperOpt's proposals among them: the last three
+
+
+def test_resume_refuses_what_does_not_compare(sweep):
+    sweep(trials=1, epochs=1)
+    for options, message in (
+        ({"epochs": 2}, "another number of epochs"),
+        ({"searcher": "sobol"}, "another searcher"),
+        ({"seed": 5}, "another seed"),
+        ({"space": {}}, "another space"),
+    ):
+        with pytest.raises(BalltrainError, match=message):
+            sweep(resume=True, **{"trials": 1, "epochs": 1, **options})
+    assert len(sweep(trials=3, epochs=1, resume=True).state.trials) == 3
+
+
+def test_resume_refuses_another_sobol_sequence(make_toy_plan):
+    from balltrain.execution.runner import _check_same
+
+    old = {**make_toy_plan(searcher="sobol", sobol_start=1).to_json(), "data_fingerprint": "f"}
+    for options, message in (
+        ({"sobol_start": 0}, "another start of the Sobol sequence: it has 1, now it is 0"),
+        ({"sobol_start": 1, "sobol_scramble": False}, "another scrambling of the Sobol sequence"),
+    ):
+        with pytest.raises(BalltrainError, match=message):
+            _check_same(old, {**make_toy_plan(searcher="sobol", **options).to_json(), "data_fingerprint": "f"})
+    before_it_was_recorded = {key: value for key, value in old.items() if not key.startswith("sobol")}
+    _check_same(before_it_was_recorded, {**old, "sobol_start": 0})
+
+
+def test_gpus_that_are_not_there_are_refused_and_nothing_is_left(sweep, tmp_path):
+    with pytest.raises(BalltrainError, match="8 GPUs were asked for, but there are 0 GPUs"):
+        sweep(Resources(num_gpus=8))
+    assert not (tmp_path / "runs" / "toy-sweep").exists()
+
+
+def test_a_ray_that_does_not_answer_is_named(sweep):
+    with pytest.raises(BalltrainError, match=r"no Ray answers at 127\.0\.0\.1:1 "):
+        sweep(Resources(address="127.0.0.1:1"))
+
+
+@pytest.mark.timeout(600)
+def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep, request):
+    """A stopped data-parallel trial that kept its workers' resources would make the next one wait for ever.
+
+    Another Ray on the machine has the same effect, where the trial does not say which is its own.
+    """
+    from ray.cluster_utils import Cluster
+
+    another = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    request.addfinalizer(another.shutdown)
+    result = sweep(Resources(num_gpus=0, workers_per_trial=2, cpus_per_trial=2), trials=3, epochs=3, grace=1,
+                   space={"lr": tune.loguniform(1e-5, 1e-1)}, searcher="random", seed=STOPS_MANY)  # fmt: skip
+    found = [trial.status for trial in result.state.trials.values()]
+    assert c.STOPPED in found[:-1]  # others come after it
+    assert set(found) <= {c.COMPLETED, c.STOPPED}
+
+
+def test_a_workers_own_error_decides_what_happens_to_its_trial():
+    """The other workers fail as well, with errors of the connection."""
+    from ray.core.generated.common_pb2 import ActorDiedErrorContext
+    from ray.exceptions import ActorDiedError
+    from ray.train import ControllerError, WorkerGroupError
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
+
+    from balltrain.execution.trial import _cause
+
+    connection = UserExceptionWithTraceback(RuntimeError("Connection closed by peer"), "Traceback…")
+    wrong = UserExceptionWithTraceback(ValueError("width 0"), "Traceback…")
+    dead, lost = (
+        WorkerHealthCheckFailedError(
+            "check", ActorDiedError(ActorDiedErrorContext(error_message=why, actor_id=b"0" * 16))
+        )
+        for why in (
+            "The actor is dead because its worker process has died.",
+            "The actor died because its node has died.",
+        )
+    )
+    for failure, cause, message in (
+        (wrong, "deterministic", "ValueError: width 0"),
+        (dead, "killed", "worker process has died"),
+        (lost, "node-lost", "node has died"),
+        (connection, "exception", "RuntimeError: Connection closed"),
+    ):
+        found, described = _cause(WorkerGroupError("…", {0: connection, 1: failure}))
+        assert found == cause
+        assert message in described
+    assert _cause(ControllerError(RuntimeError("no placement")))[0] == "exception"
+    assert _cause(ValueError("width 0")) == ("deterministic", "ValueError: width 0")

@@ -1,0 +1,106 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from balltrain.errors import BalltrainError
+from balltrain.records.journal import FILE, VERSION, Journal, read_journal
+from balltrain.records.state import SweepState
+
+HEADER = {"type": "sweep", "version": VERSION, "sweep": {"name": "s"}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    journal = Journal(tmp_path)
+    journal.append(HEADER)
+    journal.append({"type": "start", "number": 0})
+    journal.close()
+    return tmp_path
+
+
+def test_lines_are_read_back(folder):
+    assert list(read_journal(folder)) == [HEADER, {"type": "start", "number": 0}]
+
+
+def test_a_torn_last_line_is_dropped_and_written_over(folder):
+    with open(folder / FILE, "ab") as file:
+        file.write(b'{"type":"rep')
+    assert len(list(read_journal(folder))) == 2
+    journal = Journal(folder)
+    journal.append({"type": "end", "number": 0})
+    journal.close()
+    assert [line["type"] for line in read_journal(folder)] == ["sweep", "start", "end"]
+
+
+@pytest.mark.parametrize("damage", [b"garbage\n", b"[]\n", b'{"no": "type"}\n', b"\n"])
+def test_any_other_damage_names_its_line(folder, damage):
+    text = (folder / FILE).read_bytes()
+    (folder / FILE).write_bytes(text + damage + text)
+    with pytest.raises(BalltrainError, match="line 3 is damaged"):
+        list(read_journal(folder))
+
+
+def test_a_journal_without_its_beginning_is_damaged(folder):
+    (folder / FILE).write_bytes((folder / FILE).read_bytes().split(b"\n", 1)[1])
+    with pytest.raises(BalltrainError, match="line 1 is damaged"):
+        list(read_journal(folder))
+
+
+def test_a_newer_version_is_refused(folder):
+    text = (folder / FILE).read_text().replace(f'"version":{VERSION}', '"version":99')
+    (folder / FILE).write_text(text)
+    with pytest.raises(BalltrainError, match="version 99"):
+        list(read_journal(folder))
+
+
+def test_a_second_process_is_locked_out(folder):
+    journal = Journal(folder)
+    code = f"from pathlib import Path; from balltrain.records.journal import Journal; Journal(Path({str(folder)!r}))"
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "is running in another process" in second.stderr
+    journal.close()
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_journal_is_no_sweep(tmp_path):
+    with pytest.raises(BalltrainError, match="no sweep of that name"):
+        list(read_journal(tmp_path))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BalltrainError, match="cannot write to"):
+        Journal(tmp_path / "file" / "sweep")
+
+
+def test_a_journal_of_version_1_is_still_read(tmp_path):
+    """A file as the first version wrote it. It is never made anew: a later version has to read it as it is."""
+    shutil.copy(Path(__file__).parent / "fixtures" / "journal-v1.jsonl", tmp_path / FILE)
+    state = SweepState.replay(read_journal(tmp_path))
+    found = [(trial.status, trial.epochs, trial.attempts) for trial in state.trials.values()]
+    assert found == [("completed", 4, 1), ("completed", 4, 1), ("stopped", 1, 1), ("interrupted", 0, 1)]
+    assert state.best.objective == pytest.approx(0.9590810627515625)
+
+
+def test_a_journal_of_version_2_is_still_read(tmp_path):
+    """The first with trials that repeat others. Never made anew either."""
+    shutil.copy(Path(__file__).parent / "fixtures" / "journal-v2.jsonl", tmp_path / FILE)
+    state = SweepState.replay(read_journal(tmp_path))
+    assert [(trial.status, trial.confirms) for trial in state.trials.values()] == [
+        ("completed", None), ("completed", None), ("stopped", None), ("completed", 1), ("running", 1),
+    ]  # fmt: skip
+    assert [trial.number for trial in state.searched] == [0, 1, 2]
+    (entry,), winner = state.confirmations()
+    assert (entry.trial_id, len(entry.objectives), winner) == ("00001", 1, None)
+
+
+def test_a_journal_of_version_3_is_still_read(tmp_path):
+    """The first with trials that go on after the search. Never made anew either."""
+    shutil.copy(Path(__file__).parent / "fixtures" / "journal-v3.jsonl", tmp_path / FILE)
+    state = SweepState.replay(read_journal(tmp_path))
+    found = [(trial.status, trial.epochs, trial.continued_after) for trial in state.trials.values()]
+    assert found == [("running", 3, 2), ("completed", 4, 2), ("stopped", 1, None)]
+    assert (state.sweep["continue_best"], state.to_continue(2)) == (2, [])
