@@ -80,7 +80,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on where it was inter
 @app.command()
 def tasks(json_: Json = False) -> None:
     """List the tasks and the sweeps that come with them."""
-    from balltrain.search.sweep import shipped_sweeps
+    from balltrain.search.sweep_files import shipped_sweeps
     from balltrain.tasks import known_tasks, task_ref
 
     found: list[dict[str, Any]] = []
@@ -204,7 +204,8 @@ def train(
     from balltrain.execution.runner import Resources, run_sweep
     from balltrain.execution.single import train_once
     from balltrain.reporting.epochs import epoch_lines
-    from balltrain.search.sweep import Sweep, make_plan
+    from balltrain.search.plan import make_plan
+    from balltrain.search.sweep import Sweep
     from balltrain.tasks import task_ref
 
     if workers < 1:
@@ -290,7 +291,9 @@ def sweep(
 ) -> None:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
     from balltrain.execution.runner import Resources, recorded_epochs, run_sweep
-    from balltrain.search.sweep import find_sweep, make_plan, override
+    from balltrain.search.plan import make_plan
+    from balltrain.search.sweep import override
+    from balltrain.search.sweep_files import find_sweep
 
     if resume and name is None:
         raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")

@@ -24,7 +24,9 @@ from balltrain.execution.runner import RAY_ENVIRONMENT, Resources, run_sweep
 from balltrain.records.journal import VERSION, Journal, read_journal
 from balltrain.records.state import SweepState
 from balltrain.search.controller import Controller
-from balltrain.search.sweep import find_sweep, make_plan, override
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep import override
+from balltrain.search.sweep_files import find_sweep
 from balltrain.tasks.base import DataRequest
 
 AT_A_TIME = (64, 256, 1024)

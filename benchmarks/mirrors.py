@@ -19,7 +19,9 @@ from pathlib import Path
 from balltrain.execution.runner import RAY_ENVIRONMENT, Resources, run_sweep
 from balltrain.records.journal import VERSION
 from balltrain.records.state import SweepState
-from balltrain.search.sweep import find_sweep, make_plan, override
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep import override
+from balltrain.search.sweep_files import find_sweep
 from balltrain.tasks.base import DataRequest
 from balltrain.tracking.mirrors import Mirrors
 

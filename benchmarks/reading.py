@@ -19,7 +19,8 @@ from pathlib import Path
 
 from balltrain.records.state import SweepState
 from balltrain.records.tables import write_tables
-from balltrain.search.sweep import find_sweep, make_plan
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep_files import find_sweep
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest
 

@@ -15,7 +15,9 @@ import time
 from pathlib import Path
 
 from balltrain.execution.runner import RAY_ENVIRONMENT, Resources, run_sweep
-from balltrain.search.sweep import find_sweep, make_plan, override
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep import override
+from balltrain.search.sweep_files import find_sweep
 from balltrain.tasks.base import DataRequest
 
 AT_A_TIME = 2

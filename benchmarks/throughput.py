@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from balltrain.data.cache import load_data
 from balltrain.execution.runner import Resources, run_sweep
-from balltrain.search.sweep import Sweep, make_plan
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep import Sweep
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest, resolve
 from balltrain.tasks.detect.model import build_detector

@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 from balltrain.execution.runner import Resources, run_sweep
-from balltrain.search.sweep import Sweep, make_plan
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep import Sweep
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest
 

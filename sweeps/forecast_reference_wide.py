@@ -7,7 +7,8 @@ Source, and what else the space holds: sweeps/forecast_reference.py.
 
 from ray import tune
 
-from balltrain.search.sweep import find_sweep, override
+from balltrain.search.sweep import override
+from balltrain.search.sweep_files import find_sweep
 
 sweep, _ = find_sweep("forecast_reference")
 sweep = override(sweep, space={**sweep.space, "batch_size": tune.choice([32, 64, 128])})

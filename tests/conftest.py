@@ -61,7 +61,9 @@ def make_toy_plan():
     """Make the plan of a sweep of `toy.py`, with options in place of its own."""
     from toy import TOY_FILE
 
-    from balltrain.search.sweep import find_sweep, make_plan, override
+    from balltrain.search.plan import make_plan
+    from balltrain.search.sweep import override
+    from balltrain.search.sweep_files import find_sweep
     from balltrain.tasks.base import DataRequest
 
     def make(**options):

@@ -8,7 +8,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "balltrain"
 # each may import those before it, and modules of its own; `cli` is on top
 ORDER = (
-    *("errors", "background", "storage", "balls", "vision", "tasks", "data", "training", "records", "search"),
+    *(
+        "errors",
+        "knobs",
+        "background",
+        "storage",
+        "balls",
+        "vision",
+        "tasks",
+        "data",
+        "training",
+        "records",
+        "search",
+    ),
     *("tracking", "execution", "reporting", "doctor", "api", "cli"),
 )
 NO_RAY = ("balls", "vision", "tasks", "data", "training", "records", "search")

@@ -12,8 +12,8 @@ import numpy as np
 from balltrain.data.cache import load_data
 from balltrain.execution.placement import Node, Placement
 from balltrain.execution.runner import Resources, placement_of
+from balltrain.search.plan import Plan
 from balltrain.search.searchers import SEARCHERS
-from balltrain.search.sweep import Plan
 from balltrain.tasks.base import resolve
 
 NUM_EXAMPLES = 3
@@ -41,7 +41,7 @@ def forecast_sweep(
     on_phase("preparing the data")
     dataset = load_data(plan.ref, plan.task, plan.request, data_dir)
     on_phase("timing a few batches")
-    hp = resolve(plan.task, {**plan.hyperparameters, "epochs": plan.epochs})
+    hp = resolve(plan.task, {**plan.sweep.hyperparameters, "epochs": plan.epochs})
     torch.set_num_threads(max(1, round(placement.cpus_per_worker)))
     probed = probe(plan.task, hp, dataset, pick_device(placement.gpus_per_worker))
     on_phase("")
@@ -52,8 +52,8 @@ def forecast_sweep(
     epoch_seconds = probed.epoch_seconds / placement.workers
     gpus = placement.workers * placement.gpus_per_worker
     checkpoints = num_checkpoints(plan, placement)
-    searcher = plan.build_searcher()
-    points = [searcher.suggest(number) for number in range(min(NUM_EXAMPLES, plan.trials))]
+    searcher, trials = plan.build_searcher(), plan.sweep.trials
+    points = [searcher.suggest(number) for number in range(min(NUM_EXAMPLES, trials))]
     return {
         **plan.to_json(),
         "storage": str(folder),
@@ -71,7 +71,7 @@ def forecast_sweep(
             "at_most": checkpoints * probed.checkpoint_bytes,
             "free": shutil.disk_usage(_existing(folder)).free,
         },
-        "random_proposals": min(plan.trials, getattr(SEARCHERS[plan.searcher], "num_random", plan.trials)),
+        "random_proposals": min(trials, getattr(SEARCHERS[plan.sweep.searcher], "num_random", trials)),
         "wandb": wandb_mode,
         "examples": [plan.configure(plan.space.decode(point)) for point in points],
     }
@@ -92,15 +92,15 @@ def because(placement: Placement, nodes: Sequence[Node]) -> str:
 
 def num_checkpoints(plan: Plan, placement: Placement) -> int:
     """That are on disk at most: of the best trials, of those that run, and `best/`."""
-    kept = max(plan.keep_checkpoints, plan.continue_best)
+    kept = max(plan.sweep.keep_checkpoints, plan.sweep.continue_best)
     repeats = plan.num_trials - plan.num_searched
-    kept = plan.num_trials if plan.folds else min(plan.num_searched, kept) + repeats
+    kept = plan.num_trials if plan.sweep.folds else min(plan.num_searched, kept) + repeats
     return kept + placement.concurrency + 1
 
 
 def epochs_after_search(plan: Plan) -> int:
     """Of the best that go on, and of those that are confirmed; at most, for patience may end them."""
-    going_on = min(plan.continue_best, plan.trials) * (plan.most_epochs - plan.epochs)
+    going_on = min(plan.sweep.continue_best, plan.sweep.trials) * (plan.most_epochs - plan.epochs)
     return going_on + (plan.num_trials - plan.num_searched) * plan.most_epochs
 
 

@@ -26,20 +26,20 @@ from balltrain.errors import EXIT_INTERRUPTED, BalltrainError
 from balltrain.execution import cluster
 from balltrain.execution.placement import Node, NotEnoughGpus, Placement, local_resources, place
 from balltrain.execution.trial import TrialContext, run_attempt
+from balltrain.knobs import knobs_of, value_in
 from balltrain.records.journal import FILE as JOURNAL_FILE
 from balltrain.records.journal import VERSION, Journal, read_journal
 from balltrain.records.state import SweepState, Trial
 from balltrain.records.tables import write_tables
 from balltrain.search.controller import Controller
-from balltrain.search.sweep import Plan
+from balltrain.search.plan import Plan
+from balltrain.search.sweep import Sweep
 from balltrain.storage import Remote, Storage
 from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
 
 COMPACT_EVERY_S = 20.0
 DELETE_EVERY_S = 5.0
 LOOK_AT_NODES_EVERY_S = 5.0
-
-NOT_RECORDED = {"sobol_start": 0, "sobol_scramble": True}  # what sweeps had before they said so
 
 # Tune's own bookkeeping, which the journal replaces; set before ray is imported
 RAY_ENVIRONMENT = {
@@ -274,23 +274,16 @@ def _utc_now() -> str:
 def _check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raises BalltrainError where a resumed sweep would mix trials that do not compare."""
     new = json.loads(json.dumps(new))  # as it was read back
-    for key, what in (
-        ("task", "another task"),
-        ("space", "another space"),
-        ("hyperparameters", "other fixed hyperparameters"),
-        ("epochs", "another number of epochs"),
-        ("searcher", "another searcher"),
-        ("sobol_start", "another start of the Sobol sequence"),
-        ("sobol_scramble", "another scrambling of the Sobol sequence"),
-        ("scheduler", "another scheduler"),
-        ("seed", "another seed"),
-        ("folds", "another number of folds"),
-        ("data_fingerprint", "other data"),
-    ):
-        had = old.get(key, NOT_RECORDED.get(key))
-        if had != new[key]:
+    differences = [
+        ("another task", old.get("task"), new["task"]),
+        ("another space", old.get("space"), new["space"]),
+        *((e.knob.mixes, value_in(old, e), value_in(new, e)) for e in knobs_of(Sweep) if e.knob.mixes),
+        ("other data", old.get("data_fingerprint"), new["data_fingerprint"]),
+    ]
+    for what, had, has in differences:
+        if had != has:
             raise BalltrainError(
-                f"cannot resume {old['name']} with {what}: it has {_brief(had)}, now it is {_brief(new[key])}"
+                f"cannot resume {old['name']} with {what}: it has {_brief(had)}, now it is {_brief(has)}"
             )
 
 
@@ -309,18 +302,18 @@ def _check_after_search(plan: Plan, state: SweepState) -> None:
             options = f"--continue-best {state.sweep['continue_best']} --continue-epochs {epochs}"
             raise BalltrainError(f"{cannot} without its second stage, which goes on to epoch {epochs}: add {options}")
     confirmed = state.sweep.get("confirm") or 0
-    if plan.confirm < confirmed and any(trial.confirms is not None for trial in trials):
+    if plan.sweep.confirm < confirmed and any(trial.confirms is not None for trial in trials):
         raise BalltrainError(
-            f"{cannot} with {plan.confirm} configurations to confirm: of {confirmed} some repeats were trained, and "
-            f"none wins before all were; add --confirm {confirmed}"
+            f"{cannot} with {plan.sweep.confirm} configurations to confirm: of {confirmed} some repeats were "
+            f"trained, and none wins before all were; add --confirm {confirmed}"
         )
-    to_continue = state.to_continue(plan.continue_best)
+    to_continue = state.to_continue(plan.sweep.continue_best)
     without = [trial for trial in to_continue if not trial.has_checkpoint]
     if without:
-        possible = plan.continue_best - len(to_continue) + to_continue.index(without[0])
+        possible = plan.sweep.continue_best - len(to_continue) + to_continue.index(without[0])
         raise BalltrainError(
-            f"{cannot} to continue the best {plan.continue_best}: the checkpoint of trial {without[0].trial_id} was "
-            f"not kept, which leaves the best {possible}"
+            f"{cannot} to continue the best {plan.sweep.continue_best}: the checkpoint of trial "
+            f"{without[0].trial_id} was not kept, which leaves the best {possible}"
         )
 
 

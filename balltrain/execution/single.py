@@ -15,7 +15,7 @@ from balltrain.execution.trial import TrialContext, describe, train
 from balltrain.records import columns as c
 from balltrain.search import policy
 from balltrain.search.controller import Attempt, Controller
-from balltrain.search.sweep import Plan
+from balltrain.search.plan import Plan
 from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
 
 

@@ -21,7 +21,7 @@ from balltrain.errors import StorageError
 from balltrain.execution.placement import Placement
 from balltrain.search import policy
 from balltrain.search.controller import Attempt
-from balltrain.search.sweep import Plan
+from balltrain.search.plan import Plan
 from balltrain.storage import Remote, Uploads, retrying
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest

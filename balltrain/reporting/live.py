@@ -93,7 +93,7 @@ class View:
         parts.append(self._progress(trials))
         parts += [_line(text) for text in (self._counts(trials), self._best(), self._rates(trials))]
         parts.append(self._running(max(1, height - LINES_AROUND_TRIALS - interrupted)))
-        title = f"[bold]{_escape(plan.name)}[/]  {plan.task.name} · {plan.searcher} + {plan.scheduler}"
+        title = f"[bold]{_escape(plan.name)}[/]  {plan.task.name} · {plan.sweep.searcher} + {plan.sweep.scheduler}"
         # a terminal echoes ^C behind the panel: at its right edge that would make a line more
         return Panel(
             Group(*parts),

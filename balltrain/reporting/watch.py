@@ -91,8 +91,7 @@ class Watched:
         plan = SimpleNamespace(
             name=self.name,
             task=SimpleNamespace(name=sweep["task"], objective=sweep["objective"]),
-            searcher=sweep["searcher"],
-            scheduler=sweep["scheduler"]["name"],
+            sweep=SimpleNamespace(searcher=sweep["searcher"], scheduler=sweep["scheduler"]["name"]),
             num_trials=_num_trials(sweep),
         )
         state = state_of(self.results)

@@ -20,8 +20,8 @@ from balltrain.records import columns as c
 from balltrain.records.journal import Line, finite_or_none
 from balltrain.records.state import SweepState, Trial
 from balltrain.search import policy
+from balltrain.search.plan import Plan
 from balltrain.search.space import Point
-from balltrain.search.sweep import Plan
 
 
 class Writer(Protocol):
@@ -81,7 +81,7 @@ class Controller:
             return None
         self._write({"type": "start", "number": trial.number, "attempt": trial.attempts + 1})
         self.live.add(trial.number)
-        fold = None if trial.fold is None or self.plan.folds is None else (trial.fold, self.plan.folds)
+        fold = None if trial.fold is None or self.plan.sweep.folds is None else (trial.fold, self.plan.sweep.folds)
         return Attempt(trial.number, trial.trial_id, trial.attempts, trial.config, trial.seed, trial.epochs, fold)
 
     def report(self, number: int, row: dict[str, Any]) -> str:
@@ -141,7 +141,7 @@ class Controller:
             if (trial := self._propose()) is not None:
                 return trial
         if (best := self._to_continue()) is not None:
-            self._write({"type": "continue", "number": best.number, "epochs": self.plan.continue_epochs})
+            self._write({"type": "continue", "number": best.number, "epochs": self.plan.sweep.continue_epochs})
             return best
         repeated = self._to_confirm()
         return None if repeated is None else self._confirm(repeated)
@@ -149,13 +149,13 @@ class Controller:
     def _propose(self) -> Trial | None:
         """A new trial; None for one that will not be trained, because another had its configuration before."""
         order = len(self.state.searched)
-        proposal, fold = divmod(order, self.plan.folds or 1)
+        proposal, fold = divmod(order, self.plan.sweep.folds or 1)
         point = self._searcher.suggest(proposal) if fold == 0 else self.state.searched[-1].point or {}
         config = self.plan.configure(self.plan.space.decode(point))
-        more = {} if self.plan.folds is None else {"fold": fold}
+        more = {} if self.plan.sweep.folds is None else {"fold": fold}
         first = self._first_with.get(_key(config, fold))
         if first is None:
-            trial = self._add_trial(point, config, _seed(self.plan.seed, order), **more)
+            trial = self._add_trial(point, config, _seed(self.plan.sweep.seed, order), **more)
             self._first_with[_key(config, fold)] = trial
             return trial
         self._add_trial(point, config, first.seed, **more, same_as=first.number)
@@ -164,29 +164,29 @@ class Controller:
 
     def _to_continue(self) -> Trial | None:
         """The searched trial that is to go on next; None while the search goes on, and once all do that should."""
-        if not self.plan.continue_best or not all(trial.is_searched for trial in self.state.searched):
+        if not self.plan.sweep.continue_best or not all(trial.is_searched for trial in self.state.searched):
             return None
-        return next(iter(self.state.to_continue(self.plan.continue_best)), None)
+        return next(iter(self.state.to_continue(self.plan.sweep.continue_best)), None)
 
     def _to_confirm(self) -> Trial | None:
         """The searched trial to repeat next; None while another trains, and once all have their repeats.
 
         Those repeated least come first, so that an interrupted sweep knows as much of each.
         """
-        if not self.plan.confirm or any(t.status in (c.RUNNING, c.INTERRUPTED) for t in self.state.searched):
+        if not self.plan.sweep.confirm or any(t.status in (c.RUNNING, c.INTERRUPTED) for t in self.state.searched):
             return None
         if self._to_continue() is not None:
             return None
         if self._to_repeat is None:  # once: a search that has ended changes no more
-            self._to_repeat = self.state.ranked()[: self.plan.confirm]
+            self._to_repeat = self.state.ranked()[: self.plan.sweep.confirm]
         counts = Counter(trial.confirms for trial in self.state.trials.values())
         least = min(self._to_repeat, key=lambda trial: counts[trial.number], default=None)
-        return least if least is not None and counts[least.number] < self.plan.repeats else None
+        return least if least is not None and counts[least.number] < self.plan.sweep.repeats else None
 
     def _confirm(self, repeated: Trial) -> Trial:
         """The same configuration with a new seed: the n-th repeats of all have the same one, and compare better."""
         times = sum(trial.confirms == repeated.number for trial in self.state.trials.values())
-        seed = _seed(self.plan.seed, times, 1)  # the 1 keeps it apart from the search's
+        seed = _seed(self.plan.sweep.seed, times, 1)  # the 1 keeps it apart from the search's
         config = {**repeated.config, "epochs": self.plan.most_epochs}
         return self._add_trial(repeated.point, config, seed, confirms=repeated.number)
 
@@ -235,7 +235,7 @@ class Controller:
         """Tell the searcher of a proposal once all its folds have ended: their mean, or that one failed."""
         if trial.confirms is not None:
             return
-        folds = self.plan.folds or 1
+        folds = self.plan.sweep.folds or 1
         proposal = trial.order // folds
         trials = self.state.searched[proposal * folds : (proposal + 1) * folds]
         done = [t for t in trials if t.is_searched]
@@ -256,7 +256,7 @@ class Controller:
         """Tell the searcher and the scheduler of the trials of an earlier run; queue those it did not finish."""
         for trial in self.state.searched:
             if not trial.fold:
-                self._searcher.add(trial.order // (self.plan.folds or 1), trial.point or {})
+                self._searcher.add(trial.order // (self.plan.sweep.folds or 1), trial.point or {})
             self._first_with.setdefault(_key(trial.config, trial.fold or 0), trial)
             for row in trial.rows[: trial.continued_after]:
                 if row["decision"] != c.FAIL:

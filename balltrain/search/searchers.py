@@ -6,11 +6,13 @@ None keeps a random state of its own, so that a resumed sweep proposes what an u
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from balltrain.errors import UsageError
+from balltrain.knobs import Panel, knob
 from balltrain.search.space import Point, Space
 
 
@@ -27,11 +29,33 @@ class Searcher(Protocol):
         """The trial ended, at its best objective; None where it failed."""
 
 
-def build_searcher(name: str, space: Space, mode: str, seed: int, **options: Any) -> Searcher:
-    """`options` are the searcher's own. Raises UsageError for an unknown name, which quotes those that are known."""
+@dataclass(frozen=True, kw_only=True)
+class Sobol:
+    """Which points of a Sobol sequence the searcher sobol takes."""
+
+    sobol_start: int = knob(
+        0, "Index of the first Sobol point.", Panel.SEARCH, mixes="another start of the Sobol sequence", earlier=0
+    )
+    sobol_scramble: bool = knob(
+        True,
+        "Scramble the Sobol sequence by the seed, or take it as it is.",
+        Panel.SEARCH,
+        mixes="another scrambling of the Sobol sequence",
+        earlier=True,
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sobol_start < MAX_SOBOL_POINTS:
+            raise UsageError(f"the Sobol points begin at {self.sobol_start}, but {sobol_range(1)}")
+
+
+def build_searcher(name: str, space: Space, mode: str, seed: int, options: Sobol | None = None) -> Searcher:
+    """`options` are those of a searcher that has some. Raises UsageError for an unknown name, with those known."""
     if name not in SEARCHERS:
         raise UsageError(f"unknown searcher {name!r}: choose one of {', '.join(SEARCHERS)}")
-    return SEARCHERS[name](space, mode, seed, **options)
+    if name == "sobol":
+        return SobolSearcher(space, mode, seed, options or Sobol())
+    return SEARCHERS[name](space, mode, seed)
 
 
 class HyperOptSearcher:
@@ -95,12 +119,12 @@ class HyperOptSearcher:
 class SobolSearcher:
     """Sobol points (Sobol' 1967, by scipy.stats.qmc), which fill the space evenly, best in powers of two.
 
-    `start` is the sequence's index of the first. Scrambled (Owen 1998) they differ by the seed, and none is special;
-    as they are, the seed changes nothing, and index 0 is the corner where each dimension has its lower bound or
-    first option. Raises UsageError for more dimensions than scipy has direction numbers for.
+    `sobol_start` is the sequence's index of the first. Scrambled (Owen 1998) they differ by the seed, and none is
+    special; as they are, the seed changes nothing, and index 0 is the corner where each dimension has its lower
+    bound or first option. Raises UsageError for more dimensions than scipy has direction numbers for.
     """
 
-    def __init__(self, space: Space, mode: str, seed: int, start: int = 0, scramble: bool = True):
+    def __init__(self, space: Space, mode: str, seed: int, options: Sobol):
         from scipy.stats import qmc
 
         if not 1 <= len(space.dimensions) <= qmc.Sobol.MAXDIM:
@@ -108,9 +132,11 @@ class SobolSearcher:
                 f"the space has {len(space.dimensions)} dimensions, but a Sobol search needs 1 to {qmc.Sobol.MAXDIM}"
             )
         self.space = space
-        self._sequence = qmc.Sobol(len(space.dimensions), scramble=scramble, rng=np.random.default_rng(seed))
-        if start:
-            self._sequence.fast_forward(start)
+        self._sequence = qmc.Sobol(
+            len(space.dimensions), scramble=options.sobol_scramble, rng=np.random.default_rng(seed)
+        )
+        if options.sobol_start:
+            self._sequence.fast_forward(options.sobol_start)
         self._points: list[np.ndarray] = []
 
     def suggest(self, number: int) -> Point:
@@ -144,6 +170,11 @@ class RandomSearcher:
 
 MAX_SOBOL_POINTS = 2**30  # scipy's, with the 30 bits a coordinate that it has unless told otherwise
 SEARCHERS: dict[str, type] = {"hyperopt": HyperOptSearcher, "sobol": SobolSearcher, "random": RandomSearcher}
+
+
+def sobol_range(trials: int) -> str:
+    """The rule for the first of so many points, in words."""
+    return f"with {trials} of them that must be from 0 to {MAX_SOBOL_POINTS - trials}"
 
 
 def _to_hyperopt(space: Space) -> dict[str, Any]:

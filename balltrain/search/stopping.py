@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from balltrain.errors import UsageError
+from balltrain.knobs import Panel, knob, require_at_least
 
 SCHEDULERS = ("asha", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asha:
+    """Asynchronous successive halving: rungs at epochs grace, grace x reduction_factor, …"""
+
+    grace: int | None = knob(
+        None,
+        "Epochs before ASHA may stop a trial.",
+        Panel.STOPPING,
+        says="a tenth of the epochs",
+        record="scheduler.grace",
+        mixes="another grace period",
+    )
+    reduction_factor: float = knob(
+        3,
+        "ASHA keeps one in so many at a rung.",
+        Panel.STOPPING,
+        record="scheduler.reduction_factor",
+        mixes="another reduction factor",
+    )
+
+    def __post_init__(self) -> None:
+        require_at_least(self.grace, 1, "the grace period in epochs")
+        require_at_least(self.reduction_factor, 2, "the reduction factor")
 
 
 class Stopping:

@@ -18,7 +18,9 @@ from balltrain.execution import cluster as c
 from balltrain.execution.placement import place
 from balltrain.execution.runner import Resources, run_sweep
 from balltrain.records import columns
-from balltrain.search.sweep import find_sweep, make_plan, override
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep import override
+from balltrain.search.sweep_files import find_sweep
 from balltrain.tasks.base import DataRequest
 
 TRIALS, EPOCHS = 9, 40

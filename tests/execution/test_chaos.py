@@ -20,7 +20,9 @@ from balltrain.records import columns as c
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
 from balltrain.search.controller import Controller
-from balltrain.search.sweep import find_sweep, make_plan, override
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep import override
+from balltrain.search.sweep_files import find_sweep
 from balltrain.tasks.base import DataRequest
 from balltrain.training.checkpoint import load_checkpoint
 from balltrain.training.loop import evaluate

@@ -106,7 +106,9 @@ def test_errors_of_trials_are_recorded_and_the_sweep_goes_on(tmp_path):
 
 
 def sweep_of(file, tmp_path, **options):
-    from balltrain.search.sweep import find_sweep, make_plan, override
+    from balltrain.search.plan import make_plan
+    from balltrain.search.sweep import override
+    from balltrain.search.sweep_files import find_sweep
     from balltrain.tasks.base import DataRequest
 
     found, ref = find_sweep(str(file))

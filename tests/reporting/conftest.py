@@ -18,8 +18,9 @@ from balltrain.records.results import Results, load_results
 from balltrain.records.state import SweepState
 from balltrain.records.tables import write_tables
 from balltrain.search.controller import Controller
+from balltrain.search.plan import Plan
 from balltrain.search.space import Space
-from balltrain.search.sweep import Plan
+from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Hyperparameters, Task
 
@@ -85,26 +86,23 @@ class Simulation:
     ):
         self.task, self.failing, self.now = task or Bowl(), failing, start
         self.random = random.Random(1)
-        self.plan = Plan(
-            name=name,
-            ref=TaskRef("bowl"),
-            task=self.task,
-            space=Space(space() if domains is None else domains),
+        domains = space() if domains is None else domains
+        sweep_ = Sweep(
+            self.task,
+            domains,
             trials=trials,
             epochs=epochs,
             hyperparameters={"optimizer": "adam"},
             searcher="random",
             scheduler=scheduler,
             grace=max(1, epochs // 10),
-            reduction_factor=3,
             seed=3,
-            folds=None,
-            request=DataRequest(size=100),
             confirm=confirm,
             continue_best=continue_best,
             continue_epochs=continue_epochs,
             repeats=3,
         )
+        self.plan = Plan(name, sweep_, TaskRef("bowl"), self.task, Space(domains), DataRequest(size=100))
         self.state = SweepState()
         versions = {"python": "3.11.7", "torch": "2.13.0"}
         sweep = {

@@ -7,7 +7,7 @@ import pytest
 from ray import tune
 
 from balltrain.errors import UsageError
-from balltrain.search.searchers import SEARCHERS, build_searcher
+from balltrain.search.searchers import SEARCHERS, Sobol, build_searcher
 from balltrain.search.space import Space
 
 SPACE = Space(
@@ -118,7 +118,7 @@ MIXED = Space(
 
 
 def sobol(count, space=MIXED, seed=0, **options):
-    searcher = build_searcher("sobol", space, "min", seed, **options)
+    searcher = build_searcher("sobol", space, "min", seed, Sobol(**{f"sobol_{key}": v for key, v in options.items()}))
     return [searcher.suggest(number) for number in range(count)]
 
 

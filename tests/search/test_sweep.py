@@ -12,7 +12,8 @@ from toy import TOY_FILE
 
 from balltrain import Sweep
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.search.sweep import find_sweep, make_plan, shipped_sweeps
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep_files import find_sweep, shipped_sweeps
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest
 
@@ -117,14 +118,14 @@ def test_sweeps_travel_in_the_wheel(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"balltrain/sweeps/{name}.py" for name in shipped_sweeps()} <= names
     zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
-    code = "from balltrain.search import sweep as s; print(s.__file__); print(s.find_sweep('detect')[0].trials)"
+    code = "from balltrain.search import sweep_files as s; print(s.__file__); print(s.find_sweep('detect')[0].trials)"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
     found = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert found.stdout.split() == [str(tmp_path / "installed/balltrain/search/sweep.py"), "100"]
+    assert found.stdout.split() == [str(tmp_path / "installed/balltrain/search/sweep_files.py"), "100"]
 
 
 def test_the_default_grace_is_a_tenth_of_the_epochs():
-    assert plan_of(Sweep("detect", {}, epochs=90)).grace == 9
-    assert plan_of(Sweep("detect", {}, epochs=3)).grace == 1
+    assert plan_of(Sweep("detect", {}, epochs=90)).sweep.grace == 9
+    assert plan_of(Sweep("detect", {}, epochs=3)).sweep.grace == 1

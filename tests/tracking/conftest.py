@@ -11,7 +11,9 @@ from simulation import Simulation
 from toy import TOY_FILE
 
 from balltrain.records.journal import Journal, read_journal
-from balltrain.search.sweep import find_sweep, make_plan, override
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep import override
+from balltrain.search.sweep_files import find_sweep
 from balltrain.tasks.base import DataRequest
 
 

@@ -1,0 +1,143 @@
+"""A plan: what a sweep resolves to. Everything checked that needs neither data nor Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from balltrain.errors import UsageError
+from balltrain.knobs import recorded
+from balltrain.search.searchers import Searcher, build_searcher
+from balltrain.search.space import Space
+from balltrain.search.stopping import Stopping
+from balltrain.search.sweep import Sweep
+from balltrain.tasks import TaskRef
+from balltrain.tasks.base import DataRequest, Task, options_of, resolve
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep with everything resolved and checked: made by `make_plan`.
+
+    `sweep` has its epochs and grace period filled in, and no epochs to continue to where nothing is continued.
+    """
+
+    name: str
+    sweep: Sweep
+    ref: TaskRef
+    task: Task
+    space: Space
+    request: DataRequest
+
+    @property
+    def epochs(self) -> int:
+        """The most that a trial of the search trains."""
+        assert self.sweep.epochs is not None  # make_plan has filled it in
+        return self.sweep.epochs
+
+    @property
+    def most_epochs(self) -> int:
+        """Of the trials that go on after the search, and of those that confirm it."""
+        return self.sweep.continue_epochs or self.epochs
+
+    @property
+    def num_searched(self) -> int:
+        """Trials of the search: one for each configuration and fold."""
+        return self.sweep.trials * (self.sweep.folds or 1)
+
+    @property
+    def num_trials(self) -> int:
+        """Trainings in all, those that confirm the best among them; fewer where the search found fewer."""
+        return self.num_searched + min(self.sweep.confirm, self.sweep.trials) * self.sweep.repeats
+
+    def configure(self, values: Mapping[str, Any], epochs: int | None = None) -> dict[str, Any]:
+        """All hyperparameters of a trial, as JSON. Raises UsageError where they break the task's rules.
+
+        `epochs` are the search's unless given.
+        """
+        hp = resolve(self.task, {**self.sweep.hyperparameters, **values, "epochs": epochs or self.epochs})
+        return hp.model_dump(mode="json")
+
+    def build_stopping(self) -> Stopping:
+        """The rule that stops trials, which knows of no trial yet."""
+        sweep = self.sweep
+        return Stopping(sweep.scheduler, self.task.mode, self.epochs, sweep.grace or 1, sweep.reduction_factor)
+
+    def build_searcher(self) -> Searcher:
+        """The searcher, which has proposed nothing yet."""
+        return build_searcher(self.sweep.searcher, self.space, self.task.mode, self.sweep.seed, self.sweep)
+
+    @property
+    def advice(self) -> str | None:
+        """What could be better about a plan that is right."""
+        trials = self.sweep.trials
+        below = 2 ** (trials.bit_length() - 1)
+        if self.sweep.searcher != "sobol" or trials == below:
+            return None
+        return (
+            f"{trials} Sobol points cover the space less evenly than a power of two: --trials {below} or {2 * below}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of `sweep.json` that follows from the sweep alone."""
+        return {
+            "name": self.name,
+            "task": self.task.name,
+            "task_file": self.ref.file,
+            "objective": self.task.objective,
+            "mode": self.task.mode,
+            "space": self.space.to_json(),
+            **recorded(self.sweep),
+            "data": self.request.to_dict(),
+        }
+
+
+def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest, check_weights: bool = True) -> Plan:
+    """Resolve a sweep, and check all that needs neither data nor Ray.
+
+    Files of weights need not be there any more where nothing but begun trainings go on: `check_weights` is then
+    false. Raises UsageError that quotes the value and the rule.
+    """
+    task = ref.load()
+    options_of(task, request)
+    space = Space(sweep.space)
+    for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
+        raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
+    plan = Plan(name, _resolved(sweep, task), ref, task, space, request)
+    plan.build_stopping()
+    if plan.sweep.searcher == "sobol":
+        plan.build_searcher()  # it has limits on the space
+    _check_corners(plan, check_weights)
+    return plan
+
+
+def _resolved(sweep: Sweep, task: Task) -> Sweep:
+    epochs = sweep.epochs or resolve(task, sweep.hyperparameters).epochs
+    if not sweep.continue_best:
+        continue_epochs = None
+    elif sweep.continue_epochs is None:
+        raise UsageError("the best go on to which epoch? add --epochs N, or Sweep(continue_epochs=N)")
+    elif sweep.continue_epochs <= epochs:
+        raise UsageError(
+            f"the best go on to epoch {sweep.continue_epochs}, but all trials of the search train to epoch {epochs} "
+            "already: continue to a higher one, or search with fewer epochs"
+        )
+    else:
+        continue_epochs = sweep.continue_epochs
+    grace = max(1, math.ceil(epochs / 10)) if sweep.grace is None else sweep.grace
+    return dataclasses.replace(sweep, epochs=epochs, grace=grace, continue_epochs=continue_epochs)
+
+
+def _check_corners(plan: Plan, check_weights: bool) -> None:
+    """Every bound and option of the space, by the task's own rules."""
+    for point in plan.space.corners():
+        try:
+            hp = plan.task.Hyperparameters(**plan.configure(plan.space.decode(point)))
+            if check_weights:
+                plan.task.check_weights(hp)
+            plan.configure(plan.space.decode(point), plan.most_epochs)
+        except UsageError as error:
+            raise UsageError(f"the space of the sweep allows what {plan.task.name} refuses: {error}") from None

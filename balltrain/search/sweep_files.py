@@ -1,0 +1,46 @@
+"""Sweep files: those that come with balltrain, and those of users."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from balltrain.errors import UsageError
+from balltrain.search.sweep import Sweep
+from balltrain.tasks import TaskRef, only_task, read_source, run_file, task_ref
+
+INSTALLED_SWEEPS = Path(__file__).parents[1] / "sweeps"  # in a wheel
+CHECKOUT_SWEEPS = Path(__file__).parents[2] / "sweeps"  # in a clone
+
+
+def find_sweep(name_or_file: str) -> tuple[Sweep, TaskRef]:
+    """The sweep for what a user typed: a Python file, or the name of one in `sweeps/`.
+
+    Raises UsageError where there is none, or the file holds no sweep.
+    """
+    path = Path(name_or_file)
+    if path.suffix != ".py":
+        path = _shipped(name_or_file)
+    source = read_source(path)
+    module = run_file(path, source)
+    sweeps = [value for value in vars(module).values() if isinstance(value, Sweep)]
+    if len(sweeps) != 1:
+        raise UsageError(f"{path} has {len(sweeps)} sweeps: define exactly one, `sweep = balltrain.Sweep(…)`")
+    (sweep,) = sweeps
+    if isinstance(sweep.task, str):
+        return sweep, task_ref(sweep.task)
+    return sweep, TaskRef(only_task(module, str(path)).name, str(path.resolve()), source)
+
+
+def shipped_sweeps() -> list[str]:
+    """Names of the sweep files that come with balltrain."""
+    return sorted(path.stem for path in _folder().glob("*.py"))
+
+
+def _shipped(name: str) -> Path:
+    if name not in shipped_sweeps():
+        raise UsageError(f"no sweep of {name!r}: choose one of {', '.join(shipped_sweeps())}, or a Python file")
+    return _folder() / f"{name}.py"
+
+
+def _folder() -> Path:
+    return INSTALLED_SWEEPS if INSTALLED_SWEEPS.is_dir() else CHECKOUT_SWEEPS
