@@ -1,26 +1,54 @@
-"""Hyperparameter sweeps of small vision and physics models on Ray.
+"""Hyperparameter sweeps on Ray that lose nothing.
 
-`Task`, `Hyperparameters` and `Sweep` are all that a file with a user's own task imports. They are loaded on
-first use, because torch takes a second and `balltrain --help` has half of one.
+All names of `__all__` are loaded on first use, because torch takes a second and `balltrain --help` has half of one.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from balltrain.api.model import Model
+    from balltrain.api.results import Results, load
+    from balltrain.api.sweeping import forecast, sweep
+    from balltrain.api.training import train
+    from balltrain.errors import BalltrainError, UsageError
     from balltrain.search.sweep import Sweep
     from balltrain.tasks.base import Arrays, DataRequest, Hyperparameters, Task
 
 __version__ = "0.1.0"
-__all__ = ["Arrays", "DataRequest", "Hyperparameters", "Sweep", "Task"]
+
+_HOMES = {
+    "balltrain.api.model": ("Model",),
+    "balltrain.api.results": ("Results", "load"),
+    "balltrain.api.sweeping": ("forecast", "sweep"),
+    "balltrain.api.training": ("train",),
+    "balltrain.errors": ("BalltrainError", "UsageError"),
+    "balltrain.search.sweep": ("Sweep",),
+    "balltrain.tasks.base": ("Arrays", "DataRequest", "Hyperparameters", "Task"),
+}
+__all__ = [
+    "Arrays",
+    "BalltrainError",
+    "DataRequest",
+    "Hyperparameters",
+    "Model",
+    "Results",
+    "Sweep",
+    "Task",
+    "UsageError",
+    "forecast",
+    "load",
+    "sweep",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Sweep":
-        from balltrain.search.sweep import Sweep
-
-        return Sweep
-    if name in __all__:
-        from balltrain.tasks import base
-
-        return getattr(base, name)
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'balltrain' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

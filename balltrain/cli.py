@@ -439,7 +439,6 @@ def evaluate(
     json_: Json = False,
 ) -> None:
     """Figures of a checkpoint, or of several together, on a split of its training data, or on other data."""
-    from balltrain.execution.trial import pick_device
     from balltrain.reporting.evaluation import evaluation_json, print_evaluation
     from balltrain.training.evaluation import (
         check_split,
@@ -449,6 +448,7 @@ def evaluate(
         open_split,
         vote_of,
     )
+    from balltrain.training.workers import pick_device
 
     check_split(split)
     device, decide, request = pick_device(1), vote_of(vote), _request(source, None, 0, categories=categories)
@@ -476,10 +476,10 @@ def inspect(
     json_: Json = False,
 ) -> None:
     """Draw a page of what a model of pictures gets wrong and right, and of what it sees in them."""
-    from balltrain.execution.trial import pick_device
     from balltrain.reporting.inspect import write_inspection
     from balltrain.training.checkpoint import load_checkpoint
     from balltrain.training.evaluation import check_split, open_split
+    from balltrain.training.workers import pick_device
 
     check_split(split)
     device = pick_device(1)
@@ -503,9 +503,9 @@ def predict(
     json_: Json = False,
 ) -> None:
     """Predict from files, by one checkpoint or several: pictures to look at, and predictions.json."""
-    from balltrain.execution.trial import pick_device
     from balltrain.reporting.evaluation import evaluation_json, print_members
     from balltrain.training.evaluation import load_members, validate_members, vote_of
+    from balltrain.training.workers import pick_device
 
     device, decide = pick_device(1), vote_of(vote)
     members = load_members([checkpoint, *(with_ or [])], device)

@@ -34,8 +34,8 @@ def forecast_sweep(
     """
     import torch
 
-    from balltrain.execution.trial import pick_device
     from balltrain.training.probe import probe
+    from balltrain.training.workers import pick_device
 
     placement, nodes = placement_of(resources)
     on_phase("preparing the data")

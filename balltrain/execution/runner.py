@@ -24,7 +24,8 @@ from balltrain.background import every
 from balltrain.data.cache import Dataset, load_data
 from balltrain.errors import EXIT_INTERRUPTED, BalltrainError
 from balltrain.execution import cluster
-from balltrain.execution.placement import Node, NotEnoughGpus, Placement, local_resources, place
+from balltrain.execution.placement import Node, NotEnoughGpus, Placement, local_resources
+from balltrain.execution.resources import Resources
 from balltrain.execution.trial import TrialContext, run_attempt
 from balltrain.knobs import knobs_of, value_in
 from balltrain.records.journal import FILE as JOURNAL_FILE
@@ -52,33 +53,6 @@ RAY_ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What the command line says of the cluster; None leaves the choice to `place`."""
-
-    num_gpus: int | None = None
-    gpus_per_trial: float | None = None
-    workers_per_trial: int | None = None
-    cpus_per_trial: float | None = None
-    address: str | None = None
-    gpu_type: str | None = None
-
-    @property
-    def joins(self) -> bool:
-        """A Ray that was there before, and perhaps of several machines."""
-        return bool(self.address) and self.address != "local"
-
-    def place(self, nodes: Sequence[Node]) -> Placement:
-        return place(
-            nodes,
-            num_gpus=self.num_gpus,
-            gpus_per_trial=self.gpus_per_trial,
-            workers_per_trial=self.workers_per_trial,
-            cpus_per_trial=self.cpus_per_trial,
-            gpu_type=self.gpu_type,
-        )
 
 
 @dataclass

@@ -106,6 +106,7 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
     from balltrain.tasks.base import objective_of, resolve
     from balltrain.training.checkpoint import CheckpointConfig, save_config
     from balltrain.training.loop import fit
+    from balltrain.training.workers import pick_device
 
     if context.versions is not None:
         check_this_node(context.versions, Path(context.folder), context.remote)
@@ -172,17 +173,6 @@ def _uploading(folder: Path, remote_uri: str | None, attempt: Attempt, rank: int
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def pick_device(gpus: float) -> Any:
-    """The GPU that Ray, or CUDA_VISIBLE_DEVICES, gave this process."""
-    import torch
-
-    return (
-        torch.device("cuda", torch.cuda.current_device())
-        if gpus and torch.cuda.is_available()
-        else torch.device("cpu")
-    )
 
 
 def describe(error: BaseException) -> str:

@@ -18,10 +18,9 @@ import numpy as np
 from balltrain.errors import BalltrainError
 from balltrain.records import columns as c
 from balltrain.records.journal import Line, finite_or_none
-from balltrain.records.state import SweepState, Trial
+from balltrain.records.state import Point, SweepState, Trial
 from balltrain.search import policy
 from balltrain.search.plan import Plan
-from balltrain.search.space import Point
 
 
 class Writer(Protocol):

@@ -59,7 +59,7 @@ class Plan:
         `epochs` are the search's unless given.
         """
         hp = resolve(self.task, {**self.sweep.hyperparameters, **values, "epochs": epochs or self.epochs})
-        return hp.model_dump(mode="json")
+        return dict(hp.model_dump(mode="json"))
 
     def build_stopping(self) -> Stopping:
         """The rule that stops trials, which knows of no trial yet."""

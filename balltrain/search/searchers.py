@@ -13,7 +13,8 @@ import numpy as np
 
 from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob
-from balltrain.search.space import Point, Space
+from balltrain.records.state import Point
+from balltrain.search.space import Space
 
 
 class Searcher(Protocol):
@@ -55,7 +56,8 @@ def build_searcher(name: str, space: Space, mode: str, seed: int, options: Sobol
         raise UsageError(f"unknown searcher {name!r}: choose one of {', '.join(SEARCHERS)}")
     if name == "sobol":
         return SobolSearcher(space, mode, seed, options or Sobol())
-    return SEARCHERS[name](space, mode, seed)
+    searcher: Searcher = SEARCHERS[name](space, mode, seed)
+    return searcher
 
 
 class HyperOptSearcher:

@@ -81,6 +81,12 @@ def read_source(path: Path) -> str:
 
 
 _modules: dict[tuple[Path, str], types.ModuleType] = {}
+_being_run: list[Path] = []
+
+
+def file_being_run() -> Path | None:
+    """The user's file that this process is running for its task, if it is."""
+    return _being_run[-1] if _being_run else None
 
 
 def run_file(path: Path, source: str) -> types.ModuleType:
@@ -95,6 +101,7 @@ def run_file(path: Path, source: str) -> types.ModuleType:
     module = types.ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and pydantic look their own module up
+    _being_run.append(path)
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
     except BalltrainError:
@@ -102,6 +109,8 @@ def run_file(path: Path, source: str) -> types.ModuleType:
     except Exception as error:
         line = _line_in(path, error)
         raise BalltrainError(f"{path.name}{line} fails: {type(error).__name__}: {error}") from error
+    finally:
+        _being_run.pop()
     _modules[path, source] = module
     return module
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from balltrain.errors import UsageError
+from balltrain.knobs import Panel, knob
 from balltrain.records.journal import tail_journal
 from balltrain.records.state import SweepState, Trial
 
@@ -40,6 +42,37 @@ class Mirror(Protocol):
 
     def close(self, state: SweepState) -> str | None:
         """After the sweep's end or interruption. May return what a user should know, in one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """Where a user wants numbers mirrored, as typed."""
+
+    wandb: str = knob("auto", "W&B: auto (online with a key, else offline), online, offline or off.", Panel.TRACKING)
+    wandb_checkpoint: bool = knob(False, "Keep the best checkpoint in W&B, as an artifact.", Panel.TRACKING)
+    tensorboard: bool = knob(False, "Write TensorBoard's event files, under <storage>/<name>.", Panel.TRACKING)
+    mlflow: str | None = knob(
+        None,
+        "MLflow server, such as http://host:5000 or sqlite:///mlflow.db.",
+        Panel.TRACKING,
+        says="none",
+        metavar="URI",
+    )
+
+    def mirrors(self, pictures: Pictures | None = None) -> Mirrors:
+        """What these are on this machine, checked before anything runs; a doubt is said on stderr.
+
+        Raises UsageError for a mode that there is not, BalltrainError where a server or a key is missing.
+        """
+        from balltrain.tracking.mlflow import check_mlflow
+        from balltrain.tracking.wandb import resolve_mode
+
+        mode = resolve_mode(self.wandb)
+        if self.wandb_checkpoint and mode == "off":
+            raise UsageError("--wandb-checkpoint needs W&B, which --wandb off turns off")
+        if self.mlflow is not None and (warning := check_mlflow(self.mlflow)):
+            print(warning, file=sys.stderr)
+        return Mirrors(mode, self.tensorboard, self.mlflow, self.wandb_checkpoint, pictures)
 
 
 @dataclass(frozen=True)

@@ -118,3 +118,10 @@ class _SumOverWorkers(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return sum_over_workers(grad.clone())
+
+
+def pick_device(gpus: float = 1) -> torch.device:
+    """The GPU that Ray, or CUDA_VISIBLE_DEVICES, gave this process; the CPU where it is to have none."""
+    if gpus and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")

@@ -1,0 +1,1 @@
+"""balltrain from Python: the functions that the command line calls."""

@@ -1,0 +1,131 @@
+"""The arguments that the functions of the API share, and what the command line makes options of."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from balltrain.errors import BalltrainError, UsageError
+from balltrain.knobs import Panel, knob, knobs_of, refuse_unknown
+from balltrain.tasks.base import DataRequest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Which data a task learns from."""
+
+    source: str | os.PathLike[str] | None = knob(
+        None, "Real data in the task's public format, a file or folder.", Panel.DATA, says="built-in, or downloaded"
+    )
+    size: int | None = knob(None, "Take the first N items, or generate N.", Panel.DATA, says="all, or the task's")
+    data: Mapping[str, Any] = knob(
+        {},
+        "An option of the task's data, such as categories=person,car for coco. Repeatable.",
+        Panel.DATA,
+        metavar="KEY=VALUE",
+        repeated=True,
+    )
+    data_dir: str | os.PathLike[str] | None = knob(
+        None, "Folder where decoded data is kept.", Panel.DATA, says="the user's cache folder"
+    )
+
+    def request(self, seed: int) -> DataRequest:
+        """Raises UsageError for a size below 1, BalltrainError for a source that is not there."""
+        if self.size is not None and self.size < 1:
+            raise UsageError(f"--size is {self.size}, but must be at least 1")
+        source = None if self.source is None else Path(self.source)
+        if source is not None and not source.exists():
+            raise BalltrainError(f"--source {source}: there is no such file or folder")
+        return DataRequest(str(source.resolve()) if source else None, self.size, seed, dict(self.data))
+
+    @property
+    def folder(self) -> Path | None:
+        """Where decoded data is kept; None for the default."""
+        return None if self.data_dir is None else Path(self.data_dir)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a sweep is called, and where it is kept."""
+
+    name: str | None = knob(None, "Name of the sweep, a folder's.", Panel.RUN, says="TASK-TIME")
+    storage: str | os.PathLike[str] | None = knob(
+        None, "Folder or URI (s3://bucket/prefix) of the sweeps.", Panel.RUN, says="runs, or BALLTRAIN_STORAGE"
+    )
+    resume: bool = knob(False, "Go on where it was interrupted or killed.", Panel.RUN)
+
+    def checked_name(self, what: str) -> str:
+        """The name, or one of the task and the time. Raises UsageError where it cannot be a folder's."""
+        if self.resume and self.name is None:
+            raise UsageError("--resume needs the sweep's name: --name NAME (balltrain results lists them)")
+        name = self.name if self.name is not None else time_stamped(what)
+        if not name or name in (".", "..") or "/" in name or name.startswith("-"):
+            raise UsageError(f"--name {name!r} cannot be a folder's name")
+        return name
+
+    @property
+    def uri(self) -> str:
+        """Of the storage: that given, else that of the environment, else the folder `runs`."""
+        return storage_uri(self.storage)
+
+
+def storage_uri(storage: str | os.PathLike[str] | None) -> str:
+    """The storage that is meant where none is given: BALLTRAIN_STORAGE, else the folder `runs`."""
+    return str(storage) if storage is not None else os.environ.get("BALLTRAIN_STORAGE", "runs")
+
+
+def time_stamped(what: str) -> str:
+    """A name that no earlier run has."""
+    return f"{what}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def taken(owner: Callable[..., T], options: dict[str, Any]) -> T:
+    """An object of the dataclass `owner` from those of the options that are its knobs, which are removed.
+
+    None leaves the default.
+    """
+    given = {entry.name: options.pop(entry.name, None) for entry in knobs_of(owner)}
+    return owner(**{name: value for name, value in given.items() if value is not None})
+
+
+def refuse_rest(options: Mapping[str, Any], function: str, *owners: type) -> None:
+    """Raises UsageError for an argument that no owner has, with the nearest that one has."""
+    refuse_unknown(options, [entry.name for owner in owners for entry in knobs_of(owner)], f"balltrain.{function}()")
+
+
+def documented(*owners: type, optional: type | None = None) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Give a function of `**options` the signature that they have, for `help()` and editors.
+
+    Knobs of `optional` are None unless given, which leaves them to the sweep.
+    """
+
+    def decorate(function: Callable[..., T]) -> Callable[..., T]:
+        signature = inspect.signature(function)
+        kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        more = [_parameter(field, owner is optional) for owner in owners for field in dataclasses.fields(owner)]
+        known = {parameter.name for parameter in kept}
+        parameters = [*kept, *(p for p in more if p is not None and p.name not in known)]
+        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # as inspect reads it
+        return function
+
+    return decorate
+
+
+def _parameter(field: dataclasses.Field[Any], optional: bool) -> inspect.Parameter | None:
+    if "knob" not in field.metadata:
+        return None
+    default = {} if field.default is dataclasses.MISSING else field.default
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if optional else default,
+        annotation=f"{field.type} | None" if optional and "None" not in str(field.type) else field.type,
+    )

@@ -1,0 +1,123 @@
+"""From the arguments of `sweep` and `train` to a plan and all that it runs with."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from balltrain.api.arguments import Data, Run, refuse_rest, taken
+from balltrain.errors import BalltrainError, UsageError
+from balltrain.execution.resources import Resources
+from balltrain.knobs import knobs_of
+from balltrain.search.sweep import Sweep, override
+from balltrain.search.sweep_files import find_sweep
+from balltrain.storage import Storage
+from balltrain.tasks import TaskRef, file_being_run
+from balltrain.tasks.base import Task
+from balltrain.tasks.sources import ref_of
+from balltrain.tracking.mirrors import Mirrors, Tracking
+
+if TYPE_CHECKING:
+    from balltrain.search.plan import Plan
+
+Sweepable = str | os.PathLike[str] | Sweep | Task | type[Task]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sweep that is ready to run."""
+
+    plan: Plan
+    place: Storage
+    resources: Resources
+    mirrors: Mirrors
+    data_dir: Path | None
+    resume: bool
+
+
+def prepare(what: Sweepable, space: Mapping[str, Any] | None, options: dict[str, Any]) -> Prepared:
+    """Resolve and check everything that needs neither data nor Ray.
+
+    Raises UsageError or BalltrainError, which quote the value and the rule.
+    """
+    from balltrain.search.plan import make_plan
+
+    refuse_within_file("sweep")
+    options = {name: value for name, value in options.items() if value is not None}
+    run, data, tracking = taken(Run, options), taken(Data, options), taken(Tracking, options)
+    resources = taken(Resources, options)
+    if resources.address is None:
+        resources = dataclasses.replace(resources, address=os.environ.get("RAY_ADDRESS"))
+    refuse_rest(options, "sweep", Sweep, Run, Data, Tracking, Resources)
+    found, ref = found_sweep(what, space)
+    name = run.checked_name(_short_name(what))
+    place = Storage(run.uri)
+    found = _overridden(found, options, place if run.resume else None, name)
+    plan = make_plan(found, ref, name=name, request=data.request(found.seed))
+    return Prepared(plan, place, resources, tracking.mirrors(_pictures), data.folder, run.resume)
+
+
+def found_sweep(what: Sweepable, space: Mapping[str, Any] | None) -> tuple[Sweep, TaskRef]:
+    """The sweep that is meant, and its task. Raises UsageError where it is none."""
+    if isinstance(what, Sweep):
+        if space is not None:
+            raise UsageError("a Sweep has a space: leave out the second argument, or give a task")
+        return what, ref_of(what.task)
+    if isinstance(what, str | os.PathLike):
+        if space is None:
+            return find_sweep(os.fspath(what))
+        return Sweep(os.fspath(what), space), ref_of(os.fspath(what))
+    if space is None:
+        raise UsageError('a task needs a space to search: balltrain.sweep(task, {"lr": tune.loguniform(1e-4, 1e-1)})')
+    ref = ref_of(what)
+    return Sweep(what() if isinstance(what, type) else what, space), ref
+
+
+def refuse_within_file(function: str) -> None:
+    """Raises BalltrainError where a user's file calls the API while it is read for its task, which would not end."""
+    file = file_being_run()
+    if file is not None:
+        raise BalltrainError(
+            f"{file.name} calls balltrain.{function}() when it is imported, and trials import it: "
+            'put the call under `if __name__ == "__main__":`'
+        )
+
+
+def _overridden(sweep: Sweep, options: dict[str, Any], resumed: Storage | None, name: str) -> Sweep:
+    """With the options given. With `continue_best` and no `continue_epochs`, `epochs` is where the best go on to."""
+    from balltrain.execution.runner import recorded_epochs
+
+    options = dict(options)
+    if options.get("continue_best") and "continue_epochs" not in options and "epochs" in options:
+        options["continue_epochs"] = options.pop("epochs")
+        if resumed is not None:
+            options["epochs"] = recorded_epochs(resumed.open(name))
+    options["hyperparameters"] = {**sweep.hyperparameters, **options.get("hyperparameters", {})}
+    found = override(sweep, **options)
+    if "continue_epochs" in options and not found.continue_best:
+        raise UsageError("--continue-epochs needs --continue-best K: how many of the best go on")
+    if "repeats" in options and not found.confirm:
+        raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
+    return found
+
+
+def sweep_options() -> list[str]:
+    """Names of the knobs of a sweep."""
+    return [entry.name for entry in knobs_of(Sweep)]
+
+
+def _short_name(what: Sweepable) -> str:
+    if isinstance(what, str | os.PathLike):
+        return Path(what).stem
+    task = what.task if isinstance(what, Sweep) else what
+    return task if isinstance(task, str) else str(task.name)
+
+
+def _pictures(checkpoint: Path, data_dir: Path | None, folder: Path) -> list[Path]:
+    from balltrain.reporting.gallery import pictures_of
+
+    return pictures_of(checkpoint, data_dir, folder)

@@ -1,0 +1,64 @@
+"""What a run shows while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+View = Callable[[Any, Any], contextlib.AbstractContextManager[Any]]  # of a controller and its placement
+
+
+@dataclass
+class Progress:
+    """Shows a run on standard error. Of a quiet one nothing but an interruption is said.
+
+    `view` makes what is shown beside a run, `how_to_go_on` is what resumes it.
+    """
+
+    view: View | None = None
+    how_to_go_on: str = ""
+    quiet: bool = False
+    _said: set[str] = field(default_factory=set)
+
+    def phase(self, phase: str) -> None:
+        """What takes its time before the first trial; in a log only what is waited for, once."""
+        if self.quiet:
+            return
+        if sys.stderr.isatty():
+            print(f"\r\033[K{phase and phase + ' …'}", end="", file=sys.stderr, flush=True)
+            return
+        what, waits, _ = phase.partition(":")  # what follows changes while it is waited for
+        if waits and what not in self._said:
+            print(f"{phase} …", file=sys.stderr, flush=True)
+        self._said.add(what)
+
+    def interrupted(self) -> None:
+        """Said at the first Ctrl-C."""
+        print("ending after the epochs that run; Ctrl-C again ends at once", file=sys.stderr)
+        print(f"to go on: {self.how_to_go_on}", file=sys.stderr, flush=True)
+
+    @property
+    def hooks(self) -> dict[str, Any]:
+        """As the functions take it that run a sweep or a training."""
+        return {
+            "on_start": None if self.quiet else self.view,
+            "on_phase": self.phase,
+            "on_interrupt": self.interrupted,
+        }
+
+
+def sweep_view(controller: Any, placement: Any) -> contextlib.AbstractContextManager[Any]:
+    """The live panel of a sweep."""
+    from balltrain.reporting.live import live_view
+
+    return live_view(controller, placement)
+
+
+def training_view(controller: Any, placement: Any) -> contextlib.AbstractContextManager[Any]:
+    """A line an epoch."""
+    from balltrain.reporting.epochs import epoch_lines
+
+    return epoch_lines(controller, placement)

@@ -1,0 +1,95 @@
+"""`balltrain.sweep`, and what it would do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from balltrain.api.arguments import Data, Run, documented
+from balltrain.api.preparing import Prepared, Sweepable, prepare
+from balltrain.api.progress import Progress, sweep_view
+from balltrain.api.results import Results
+from balltrain.execution.resources import Resources
+from balltrain.search.sweep import Sweep
+from balltrain.tracking.mirrors import Tracking
+
+
+@documented(Sweep, Run, Data, Resources, Tracking, optional=Sweep)
+def sweep(
+    task: Sweepable, space: Mapping[str, Any] | None = None, *, progress: bool | Progress = True, **options: Any
+) -> Results:
+    """Search the hyperparameters of a task: many trials, the bad ones stopped early.
+
+    Args:
+        task: A sweep's name (`balltrain tasks` lists them), a Python file with a sweep, a `Sweep`; or a task, by
+            name, object or class, with a `space`.
+        space: Hyperparameters to search, in Ray Tune's search space API. For a task alone.
+        progress: Whether the sweep is shown on standard error, or in the notebook, while it runs.
+        **options: Those of `balltrain sweep`, with `_` for `-`: `trials`, `epochs`, `num_gpus`, `name`, …;
+            `hyperparameters` for `--set`. `help(balltrain.sweep)` lists all. None leaves the sweep's own value.
+
+    Returns:
+        The results, also of a sweep that Ctrl-C interrupted: `results.interrupted` says so.
+
+    Raises:
+        BalltrainError: The sweep cannot run, or too many of its trials failed; what was recorded can be resumed
+            by the same call with its `name` and `resume=True`. `UsageError` is one, of a wrong argument.
+
+    Example:
+        >>> results = balltrain.sweep("detect_heatmap", trials=2, epochs=1, size=60, name="first")
+        >>> len(results.trials)
+        2
+    """
+    prepared = prepare(task, space, options)
+    return run(prepared, _shown(progress, prepared))
+
+
+@documented(Sweep, Run, Data, Resources, Tracking, optional=Sweep)
+def forecast(
+    task: Sweepable, space: Mapping[str, Any] | None = None, *, progress: bool | Progress = True, **options: Any
+) -> dict[str, Any]:
+    """What `sweep` would do with the same arguments, and cost: that of `balltrain sweep --dry-run --json`.
+
+    Prepares the data and times a few batches; runs no trial. Arguments and errors are those of `sweep`.
+
+    Example:
+        >>> plan = balltrain.forecast("detect_heatmap", trials=4, epochs=2, size=60)
+        >>> plan["all_epochs"]["at_most"]
+        8
+    """
+    from balltrain.execution.preflight import forecast_sweep
+
+    prepared = prepare(task, space, options)
+    return forecast_sweep(
+        prepared.plan,
+        prepared.place.root / prepared.plan.name,
+        prepared.resources,
+        data_dir=prepared.data_dir,
+        wandb_mode=prepared.mirrors.wandb,
+        on_phase=_shown(progress, prepared).phase,
+    )
+
+
+def run(prepared: Prepared, progress: Progress) -> Results:
+    """Run what `prepare` made."""
+    from balltrain.execution.runner import run_sweep
+
+    plan, place = prepared.plan, prepared.place
+    ran = run_sweep(
+        plan,
+        place.open(plan.name),
+        prepared.resources,
+        data_dir=prepared.data_dir,
+        mirrors=prepared.mirrors,
+        resume=prepared.resume,
+        storage=place,
+        **progress.hooks,
+    )
+    return Results.of(ran.folder, place, ran.seconds, ran.interrupted)
+
+
+def _shown(progress: bool | Progress, prepared: Prepared) -> Progress:
+    if isinstance(progress, Progress):
+        return progress
+    how = f"the same call with name={prepared.plan.name!r}, resume=True"
+    return Progress(sweep_view, how, quiet=not progress)

@@ -1,0 +1,126 @@
+"""`balltrain.train`: one model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from balltrain.api.arguments import Data, documented, taken, time_stamped
+from balltrain.api.model import Model
+from balltrain.api.preparing import _pictures, refuse_within_file
+from balltrain.api.progress import Progress, training_view
+from balltrain.api.results import Results
+from balltrain.errors import BalltrainError, UsageError
+from balltrain.execution.resources import Resources
+from balltrain.search.sweep import Sweep
+from balltrain.storage import Storage
+from balltrain.tasks.base import Task
+from balltrain.tasks.sources import ref_of
+from balltrain.tracking.mirrors import Tracking
+
+
+class Trained(Model):
+    """A model with the results of its training."""
+
+    def __init__(self, checkpoint: Path, results: Results):
+        super().__init__(checkpoint)
+        self.results = results
+
+
+@documented(Data, Tracking)
+def train(
+    task: str | Task | type[Task],
+    *,
+    epochs: int | None = None,
+    folds: int | None = None,
+    workers: int = 1,
+    num_gpus: int | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    hyperparameters: Mapping[str, Any] | None = None,
+    progress: bool | Progress = True,
+    **options: Any,
+) -> Trained:
+    """Train one model, with the task's best known hyperparameters unless told otherwise.
+
+    Args:
+        task: A task's name, a Python file with one, an object or a class.
+        epochs: Most epochs; the task's own unless given.
+        folds: Cross-validate: a training for each of so many folds; the best of them is returned.
+        workers: Data-parallel workers.
+        num_gpus: GPUs to use; one where there is one, unless given.
+        seed: Of the data, its splits, and the initialisation.
+        out: The run's folder; `runs/TASK-TIME` unless given.
+        resume: Go on with the run in `out`.
+        hyperparameters: Those that differ from the task's defaults; they may also be given by name: `lr=0.002`.
+        progress: Whether a line is printed on standard error after each epoch.
+        **options: `source`, `size`, `data`, `data_dir`, `wandb`, `wandb_checkpoint`, `tensorboard`, `mlflow`, as for
+            `balltrain train`; all others are hyperparameters.
+
+    Returns:
+        The model; `model.results` has the figures of all epochs.
+
+    Raises:
+        BalltrainError: The training cannot run, or failed.
+
+    Example:
+        >>> model = balltrain.train("detect", epochs=1, size=60, lr=0.002, out="runs/one")
+        >>> model.hyperparameters["lr"]
+        0.002
+    """
+    results = train_results(
+        task,
+        {"epochs": epochs, "folds": folds, "seed": seed},
+        Resources(num_gpus=num_gpus, workers_per_trial=workers),
+        None if out is None else Path(out),
+        resume,
+        {"hyperparameters": hyperparameters or {}, **options},
+        progress,
+    )
+    if results.best is None:
+        raise BalltrainError(f"the training in {results.folder} has no checkpoint yet: go on with resume=True")
+    return Trained(results.best.checkpoint, results)
+
+
+def train_results(
+    task: str | Task | type[Task],
+    budget: dict[str, Any],
+    resources: Resources,
+    out: Path | None,
+    resume: bool,
+    options: dict[str, Any],
+    progress: bool | Progress,
+) -> Results:
+    """What `train` does, with the results of all that was trained; those of an interrupted training too."""
+    from balltrain.execution.runner import run_sweep
+    from balltrain.execution.single import train_once
+    from balltrain.search.plan import make_plan
+
+    refuse_within_file("train")
+    workers = resources.workers_per_trial or 1
+    if workers < 1 or resources.workers_per_trial == 0:
+        raise UsageError(f"--workers is {resources.workers_per_trial}, but must be at least 1")
+    if resume and out is None:
+        raise UsageError("--resume needs the run's folder: --out runs/NAME")
+    data, tracking = taken(Data, options), taken(Tracking, options)
+    settings = {**options.pop("hyperparameters", {}), **options}
+    ref = ref_of(task)
+    folder = out or Path("runs") / time_stamped(Path(ref.name if not isinstance(task, str) else task).stem)
+    one = Sweep(ref.name, {}, trials=1, searcher="random", scheduler="none", hyperparameters=settings, **budget)
+    plan = make_plan(one, ref, name=folder.resolve().name, request=data.request(one.seed), check_weights=not resume)
+    if not isinstance(progress, Progress):
+        progress = Progress(training_view, f"the same call with out={str(folder)!r}, resume=True", quiet=not progress)
+    common: dict[str, Any] = {
+        "data_dir": data.folder,
+        "mirrors": tracking.mirrors(_pictures),
+        "resume": resume,
+        **progress.hooks,
+    }
+    if workers == 1:
+        ran = train_once(plan, folder, num_gpus=resources.num_gpus, **common)
+    else:
+        ran = run_sweep(plan, folder, resources, **common)
+    return Results.of(ran.folder, Storage(str(folder.parent)), ran.seconds, ran.interrupted)
