@@ -17,6 +17,7 @@ from balltrain.search import policy
 from balltrain.search.controller import Attempt, Controller
 from balltrain.search.plan import Plan
 from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
+from balltrain.training.rows import EpochRow
 
 
 class _TrialEnded(Exception):
@@ -62,7 +63,7 @@ def _run(controller: Controller, context: TrialContext) -> None:
 
 
 def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt) -> None:
-    def report(row: dict[str, Any]) -> None:
+    def report(row: EpochRow) -> None:
         if controller.report(attempt.number, row) != c.CONTINUE:
             raise _TrialEnded
 

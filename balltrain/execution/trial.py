@@ -25,6 +25,7 @@ from balltrain.search.plan import Plan
 from balltrain.storage import Remote, Uploads, retrying
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest
+from balltrain.training.rows import EpochRow
 
 # what is sent to the sweep's process: JSON texts, because Tune flattens dicts and NaN must survive
 ROW, END = "row", "end"
@@ -96,14 +97,14 @@ def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
         tune.report({END: json.dumps({})})
 
 
-def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, Any]], None], rank: int = 0) -> None:
-    """Train a trial and hand its rows to `report`, the objective and the node among each row's values."""
+def train(attempt: Attempt, context: TrialContext, report: Callable[[EpochRow], None], rank: int = 0) -> None:
+    """Train a trial and hand its rows to `report`, each with the node that trained it."""
     import torch
 
     from balltrain.data.cache import load_data
     from balltrain.errors import NodeError
     from balltrain.execution.cluster import check_this_node
-    from balltrain.tasks.base import objective_of, resolve
+    from balltrain.tasks.base import resolve
     from balltrain.training.checkpoint import CheckpointConfig, save_config
     from balltrain.training.loop import fit
     from balltrain.training.workers import pick_device
@@ -135,9 +136,9 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[dict[str, A
         if rank == 0:
             save_config(folder, config)
 
-        def report_row(row: dict[str, Any]) -> None:
+        def report_row(row: EpochRow) -> None:
             upload()
-            report({**row, "objective": objective_of(task, row), "node": socket.gethostname()})
+            report({**row, "node": socket.gethostname()})
 
         fit(
             task,
@@ -258,7 +259,7 @@ def _worker_loop(config: dict[str, Any]) -> None:
 
     rank = ray.train.get_context().get_world_rank()
 
-    def report(row: dict[str, Any]) -> None:
+    def report(row: EpochRow) -> None:
         ray.train.report({ROW: json.dumps(row)} if rank == 0 else {})
 
     train(config["attempt"], config["context"], report, rank)

@@ -1,5 +1,7 @@
 """Names of a sweep's tables and of their columns, and the words in their status columns."""
 
+from typing import Final
+
 TRIALS_FILE, EPOCHS_FILE = "trials.parquet", "epochs.parquet"
 TABLES_VERSION = 1  # higher when a column changes its meaning or goes; one more column is no new version
 VERSION_MARK = b"balltrain.tables"  # in the Parquet metadata of both
@@ -33,9 +35,9 @@ SAME_AS = "same_as"  # trial_id of an earlier one with the same configuration: i
 CONFIRMS = "confirms"  # trial_id of the searched trial that this one repeats with a new seed; the last column
 
 # epochs.parquet: one row an epoch
-EPOCH = "epoch"  # from 1
+EPOCH: Final = "epoch"  # from 1
 LR = "lr"  # learning rate of the epoch's last batch
-TRAIN_LOSS = "train_loss"  # mean over the epoch, while the weights moved
+TRAIN_LOSS: Final = "train_loss"  # mean over the epoch, while the weights moved
 VAL_LOSS = "val_loss"  # after the epoch, on the validation split
 DECISION = "decision"  # one of DECISIONS
 

@@ -21,6 +21,7 @@ from balltrain.records.journal import Line, finite_or_none
 from balltrain.records.state import Point, SweepState, Trial
 from balltrain.search import policy
 from balltrain.search.plan import Plan
+from balltrain.training.rows import EpochRow
 
 
 class Writer(Protocol):
@@ -83,13 +84,13 @@ class Controller:
         fold = None if trial.fold is None or self.plan.sweep.folds is None else (trial.fold, self.plan.sweep.folds)
         return Attempt(trial.number, trial.trial_id, trial.attempts, trial.config, trial.seed, trial.epochs, fold)
 
-    def report(self, number: int, row: dict[str, Any]) -> str:
+    def report(self, number: int, row: EpochRow) -> str:
         """Record a row of an epoch; its decision, after which the trial goes on only if it is `continue`."""
         trial = self.state.trials[number]
         if number not in self.live or row[c.EPOCH] <= trial.epochs:
             return c.CONTINUE if number in self.live else c.STOP
         decision = self._decide(trial, row)
-        clean = {key: finite_or_none(v) if isinstance(v, float) else v for key, v in row.items()}
+        clean: dict[str, Any] = {key: finite_or_none(v) if isinstance(v, float) else v for key, v in row.items()}
         clean["metrics"] = {key: finite_or_none(value) for key, value in row["metrics"].items()}
         self._write({"type": "report", "number": number, "row": {**clean, c.DECISION: decision}})
         self.on_row(trial, trial.rows[-1])
@@ -195,7 +196,7 @@ class Controller:
         self._write({**line, **more})
         return self.state.trials[number]
 
-    def _decide(self, trial: Trial, row: dict[str, Any]) -> str:
+    def _decide(self, trial: Trial, row: EpochRow) -> str:
         objective = row["objective"]
         if not (math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])):
             return c.FAIL

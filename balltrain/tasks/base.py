@@ -288,9 +288,3 @@ def _validated(model: type[BaseModel], values: Mapping[str, Any], what: str) -> 
         # only the top-level name is what the user typed; `loc` may lead into a union
         given = values.get(str(first["loc"][0]), first["input"]) if first["loc"] else dict(values)
         raise UsageError(f"{what} {name or 'combination'} = {json.dumps(given, default=str)}: {rule}") from None
-
-
-def objective_of(task: Task, row: Mapping[str, Any]) -> float:
-    """The objective's value in a row of an epoch. Missing counts as NaN, which fails the trial."""
-    value = row[task.objective] if task.objective in row else row["metrics"].get(task.objective)
-    return float("nan") if value is None else float(value)

@@ -17,14 +17,13 @@ from torch import Tensor, nn
 from balltrain.data.batches import Batches
 from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError
-from balltrain.tasks.base import Task, objective_of
+from balltrain.tasks.base import Task
 from balltrain.training import checkpoint
 from balltrain.training.digest import digest_of, first_loss
+from balltrain.training.rows import EpochRow, FirstEpoch, objective_of
 from balltrain.training.schedules import build_optimizer, learning_rate
 from balltrain.training.workers import gather_rows, rank_and_world, replicate, share_buffers, sum_over_workers
 
-# epoch, seconds, lr, train_loss, val_loss, metrics: {name: value}, num_params; of epoch 1: digest, first_loss, start
-Row = dict[str, Any]
 START_BATCHES = 20  # that each of several initialisations trains; the latter half decides
 
 
@@ -39,7 +38,7 @@ class Progress:
     epoch: int = 0
     best_epoch: int = 0
     best_objective: float = math.nan
-    rows: list[Row] = field(default_factory=list)  # of all epochs, to be reported again where a report was lost
+    rows: list[EpochRow] = field(default_factory=list)  # of all epochs, to be reported again where a report was lost
 
     def improves(self, objective: float, mode: str) -> bool:
         if math.isnan(self.best_objective):
@@ -54,7 +53,7 @@ def fit(
     *,
     seed: int,
     folder: Path,
-    report: Callable[[Row], None],
+    report: Callable[[EpochRow], None],
     device: torch.device,
     reported_epochs: int = 0,
     on_batch: Callable[[int, int, int], None] | None = None,
@@ -75,9 +74,9 @@ def fit(
     begins = not checkpoint.has_state(folder)
     start = _best_start(task, hp, dataset, train, seed) if begins and hp.restarts > 1 else 0
     model, optimizer = _build(task, hp, dataset, device, seed, start, load_weights=begins)
-    progress = _restore(folder, model, optimizer)
-    for row in progress.rows[reported_epochs:]:
-        report(row)
+    progress = _restore(folder, model, optimizer, task.objective)
+    for saved in progress.rows[reported_epochs:]:
+        report(saved)
     replica = replicate(model, device, sync_batch_norm=hp.sync_batch_norm)
     val = _evaluation_batches(task, dataset, "val", device)
     num_params = sum(parameter.numel() for parameter in model.parameters())
@@ -91,17 +90,19 @@ def fit(
         metrics = _evaluate(task, hp, model, val)
         val_loss = metrics.pop("loss", math.nan)
         _check_names(task, metrics)
-        row = {
+        figures = {"train_loss": train_loss, "val_loss": val_loss, "metrics": metrics}
+        objective = objective_of(task.objective, figures)
+        row: EpochRow = {
             "epoch": epoch,
             "seconds": time.perf_counter() - began,
             "lr": lr,
             "train_loss": train_loss,
             "val_loss": val_loss,
             "metrics": metrics,
+            "objective": objective,
             "num_params": num_params,
             **got,
         }
-        objective = objective_of(task, row)
         if not (math.isfinite(objective) and math.isfinite(train_loss)):
             report(row)
             raise NonFiniteObjective(
@@ -155,11 +156,12 @@ def _what_it_got(
     optimizer: torch.optim.Optimizer,
     train: Batches,
     start: int,
-) -> dict[str, Any]:
+) -> FirstEpoch:
     """Values of the first row that tell whether hyperparameters had an effect. An epoch seeds itself after this."""
     loss = first_loss(task, hp, dataset, train, _autocast(hp, train.device))
     digest = digest_of(hp, model, optimizer, train.num_training_batches())
-    return {"digest": digest, "first_loss": loss, **({"start": start} if hp.restarts > 1 else {})}
+    got: FirstEpoch = {"digest": digest, "first_loss": loss}
+    return {**got, "start": start} if hp.restarts > 1 else got
 
 
 def _build(
@@ -309,10 +311,13 @@ def _save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, prog
     checkpoint.save_state(folder, state)
 
 
-def _restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def _restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, objective: str) -> Progress:
     state = checkpoint.load_state(folder)
     if state is None:
         return Progress()
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    return Progress(**state["progress"])
+    progress = Progress(**state["progress"])
+    for row in progress.rows:  # rows of earlier versions have no objective
+        row.setdefault("objective", objective_of(objective, row))
+    return progress

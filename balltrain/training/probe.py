@@ -14,7 +14,8 @@ import torch
 
 from balltrain.data.cache import Dataset
 from balltrain.tasks.base import Task
-from balltrain.training.loop import Row, fit
+from balltrain.training.loop import fit
+from balltrain.training.rows import EpochRow
 
 NUM_BATCHES = 5
 
@@ -37,10 +38,10 @@ def probe(task: Task, hp: Any, dataset: Dataset, device: torch.device) -> Probe:
     train, val = dataset.splits["train"], dataset.splits["val"]
     few = {"train": train[: NUM_BATCHES * hp.batch_size], "val": val[: task.evaluation_batch]}
     small = dataclasses.replace(dataset, splits={**dataset.splits, **few})
-    rows: list[Row] = []
+    rows: list[EpochRow] = []
     second_epoch = last_batch = 0.0
 
-    def report(row: Row) -> None:
+    def report(row: EpochRow) -> None:
         nonlocal second_epoch
         rows.append(row)
         if len(rows) == 2:

@@ -12,6 +12,7 @@ from balltrain.data.cache import load_data
 from balltrain.errors import BalltrainError
 from balltrain.tasks import TaskRef, task_ref
 from balltrain.tasks.base import DataRequest, resolve
+from balltrain.training.checkpoint import load_state, save_state
 from balltrain.training.loop import NonFiniteObjective, fit
 
 CPU = torch.device("cpu")
@@ -67,6 +68,28 @@ def test_an_epoch_saved_but_not_reported_is_reported_and_not_trained_again(run):
     first = run(kill_before_report=3)
     second = run(reported=2)
     assert [row["epoch"] for row in first + second] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_row_holds_the_objective_that_the_task_names(run):
+    class ByError(Toy):
+        objective = "error"
+
+    assert [row["objective"] for row in run(ByError(), epochs=2)] == [row["metrics"]["error"] for row in run.rows]
+
+
+def test_a_training_begun_before_rows_held_the_objective_goes_on_with_the_same_numbers(run, tmp_path):
+    """Also where its last row was saved and not reported."""
+    first = run(kill_before_report=3)
+    state = load_state(tmp_path / "checkpoint")
+    for row in state["progress"]["rows"]:
+        del row["objective"]
+    save_state(tmp_path / "checkpoint", state)
+    resumed = first + run(reported=2)
+    for path in (tmp_path / "checkpoint").iterdir():
+        path.unlink()
+    whole = run()
+    assert numbers(resumed) == numbers(whole)
+    assert [row["objective"] for row in resumed] == [row["objective"] for row in whole]
 
 
 def test_seeds_make_different_runs_and_the_same_seed_the_same(run, tmp_path):
