@@ -13,9 +13,10 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from balltrain.execution.trial import END, ROW
-from balltrain.records import columns as c
+from balltrain.records.columns import Decision
 from balltrain.search import policy
 from balltrain.search.controller import Controller
+from balltrain.search.policy import Cause
 
 
 class _NotSaved:
@@ -69,12 +70,12 @@ class ControllerScheduler(_NotSaved, FIFOScheduler):
         number = trial.config["attempt"].number
         try:
             if ROW in result and not result.get("done"):
-                goes_on = self.controller.report(number, json.loads(result[ROW])) == c.CONTINUE
+                goes_on = self.controller.report(number, json.loads(result[ROW])) == Decision.CONTINUE
                 return FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP
             if END in result and not result.get("done"):
                 end = json.loads(result[END])
                 if end:
-                    self.controller.fail(number, **end)
+                    self.controller.fail(number, Cause(end["cause"]), end["error"])
                 else:
                     self.controller.complete(number)
         except Exception as error:
@@ -95,7 +96,7 @@ class ControllerScheduler(_NotSaved, FIFOScheduler):
         self.controller.live.discard(number)
 
 
-def _death(trial: Any) -> tuple[str, str]:
+def _death(trial: Any) -> tuple[Cause, str]:
     """Cause, and one line, of the death of a trial's process: from the text that Tune leaves of Ray's error."""
     try:
         text = Path(trial.error_file).read_text()  # Trial.get_error looks where it is copied to only later

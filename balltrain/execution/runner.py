@@ -29,7 +29,7 @@ from balltrain.execution.resources import Resources
 from balltrain.execution.trial import TrialContext, run_attempt
 from balltrain.knobs import knobs_of, value_in
 from balltrain.records.journal import FILE as JOURNAL_FILE
-from balltrain.records.journal import VERSION, Journal, read_journal
+from balltrain.records.journal import VERSION, Journal, Kind, read_journal
 from balltrain.records.state import SweepState, Trial
 from balltrain.records.tables import write_tables
 from balltrain.search.controller import Controller
@@ -208,7 +208,7 @@ def sweep_files(
         if state.sweep:
             sweep["created_at"] = state.sweep["created_at"]
         line = {
-            "type": "resume" if state.sweep else "sweep",
+            "type": Kind.RESUME if state.sweep else Kind.SWEEP,
             "version": VERSION,
             "sweep": sweep,
             "time": time.time(),

@@ -12,10 +12,11 @@ from balltrain.errors import BalltrainError
 from balltrain.execution.placement import Placement, local_resources, place
 from balltrain.execution.runner import SweepResult, finish_sweep, interruptible, load_sweep_data, sweep_files
 from balltrain.execution.trial import TrialContext, describe, train
-from balltrain.records import columns as c
+from balltrain.records.columns import Decision
 from balltrain.search import policy
 from balltrain.search.controller import Attempt, Controller
 from balltrain.search.plan import Plan
+from balltrain.search.policy import Cause
 from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
 from balltrain.training.rows import EpochRow
 
@@ -64,7 +65,7 @@ def _run(controller: Controller, context: TrialContext) -> None:
 
 def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt) -> None:
     def report(row: EpochRow) -> None:
-        if controller.report(attempt.number, row) != c.CONTINUE:
+        if controller.report(attempt.number, row) != Decision.CONTINUE:
             raise _TrialEnded
 
     try:
@@ -73,8 +74,8 @@ def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt
         raise
     except Exception as error:
         # tried again by the user, not by us: what they see is the error itself
-        storage = policy.cause_of(error) == policy.STORAGE
-        controller.fail(attempt.number, policy.STORAGE if storage else policy.DETERMINISTIC, describe(error))
+        storage = policy.cause_of(error) == Cause.STORAGE
+        controller.fail(attempt.number, Cause.STORAGE if storage else Cause.DETERMINISTIC, describe(error))
         if isinstance(error, BalltrainError):
             raise
         raise BalltrainError(f"the training failed: {describe(error)}") from error

@@ -22,6 +22,7 @@ from balltrain.execution.placement import Placement
 from balltrain.search import policy
 from balltrain.search.controller import Attempt
 from balltrain.search.plan import Plan
+from balltrain.search.policy import Cause
 from balltrain.storage import Remote, Uploads, retrying
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest
@@ -184,14 +185,14 @@ def describe(error: BaseException) -> str:
     return message if isinstance(error, BalltrainError) else f"{type(error).__name__}: {message}"
 
 
-def _cause(error: BaseException) -> tuple[str, str]:
+def _cause(error: BaseException) -> tuple[Cause, str]:
     """Cause and description of what ended an attempt; of several workers' ends, the one that explains the others."""
     from ray.exceptions import RayActorError
     from ray.train import PreemptionError, WorkerGroupError
     from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
 
     if isinstance(error, PreemptionError):
-        return policy.NODE_LOST, describe(error)
+        return Cause.NODE_LOST, describe(error)
     ends = []
     failures: list[BaseException] = (
         list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []

@@ -1,5 +1,6 @@
-"""Names of a sweep's tables and of their columns, and the words in their status columns."""
+"""Names of a sweep's tables and of their columns, and the words in their columns `status` and `decision`."""
 
+from enum import StrEnum
 from typing import Final
 
 TRIALS_FILE, EPOCHS_FILE = "trials.parquet", "epochs.parquet"
@@ -13,7 +14,7 @@ TRIAL_ID = "trial_id"  # the trial's number, zero-padded: the name of its checkp
 # trials.parquet: one row a trial
 TASK = "task"
 NUMBER = "number"  # from 0, in the order of proposal
-STATUS = "status"  # one of STATUSES
+STATUS = "status"  # a Status
 OBJECTIVE = "objective"  # the best value over the trial's epochs
 BEST_EPOCH = "best_epoch"  # the epoch that had it, from 1
 EPOCHS = "epochs"  # epochs trained
@@ -39,23 +40,47 @@ EPOCH: Final = "epoch"  # from 1
 LR = "lr"  # learning rate of the epoch's last batch
 TRAIN_LOSS: Final = "train_loss"  # mean over the epoch, while the weights moved
 VAL_LOSS = "val_loss"  # after the epoch, on the validation split
-DECISION = "decision"  # one of DECISIONS
+DECISION = "decision"  # a Decision
 
 CONFIG_PREFIX = "config."  # one column a hyperparameter
 JSON_MARK = b"json"  # in the Parquet metadata of a column of hyperparameters that holds JSON text
 METRIC_PREFIX = "metric."  # one column a metric of the task; in trials.parquet at the best epoch
 
-RUNNING, COMPLETED, STOPPED, FAILED, INTERRUPTED = STATUSES = (
-    "running",  # or the sweep was killed while it was
-    "completed",  # all its epochs, or out of patience
-    "stopped",  # by the scheduler
-    "failed",
-    "interrupted",  # by Ctrl-C; goes on when the sweep is resumed
-)
-CONTINUE, STOP, COMPLETE, INTERRUPT, FAIL = DECISIONS = (
-    "continue",
-    "stop",  # the scheduler's rung was lost
-    "complete",  # the last epoch of the budget
-    "interrupt",
-    "fail",  # the objective was not finite
-)
+
+class Status(StrEnum):
+    """What has become of a trial; as text in journal, tables and JSON."""
+
+    RUNNING = "running"  # or the sweep was killed while it was
+    COMPLETED = "completed"  # all its epochs, or out of patience
+    STOPPED = "stopped"  # by the scheduler
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"  # by Ctrl-C; goes on when the sweep is resumed
+
+    @property
+    def has_ended(self) -> bool:
+        """For good, unless a second stage continues it."""
+        return self in (Status.COMPLETED, Status.STOPPED, Status.FAILED)
+
+
+class Decision(StrEnum):
+    """What follows from the row of an epoch."""
+
+    CONTINUE = "continue"
+    STOP = "stop"  # the scheduler's rung was lost
+    COMPLETE = "complete"  # the last epoch of the budget
+    INTERRUPT = "interrupt"
+    FAIL = "fail"  # the objective was not finite
+
+    @property
+    def status(self) -> Status:
+        """Of the trial from then on."""
+        return _STATUS_AFTER[self]
+
+
+_STATUS_AFTER = {
+    Decision.CONTINUE: Status.RUNNING,
+    Decision.STOP: Status.STOPPED,
+    Decision.COMPLETE: Status.COMPLETED,
+    Decision.INTERRUPT: Status.INTERRUPTED,
+    Decision.FAIL: Status.FAILED,
+}

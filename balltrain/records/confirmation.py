@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from balltrain.records import columns as c
+from balltrain.records.columns import Status
 
 
 @dataclass
@@ -53,9 +53,9 @@ def confirmations(
     found: dict[str, Confirmed] = {}
     for trial_id, status, objective in repetitions:
         entry = found.setdefault(trial_id, Confirmed(trial_id, repeats))
-        if status == c.FAILED:
+        if status == Status.FAILED:
             entry.failed += 1
-        elif status == c.COMPLETED and objective is not None:
+        elif status == Status.COMPLETED and objective is not None:
             entry.objectives.append(objective)
     sign = 1 if mode == "min" else -1
     ranked = sorted(found.values(), key=lambda e: (e.mean is None, e.failed > 0, sign * (e.mean or 0.0)))

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,19 @@ from balltrain.errors import BalltrainError
 VERSION = 3
 FILE = "journal.jsonl"
 
-Line = dict[str, Any]  # "type": sweep, trial, start, report, end, continue or resume
+Line = dict[str, Any]  # "type": a Kind
+
+
+class Kind(StrEnum):
+    """What a line tells: its "type". All but `sweep` and `resume` have the trial's "number"."""
+
+    SWEEP = "sweep"  # the first line: what is written to sweep.json
+    RESUME = "resume"  # the same, when the sweep goes on
+    TRIAL = "trial"  # proposed: its configuration, its point in the space, its seed
+    START = "start"  # an attempt at it begins
+    REPORT = "report"  # the row of an epoch, and the decision on it
+    END = "end"  # of an attempt, other than by a row's decision: its status, and what went wrong
+    CONTINUE = "continue"  # a trial that had ended goes on after the search, to so many epochs
 
 
 class Journal:
@@ -88,13 +101,13 @@ def tail_journal(folder: Path) -> Iterator[list[Line]]:
 def _parse(path: Path, number: int, raw: bytes) -> Line:
     try:
         # equal keys are one string: a third of json's time and half of its memory (benchmarks/journal.py)
-        line = from_json(raw, cache_strings="keys")
+        line: Line = from_json(raw, cache_strings="keys")
         kind = line["type"]
     except (ValueError, KeyError, TypeError):
         raise BalltrainError(f"{path}, line {number} is damaged: {raw[:60]!r}") from None
-    if number == 1 and kind != "sweep":
+    if number == 1 and kind != Kind.SWEEP:
         raise BalltrainError(f"{path}, line 1 is damaged: a journal begins with the sweep, not {kind!r}")
-    if kind in ("sweep", "resume") and line["version"] > VERSION:
+    if kind in (Kind.SWEEP, Kind.RESUME) and line["version"] > VERSION:
         raise BalltrainError(f"{path} is of version {line['version']}: this balltrain reads up to {VERSION}")
     return line
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError
 from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.confirmation import Confirmed, confirmations
 from balltrain.storage import SWEEP_FILE
 
@@ -139,18 +140,18 @@ class Results:
         return confirmations(rows, self.sweep.get("repeats") or 0, self.mode)
 
     def _ranked(self, trials: pd.DataFrame) -> pd.DataFrame:
-        valid = trials[(trials[c.STATUS] != c.FAILED) & trials[c.OBJECTIVE].notna()]
+        valid = trials[(trials[c.STATUS] != Status.FAILED) & trials[c.OBJECTIVE].notna()]
         return valid.sort_values(c.OBJECTIVE, ascending=self.mode == "min", kind="stable")
 
     @cached_property
     def failed(self) -> pd.DataFrame:
-        return self.trials[self.trials[c.STATUS] == c.FAILED]
+        return self.trials[self.trials[c.STATUS] == Status.FAILED]
 
     @cached_property
     def counts(self) -> dict[str, int]:
         """Trials by status, every status among them."""
         there = self.trials[c.STATUS].value_counts()
-        return {status: int(there.get(status, 0)) for status in c.STATUSES}
+        return {status.value: int(there.get(status, 0)) for status in Status}
 
     @cached_property
     def varied(self) -> list[str]:
@@ -424,7 +425,12 @@ def _damaged(path: Path, error: Exception | str) -> str:
 
 
 def _summarise(folder: Path) -> dict[str, Any]:
-    summary: dict[str, Any] = {"name": folder.name, "task": None, "trials": 0, **dict.fromkeys(c.STATUSES, 0)}
+    summary: dict[str, Any] = {
+        "name": folder.name,
+        "task": None,
+        "trials": 0,
+        **{status.value: 0 for status in Status},
+    }
     summary |= {"planned": 0, "objective": None, "best": None, "started": None, "error": None}
     try:
         sweep = _read_sweep(folder)

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from balltrain.errors import BalltrainError
-from balltrain.records import columns as c
+from balltrain.records.columns import Decision, Status
 from balltrain.records.confirmation import Confirmed, confirmations
-from balltrain.records.journal import Line
+from balltrain.records.journal import Kind, Line
 
 Point = dict[str, float | int]  # of a search space: a number for each label; of a choice its option's index
-STATUS_AFTER = {c.STOP: c.STOPPED, c.COMPLETE: c.COMPLETED, c.INTERRUPT: c.INTERRUPTED, c.FAIL: c.FAILED}
 
 
 @dataclass
@@ -27,7 +26,7 @@ class Trial:
     confirms: int | None = None  # number of the searched trial that this one repeats with another seed
     same_as: int | None = None  # number of the searched trial with the same configuration: not trained again
     order: int = -1  # among the searched trials, from 0
-    status: str = c.RUNNING
+    status: Status = Status.RUNNING
     attempts: int = 0
     lost_attempts: int = 0  # not held against it: ended by a node's loss, or before it was continued
     continued_after: int | None = None  # epochs that it had when the search was over and it was chosen to go on
@@ -52,7 +51,7 @@ class Trial:
     def searched_objective(self) -> float | None:
         """The best of the search's epochs alone, by which trials compare; None where the search saw it fail."""
         if self.continued_after is None:
-            return None if self.status == c.FAILED else self.objective
+            return None if self.status == Status.FAILED else self.objective
         return self.searched_best["objective"] if self.searched_best else None
 
     @property
@@ -62,7 +61,7 @@ class Trial:
 
     @property
     def has_ended(self) -> bool:
-        return self.status in (c.COMPLETED, c.STOPPED, c.FAILED)
+        return self.status.has_ended
 
     @property
     def epochs(self) -> int:
@@ -89,7 +88,7 @@ class SweepState:
         for number, line in enumerate(lines, 1):
             try:
                 state.apply(line)
-            except (KeyError, TypeError, AttributeError) as error:
+            except (KeyError, ValueError, TypeError, AttributeError) as error:
                 raise BalltrainError(f"line {number} of the journal is damaged: {error!r}") from error
         return state
 
@@ -99,24 +98,24 @@ class SweepState:
 
     def apply(self, line: Line) -> None:
         match line["type"]:
-            case "sweep" | "resume":
+            case Kind.SWEEP | Kind.RESUME:
                 self.sweep = line["sweep"]
-            case "trial":
+            case Kind.TRIAL:
                 self._add(line)
-            case "start":
+            case Kind.START:
                 trial = self.trials[line["number"]]
                 trial.attempts += 1
-                trial.status, trial.ended_at, trial.error = c.RUNNING, None, None
+                trial.status, trial.ended_at, trial.error = Status.RUNNING, None, None
                 trial.started_at = trial.started_at or line["time"]
                 for same in self._same.get(trial.number, ()):
-                    same.status = c.RUNNING
-            case "report":
+                    same.status = Status.RUNNING
+            case Kind.REPORT:
                 self._report(self.trials[line["number"]], line["row"], line["time"])
-            case "end":
+            case Kind.END:
                 trial = self.trials[line["number"]]
                 trial.lost_attempts += bool(line.get("lost"))
-                self._end(trial, line["status"], line["time"], line.get("error"))
-            case "continue":
+                self._end(trial, Status(line["status"]), line["time"], line.get("error"))
+            case Kind.CONTINUE:
                 self._continue(self.trials[line["number"]], line["epochs"])
             case kind:
                 raise KeyError(f"unknown type {kind!r}")
@@ -142,14 +141,14 @@ class SweepState:
             return objective is not None
         return objective < than if self.mode == "min" else objective > than
 
-    def with_status(self, *statuses: str) -> list[Trial]:
+    def with_status(self, *statuses: Status) -> list[Trial]:
         return [trial for trial in self.trials.values() if trial.status in statuses]
 
     def ranked(self, trials: Iterable[Trial] | None = None) -> list[Trial]:
         """Those that trained to an objective and did not fail, the best first; of all searched unless given."""
         sign = 1 if self.mode == "min" else -1
         among = self.searched if trials is None else trials
-        valid = [t for t in among if t.objective is not None and t.status != c.FAILED and t.same_as is None]
+        valid = [t for t in among if t.objective is not None and t.status != Status.FAILED and t.same_as is None]
         # equal ones by number, whoever asks: the best and what is kept of the best must agree
         return sorted(valid, key=lambda trial: (sign * trial.objective, trial.number))  # type: ignore[operator]
 
@@ -185,9 +184,9 @@ class SweepState:
             else:
                 self._same.setdefault(first.number, []).append(trial)
 
-    def _end(self, trial: Trial, status: str, time: float, error: str | None) -> None:
+    def _end(self, trial: Trial, status: Status, time: float, error: str | None) -> None:
         trial.status, trial.ended_at, trial.error = status, time, error
-        if status == c.INTERRUPTED:
+        if status == Status.INTERRUPTED:
             for same in self._same.get(trial.number, ()):
                 same.status = status
             return
@@ -212,7 +211,7 @@ class SweepState:
         for other in (trial, *self._same[trial.number]):
             other.continued_after, other.searched_best = trial.epochs, trial.best
             other.config = {**other.config, "epochs": epochs}
-            other.status, other.ended_at = c.RUNNING, None
+            other.status, other.ended_at = Status.RUNNING, None
         trial.lost_attempts = trial.attempts
         self._kept = [kept for kept in self._kept if kept is not trial]
 
@@ -237,9 +236,10 @@ class SweepState:
         trial.rows.append(row)
         trial.has_checkpoint = True
         trial.node = row.get("node", trial.node)
-        if row["decision"] != c.FAIL and self.improves(row["objective"], trial.objective):
+        decision = Decision(row["decision"])
+        if decision != Decision.FAIL and self.improves(row["objective"], trial.objective):
             trial.best = row
         # the decision is in the row's own line: no kill can come between the two
-        if row["decision"] in STATUS_AFTER:
+        if decision != Decision.CONTINUE:
             error = f"epoch {row['epoch']}: the objective or the loss is not finite"
-            self._end(trial, STATUS_AFTER[row["decision"]], time, error if row["decision"] == c.FAIL else None)
+            self._end(trial, decision.status, time, error if decision == Decision.FAIL else None)

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.results import Results
 from balltrain.reporting.importance import MIN_TRIALS, importances
 from balltrain.reporting.scales import bounds, categories, is_choice, unit_values
@@ -131,7 +132,7 @@ def _budget(results: Results) -> list[str]:
     full = results.sweep.get("epochs")
     if results.went_on.any():  # which is what would be said here
         return []
-    best = results.ranked[results.ranked[c.STATUS] == c.COMPLETED].head(NUM_BEST)
+    best = results.ranked[results.ranked[c.STATUS] == Status.COMPLETED].head(NUM_BEST)
     in_full = best[best[c.EPOCHS] == full]
     if not full or full < 3 or len(in_full) < 3:
         return []

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from balltrain.background import every
-from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.reporting.terminal import STATUS_STYLE
 from balltrain.reporting.text import duration, short
 
@@ -116,8 +116,8 @@ class View:
 
     def _counts(self, trials: list[Trial]) -> str:
         counts = Counter(trial.status for trial in trials)
-        counts[c.RUNNING] = len(self.controller.live)
-        words = [f"[{STATUS_STYLE[s]}]{counts[s]} {s}[/]" for s in c.STATUSES if counts[s]]
+        counts[Status.RUNNING] = len(self.controller.live)
+        words = [f"[{STATUS_STYLE[s]}]{counts[s]} {s}[/]" for s in Status if counts[s]]
         places = self.placement.concurrency
         return " · ".join(words) + f"   [dim]{places} at a time[/]"
 
@@ -223,7 +223,7 @@ def _line(markup: str) -> RenderableType:
 
 
 def _num_ended(trials: list[Trial]) -> int:
-    return sum(trial.status in (c.COMPLETED, c.STOPPED, c.FAILED) for trial in trials)
+    return sum(trial.status in (Status.COMPLETED, Status.STOPPED, Status.FAILED) for trial in trials)
 
 
 def _num_epochs(trials: list[Trial]) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.results import Results, plain
 from balltrain.reporting.scales import DOMAINS
 
@@ -126,9 +127,9 @@ def _trial(
         if isinstance(distributions[name], CategoricalDistribution) or isinstance(value, int | float)
     }
     state = {
-        c.COMPLETED: TrialState.COMPLETE,
-        c.STOPPED: TrialState.PRUNED,
-        c.FAILED: TrialState.FAIL,
+        Status.COMPLETED: TrialState.COMPLETE,
+        Status.STOPPED: TrialState.PRUNED,
+        Status.FAILED: TrialState.FAIL,
     }.get(row[c.STATUS], TrialState.RUNNING)
     objective = plain(row[c.OBJECTIVE]) if state in (TrialState.COMPLETE, TrialState.PRUNED) else None
     with warnings.catch_warnings():

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from balltrain.records import columns as c
+from balltrain.records.columns import Decision, Status
 from balltrain.records.results import Results
 from balltrain.reporting.figures import line_trace, numeric_scale, objective_axis, thinned, titled_axis
 from balltrain.reporting.page import figure_html, grid, note, paragraph, section, table
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 NUM_HIGHLIGHTED = 5  # trials whose curves have a colour
 MAX_CURVES = 200  # more than that no eye tells apart, and no phone draws
 MAX_BARS = 40  # of the distribution
-STATUS_COLOR = {c.COMPLETED: "@0", c.STOPPED: "@4", c.FAILED: "@1", c.RUNNING: "@2", c.INTERRUPTED: "@3"}
+STATUS_COLOR = {
+    Status.COMPLETED: "@0",
+    Status.STOPPED: "@4",
+    Status.FAILED: "@1",
+    Status.RUNNING: "@2",
+    Status.INTERRUPTED: "@3",
+}
 
 
 def learning_curves(results: Results) -> str:
@@ -122,13 +129,13 @@ def rungs(results: Results) -> str:
     full = results.sweep.get("epochs")
     rows = results.searched_epochs
     epochs = [epoch for epoch in _rung_epochs(results.sweep) if (rows[c.EPOCH] == epoch).any()]
-    if not epochs or not results.counts[c.STOPPED]:
+    if not epochs or not results.counts[Status.STOPPED]:
         return ""
     lines, data = [], []
     values = rows[rows[c.EPOCH].isin(epochs) & rows[results.objective_column].notna()]
     for name, color, chosen in (
-        ("went on", "@0", values[values[c.DECISION] != c.STOP]),
-        ("stopped", "@4", values[values[c.DECISION] == c.STOP]),
+        ("went on", "@0", values[values[c.DECISION] != Decision.STOP]),
+        ("stopped", "@4", values[values[c.DECISION] == Decision.STOP]),
     ):
         at = [
             epochs.index(epoch) + (i * 0.618 % 1 - 0.5) * 0.4
@@ -140,7 +147,7 @@ def rungs(results: Results) -> str:
         data.append({"type": "scatter", "mode": "markers", "name": name, "x": at, "y": y, "marker": marker, **hover})
     for epoch in epochs:
         there = values[values[c.EPOCH] == epoch]
-        stopped = there[there[c.DECISION] == c.STOP][results.objective_column]
+        stopped = there[there[c.DECISION] == Decision.STOP][results.objective_column]
         best = (stopped.min() if results.mode == "min" else stopped.max()) if len(stopped) else None
         lines.append([f"epoch {epoch}", len(there), len(stopped), len(there) - len(stopped), short(best)])
     ticks = {"tickvals": list(range(len(epochs))), "ticktext": [f"epoch {epoch}" for epoch in epochs]}
@@ -160,8 +167,8 @@ def rungs(results: Results) -> str:
 def saving(results: Results, with_time: bool = False) -> str:
     """What early stopping saved, in words; empty where nothing was stopped."""
     full = results.sweep.get("epochs")
-    ended = results.searched[results.searched[c.STATUS].isin([c.COMPLETED, c.STOPPED])]
-    stopped = ended[ended[c.STATUS] == c.STOPPED]
+    ended = results.searched[results.searched[c.STATUS].isin([Status.COMPLETED, Status.STOPPED])]
+    stopped = ended[ended[c.STATUS] == Status.STOPPED]
     if not full or stopped.empty:
         return ""
     saved = int((full - stopped[c.EPOCHS]).sum())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.results import Results
 from balltrain.reporting.figures import titled_axis
 from balltrain.reporting.findings import findings
@@ -65,7 +66,7 @@ def headline(results: Results) -> str:
             f"Trial {best[c.TRIAL_ID]} has the best {results.objective_name}: {short(best[c.OBJECTIVE])}, "
             f"at epoch {best[c.BEST_EPOCH]} of {best[c.EPOCHS]}{_margin(results)}."
         )
-    statuses = [f"{counts[status]} {status}" for status in c.STATUSES if counts[status]]
+    statuses = [f"{counts[status]} {status}" for status in Status if counts[status]]
     ran = f"{total} trial{'s' * (total != 1)}" + (f": {', '.join(statuses)}." if statuses else ".")
     ran += f" {results.num_epochs} epochs in {duration(results.seconds)}." if results.num_epochs else ""
     method = f"{results.sweep.get('searcher')} + {(results.sweep.get('scheduler') or {}).get('name')}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.confirmation import Confirmed
 from balltrain.records.results import Results
 from balltrain.reporting.compare import compare, differing
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 GAP = 2  # characters between two columns of a terminal table
 STATUS_STYLE = {
-    c.RUNNING: "cyan",
-    c.COMPLETED: "green",
-    c.STOPPED: "yellow",
-    c.FAILED: "red",
-    c.INTERRUPTED: "magenta",
+    Status.RUNNING: "cyan",
+    Status.COMPLETED: "green",
+    Status.STOPPED: "yellow",
+    Status.FAILED: "red",
+    Status.INTERRUPTED: "magenta",
 }
 
 
@@ -121,7 +122,7 @@ def print_comparison(sweeps: list[Results], console: Console) -> None:
     add("task", [entry["task"] for entry in entries])
     add("method", [f"{entry['searcher']} + {entry['scheduler']}" for entry in entries])
     add("trials", [entry["trials"] for entry in entries])
-    add("stopped, failed", [f"{entry[c.STOPPED]}, {entry[c.FAILED]}" for entry in entries])
+    add("stopped, failed", [f"{entry[Status.STOPPED]}, {entry[Status.FAILED]}" for entry in entries])
     add("epochs", [entry["epochs"] for entry in entries])
     add("time", [duration(entry["seconds"]) for entry in entries])
     add(f"best {sweeps[0].objective_name}", [short(best.get("objective")) for best in bests])
@@ -228,7 +229,7 @@ def _header(results: Results) -> str:
 
 
 def _counts_text(counts: dict[str, Any]) -> str:
-    several = [f"[{STATUS_STYLE[s]}]{counts[s]} {s}[/]" for s in c.STATUSES if counts[s]]
+    several = [f"[{STATUS_STYLE[s]}]{counts[s]} {s}[/]" for s in Status if counts[s]]
     begun, planned = counts["trials"], counts["planned"]
     total = f"{begun} of {_trials(planned)}" if begun < planned else _trials(begun)
     return f"{total}: {', '.join(several)}" if several else total

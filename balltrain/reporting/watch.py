@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from balltrain.background import every
 from balltrain.errors import BalltrainError
 from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.results import Results, load_results, plain
 from balltrain.records.state import SweepState, Trial
 from balltrain.reporting.live import View
@@ -70,7 +71,7 @@ class Watched:
     def ended(self) -> bool:
         if self.results is None:
             return False
-        done = sum(self.results.counts[status] for status in (c.COMPLETED, c.STOPPED, c.FAILED))
+        done = sum(self.results.counts[status] for status in (Status.COMPLETED, Status.STOPPED, Status.FAILED))
         return ENDED_AT in self.results.sweep or done >= _num_trials(self.results.sweep)
 
     @property
@@ -95,7 +96,7 @@ class Watched:
             num_trials=_num_trials(sweep),
         )
         state = state_of(self.results)
-        live = {trial.number for trial in state.with_status(c.RUNNING)}
+        live = {trial.number for trial in state.with_status(Status.RUNNING)}
         self.progress = Progress(plan, state, live, sweep["placement"]["concurrency"])
 
 
@@ -103,7 +104,7 @@ def state_of(results: Results) -> SweepState:
     """The state that the tables tell of: trials without their configurations, and rows of running ones alone."""
     state = SweepState()
     state.sweep = results.sweep
-    running = results.trials[results.trials[c.STATUS] == c.RUNNING][c.TRIAL_ID]
+    running = results.trials[results.trials[c.STATUS] == Status.RUNNING][c.TRIAL_ID]
     epochs = results.epochs[results.epochs[c.TRIAL_ID].isin(running)]
     curves = {
         trial_id: [

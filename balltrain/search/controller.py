@@ -17,10 +17,12 @@ import numpy as np
 
 from balltrain.errors import BalltrainError
 from balltrain.records import columns as c
-from balltrain.records.journal import Line, finite_or_none
+from balltrain.records.columns import Decision, Status
+from balltrain.records.journal import Kind, Line, finite_or_none
 from balltrain.records.state import Point, SweepState, Trial
 from balltrain.search import policy
 from balltrain.search.plan import Plan
+from balltrain.search.policy import Cause
 from balltrain.training.rows import EpochRow
 
 
@@ -79,43 +81,45 @@ class Controller:
         trial = self._next_trial()
         if trial is None:
             return None
-        self._write({"type": "start", "number": trial.number, "attempt": trial.attempts + 1})
+        self._write({"type": Kind.START, "number": trial.number, "attempt": trial.attempts + 1})
         self.live.add(trial.number)
         fold = None if trial.fold is None or self.plan.sweep.folds is None else (trial.fold, self.plan.sweep.folds)
         return Attempt(trial.number, trial.trial_id, trial.attempts, trial.config, trial.seed, trial.epochs, fold)
 
-    def report(self, number: int, row: EpochRow) -> str:
+    def report(self, number: int, row: EpochRow) -> Decision:
         """Record a row of an epoch; its decision, after which the trial goes on only if it is `continue`."""
         trial = self.state.trials[number]
         if number not in self.live or row[c.EPOCH] <= trial.epochs:
-            return c.CONTINUE if number in self.live else c.STOP
+            return Decision.CONTINUE if number in self.live else Decision.STOP
         decision = self._decide(trial, row)
         clean: dict[str, Any] = {key: finite_or_none(v) if isinstance(v, float) else v for key, v in row.items()}
         clean["metrics"] = {key: finite_or_none(value) for key, value in row["metrics"].items()}
-        self._write({"type": "report", "number": number, "row": {**clean, c.DECISION: decision}})
+        self._write({"type": Kind.REPORT, "number": number, "row": {**clean, c.DECISION: decision}})
         self.on_row(trial, trial.rows[-1])
-        if decision != c.CONTINUE:
+        if decision != Decision.CONTINUE:
             self._ended(trial)
         return decision
 
     def complete(self, number: int) -> None:
         """A trial ended by itself before its last epoch: it ran out of patience."""
         if number in self.live:
-            self._write({"type": "end", "number": number, "status": c.COMPLETED})
+            self._write({"type": Kind.END, "number": number, "status": Status.COMPLETED})
             self._ended(self.state.trials[number])
 
-    def fail(self, number: int, cause: str, error: str) -> None:
+    def fail(self, number: int, cause: Cause, error: str) -> None:
         """An attempt ended with an error. Its trial is tried again, or has failed: `policy.py` says which."""
         if number not in self.live:
             return
         trial = self.state.trials[number]
-        lost = cause in (policy.NODE_LOST, policy.STORAGE)
-        if cause == policy.STORAGE and self.error is None:
+        lost = cause.is_nobodys_fault
+        if cause == Cause.STORAGE and self.error is None:
             self.error = BalltrainError(f"{error}; the sweep has stopped and can be resumed")
         counting = trial.attempts - trial.lost_attempts - lost
         again = self._closing or policy.is_retried(cause, counting)
-        status = c.INTERRUPTED if again else c.FAILED
-        self._write({"type": "end", "number": number, "status": status, "cause": cause, "error": error, "lost": lost})
+        status = Status.INTERRUPTED if again else Status.FAILED
+        self._write(
+            {"type": Kind.END, "number": number, "status": status, "cause": cause, "error": error, "lost": lost}
+        )
         if not again:
             self._ended(trial)
             return
@@ -141,7 +145,7 @@ class Controller:
             if (trial := self._propose()) is not None:
                 return trial
         if (best := self._to_continue()) is not None:
-            self._write({"type": "continue", "number": best.number, "epochs": self.plan.sweep.continue_epochs})
+            self._write({"type": Kind.CONTINUE, "number": best.number, "epochs": self.plan.sweep.continue_epochs})
             return best
         repeated = self._to_confirm()
         return None if repeated is None else self._confirm(repeated)
@@ -173,7 +177,7 @@ class Controller:
 
         Those repeated least come first, so that an interrupted sweep knows as much of each.
         """
-        if not self.plan.sweep.confirm or any(t.status in (c.RUNNING, c.INTERRUPTED) for t in self.state.searched):
+        if not self.plan.sweep.confirm or not all(t.has_ended for t in self.state.searched):
             return None
         if self._to_continue() is not None:
             return None
@@ -192,33 +196,33 @@ class Controller:
 
     def _add_trial(self, point: Point | None, config: dict[str, Any], seed: int, **more: int) -> Trial:
         number = len(self.state.trials)
-        line = {"type": "trial", "number": number, "point": point, "config": config, "seed": seed}
+        line = {"type": Kind.TRIAL, "number": number, "point": point, "config": config, "seed": seed}
         self._write({**line, **more})
         return self.state.trials[number]
 
-    def _decide(self, trial: Trial, row: EpochRow) -> str:
+    def _decide(self, trial: Trial, row: EpochRow) -> Decision:
         objective = row["objective"]
         if not (math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])):
-            return c.FAIL
+            return Decision.FAIL
         after_search = trial.confirms is not None or trial.continued_after is not None
         goes_on = after_search or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
         if row[c.EPOCH] >= self.state.epochs_of(trial):
-            return c.COMPLETE
+            return Decision.COMPLETE
         if not goes_on:
-            return c.STOP
-        return c.INTERRUPT if self._closing else c.CONTINUE
+            return Decision.STOP
+        return Decision.INTERRUPT if self._closing else Decision.CONTINUE
 
     def _ended(self, trial: Trial) -> None:
         self.live.discard(trial.number)
-        if trial.status == c.INTERRUPTED:
+        if trial.status == Status.INTERRUPTED:
             return
         self._tell_of_ended()
-        self._failed_in_a_row = [*self._failed_in_a_row, trial] if trial.status == c.FAILED else []
+        self._failed_in_a_row = [*self._failed_in_a_row, trial] if trial.status == Status.FAILED else []
         first = self.state.searched[: policy.MAX_FAILURES]
         hopeless = None
         if len(self._failed_in_a_row) >= policy.MAX_FAILURES:
             hopeless = f"{policy.MAX_FAILURES} trials in a row failed", self._failed_in_a_row[0]
-        elif trial in first and len(first) == policy.MAX_FAILURES and all(t.status == c.FAILED for t in first):
+        elif trial in first and len(first) == policy.MAX_FAILURES and all(t.status == Status.FAILED for t in first):
             hopeless = f"the first {policy.MAX_FAILURES} trials failed", first[0]
         if hopeless is not None and self.error is None:
             what, example = hopeless
@@ -259,10 +263,10 @@ class Controller:
                 self._searcher.add(trial.order // (self.plan.sweep.folds or 1), trial.point or {})
             self._first_with.setdefault(_key(trial.config, trial.fold or 0), trial)
             for row in trial.rows[: trial.continued_after]:
-                if row["decision"] != c.FAIL:
+                if row["decision"] != Decision.FAIL:
                     self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
         self._tell_of_ended()
-        unfinished = self.state.with_status(c.RUNNING, c.INTERRUPTED)
+        unfinished = self.state.with_status(Status.RUNNING, Status.INTERRUPTED)
         self._waiting.extend(trial.number for trial in unfinished if trial.same_as is None)
 
 

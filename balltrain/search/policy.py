@@ -2,50 +2,65 @@
 
 | what went wrong | what happens |
 |---|---|
-| objective or loss not finite, or missing | `failed`, never retried; the searcher is told "error"; the row is kept |
+| objective or loss not finite, or missing | `failed`, never retried; the row is kept |
 | out of GPU memory, a ValueError, a wrong input | `failed`, never retried: it would happen again |
-| another exception in the trial, its process killed | retried from its checkpoint, twice at most |
+| another exception in the trial, its process killed | retried from its checkpoint, twice at most, then `failed` |
 | its node lost or preempted | retried from its checkpoint, without counting |
 | the disk is full, object storage away for 10 minutes | the sweep stops, and can be resumed; no trial has failed |
 | 5 failures in a row, or of the first 5 trials | the sweep stops with the first error, and can be resumed |
+
+The first row is a `Decision` on the row of an epoch (`controller.py`); the next four say what each `Cause` leads to.
+The searcher is told of a failed trial without an objective, and keeps away from it (`searchers.py`).
+`balltrain train` tries nothing again: its user sees the error itself.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 MAX_RETRIES = 2
 MAX_FAILURES = 5  # in a row, or of the first
 
-# causes that a trial's process or Ray gives
-NON_FINITE = "non-finite"
-DETERMINISTIC = "deterministic"
-EXCEPTION = "exception"
-KILLED = "killed"
-NODE_LOST = "node-lost"
-STORAGE = "storage"
+
+class Cause(StrEnum):
+    """Why an attempt at a trial ended with an error: what its process, or Ray, tells. As text in the journal."""
+
+    STORAGE = "storage"  # disk or object storage cannot be written, or a node cannot run trials: no trial's fault
+    NODE_LOST = "node-lost"  # died, or taken away
+    DETERMINISTIC = "deterministic"  # an error that the next attempt would meet again
+    KILLED = "killed"  # the process died while its node lived: out of memory, a signal
+    EXCEPTION = "exception"  # any other error: it may have been chance
+
+    @property
+    def is_nobodys_fault(self) -> bool:
+        """The attempt does not count against its trial."""
+        return self in (Cause.STORAGE, Cause.NODE_LOST)
+
+
 # of the ends of several workers, the first of these explains the others
-EXPLAINING = (STORAGE, NODE_LOST, DETERMINISTIC, KILLED, EXCEPTION)
+EXPLAINING = tuple(Cause)
 
 
-def is_retried(cause: str, attempts_that_count: int) -> bool:
+def is_retried(cause: Cause, attempts_that_count: int) -> bool:
     """`attempts_that_count` includes the one that just ended, not those that ended for no fault of theirs."""
-    if cause in (NODE_LOST, STORAGE):
+    if cause.is_nobodys_fault:
         return True
-    return cause in (EXCEPTION, KILLED) and attempts_that_count <= MAX_RETRIES
+    return cause in (Cause.EXCEPTION, Cause.KILLED) and attempts_that_count <= MAX_RETRIES
 
 
-def cause_of(error: BaseException) -> str:
+def cause_of(error: BaseException) -> Cause:
     """The cause that an exception in the trial's own process stands for."""
     import torch
 
     from balltrain.errors import BalltrainError, StorageError
 
     if isinstance(error, StorageError):
-        return STORAGE
+        return Cause.STORAGE
     deterministic = (BalltrainError, ValueError, torch.OutOfMemoryError)
-    return DETERMINISTIC if isinstance(error, deterministic) else EXCEPTION
+    return Cause.DETERMINISTIC if isinstance(error, deterministic) else Cause.EXCEPTION
 
 
-def cause_of_death(ray_says: str) -> str:
+def cause_of_death(ray_says: str) -> Cause:
     """The cause of a process's death, from the text of Ray's error: that of its node does not count."""
     node_lost = any(words in ray_says for words in ("node has died", "node was", "preempted"))
-    return NODE_LOST if node_lost else KILLED
+    return Cause.NODE_LOST if node_lost else Cause.KILLED

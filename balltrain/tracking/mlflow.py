@@ -11,6 +11,7 @@ from typing import Any
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.state import SweepState, Trial
 
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks")
@@ -120,15 +121,15 @@ class MlflowMirror:
         return run_id
 
     def _set_status(self, run_id: str, trial: Trial) -> None:
-        self._client.set_tag(run_id, c.STATUS, trial.status)
+        self._client.set_tag(run_id, c.STATUS, trial.status.value)
         if trial.error:
             self._client.set_tag(run_id, c.ERROR, trial.error[:500])
-        if trial.objective is not None and trial.status != c.RUNNING:
+        if trial.objective is not None and trial.status != Status.RUNNING:
             self._client.log_metric(run_id, "best_objective", trial.objective, step=trial.epochs)
-        words = {c.FAILED: "FAILED", c.INTERRUPTED: "KILLED", c.RUNNING: "RUNNING"}
-        if trial.status == c.RUNNING:
-            self._client.update_run(run_id, status=words[c.RUNNING])
+        if trial.status == Status.RUNNING:
+            self._client.update_run(run_id, status="RUNNING")
         else:
+            words = {Status.FAILED: "FAILED", Status.INTERRUPTED: "KILLED"}
             ended = int((trial.ended_at or 0.0) * 1000) or None
             self._client.set_terminated(run_id, words.get(trial.status, "FINISHED"), ended)
 

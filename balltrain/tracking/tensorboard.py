@@ -34,7 +34,7 @@ class TensorBoardMirror:
         written = self._num_written.get(trial.number, 0)
         if len(trial.rows) > written:
             self._write(self._writer(trial), trial, written)
-        if trial.status in (c.COMPLETED, c.STOPPED, c.FAILED) and trial.number in self._writers:
+        if trial.has_ended and trial.number in self._writers:
             self._end(trial.number)
 
     def close(self, state: SweepState) -> None:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.state import SweepState, Trial
 
 PROJECT = "balltrain"  # WANDB_PROJECT changes it
 MODES = ("auto", "online", "offline", "off")
 TIMEOUT_S = 10.0  # for a server's answer
-ENDED = (c.COMPLETED, c.STOPPED, c.FAILED)
 
 
 def resolve_mode(mode: str) -> str:
@@ -93,13 +92,13 @@ class WandbMirror:
         if self.mode == "online" and (reason := unreachable()):
             self._go_offline(reason)
         # what the sweep's run before has mirrored: offline, parts are written anew, as one with the rest
-        self._ended = {t.number: t.continued_after for t in state.trials.values() if t.status in ENDED}
+        self._ended = {t.number: t.continued_after for t in state.trials.values() if t.has_ended}
         names = [t.trial_id for t in state.trials.values() if t.number not in self._ended]
         for name in [*names, "best"]:
             self._remove_offline(name)
 
     def update(self, trial: Trial) -> None:
-        if self._ended.get(trial.number, -1) == trial.continued_after or not (trial.rows or trial.status in ENDED):
+        if self._ended.get(trial.number, -1) == trial.continued_after or not (trial.rows or trial.has_ended):
             return
         if self._ended.pop(trial.number, -1) != -1:
             self._remove_offline(trial.trial_id)
@@ -112,9 +111,9 @@ class WandbMirror:
             flat = {key: row[key] for key in ("epoch", "lr", "train_loss", "val_loss", "seconds", "objective")}
             run.log(flat | row["metrics"])
             self._num_logged[trial.number] = row["epoch"]
-        if trial.status in ENDED:
-            run.summary["status"] = trial.status
-            self._finish(trial.number, exit_code=int(trial.status == c.FAILED))
+        if trial.has_ended:
+            run.summary["status"] = trial.status.value
+            self._finish(trial.number, exit_code=int(trial.status == Status.FAILED))
             self._ended[trial.number] = trial.continued_after
 
     def close(self, state: SweepState) -> str | None:

@@ -16,7 +16,7 @@ from toy import TOY_FILE
 
 from balltrain.data.cache import load_data
 from balltrain.execution.runner import Resources, run_sweep
-from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
 from balltrain.search.controller import Controller
@@ -98,7 +98,7 @@ def test_ten_kills_lose_nothing_and_run_nothing_twice(tmp_path):
 
     state = SweepState.replay(read_journal(tmp_path / "chaos"))
     assert len(state.trials) == TRIALS
-    assert {trial.status for trial in state.trials.values()} <= {c.COMPLETED, c.STOPPED}
+    assert {trial.status for trial in state.trials.values()} <= {Status.COMPLETED, Status.STOPPED}
     for trial in state.trials.values():
         assert [row["epoch"] for row in trial.rows] == list(range(1, trial.epochs + 1))
     epochs = pd.read_parquet(tmp_path / "chaos" / "epochs.parquet")
@@ -147,7 +147,7 @@ def test_a_node_that_is_lost_costs_its_trials_no_retry(tmp_path):
         thread.join()
         cluster.shutdown()
     trials = result.state.trials.values()
-    assert [trial.status for trial in trials] == [c.COMPLETED] * 4
+    assert [trial.status for trial in trials] == [Status.COMPLETED] * 4
     assert sum(trial.lost_attempts for trial in trials) >= 1
     assert sum(trial.attempts for trial in trials) == 4 + sum(trial.lost_attempts for trial in trials)
     assert all([row["epoch"] for row in trial.rows] == list(range(1, 61)) for trial in trials)
@@ -200,7 +200,7 @@ def test_a_killed_worker_of_two_is_tried_again_from_the_checkpoint(tmp_path):
     result = run_sweep(plan, folder, resources, data_dir=tmp_path / "data", resume=False)
     assert (tmp_path / "dying.died").exists()
     trial = result.state.trials[0]
-    assert (trial.status, trial.attempts) == (c.COMPLETED, 2)
+    assert (trial.status, trial.attempts) == (Status.COMPLETED, 2)
     assert [row["epoch"] for row in trial.rows] == list(range(1, 9))
     causes = [line["cause"] for line in read_journal(folder) if line["type"] == "end" and line.get("cause")]
     assert causes == ["killed"]

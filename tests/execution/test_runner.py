@@ -17,7 +17,7 @@ from wandb_files import read_wandb_run
 
 from balltrain.errors import BalltrainError
 from balltrain.execution.runner import Resources, run_sweep
-from balltrain.records import columns as c
+from balltrain.records.columns import Decision, Status
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
 from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors
@@ -57,12 +57,12 @@ def test_a_sweep_from_proposals_to_parquet_and_wandb(sweep):
     assert trials["first_loss"].nunique() == 2  # one a batch size: all trials share the seed of that
 
     # ASHA stops
-    assert set(trials["status"]) == {c.COMPLETED, c.STOPPED}
-    stopped = trials[trials["status"] == c.STOPPED]
+    assert set(trials["status"]) == {Status.COMPLETED, Status.STOPPED}
+    stopped = trials[trials["status"] == Status.STOPPED]
     assert len(stopped) >= 8
     assert set(stopped["epochs"]) <= {1, 3}
     assert (epochs.groupby("trial_id")["epoch"].max() == trials.set_index("trial_id")["epochs"]).all()
-    assert set(epochs["decision"]) == {c.CONTINUE, c.STOP, c.COMPLETE}
+    assert set(epochs["decision"]) == {Decision.CONTINUE, Decision.STOP, Decision.COMPLETE}
 
     # the best checkpoint evaluates to its row
     best = trials.loc[trials["objective"].idxmin()]
@@ -98,11 +98,11 @@ def test_errors_of_trials_are_recorded_and_the_sweep_goes_on(tmp_path):
     result = sweep_of(file, tmp_path, trials=6)
     failed = [trial for trial in result.state.trials.values() if trial.config["batch_size"] == 8]
     assert failed
-    assert all(trial.status == c.FAILED and trial.error == "ValueError: eight is too few" for trial in failed)
+    assert all(trial.status == Status.FAILED and trial.error == "ValueError: eight is too few" for trial in failed)
     assert all(trial.attempts == 1 for trial in failed)
     others = [trial for trial in result.state.trials.values() if trial.config["batch_size"] == 16]
     assert others
-    assert all(trial.status in (c.COMPLETED, c.STOPPED) for trial in others)
+    assert all(trial.status in (Status.COMPLETED, Status.STOPPED) for trial in others)
 
 
 def sweep_of(file, tmp_path, **options):
@@ -130,7 +130,7 @@ def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
     result = sweep_of(file, tmp_path, trials=2, scheduler="none")
     assert (tmp_path / "dying.died").exists()
     trials = result.state.trials.values()
-    assert all(trial.status == c.COMPLETED for trial in trials)
+    assert all(trial.status == Status.COMPLETED for trial in trials)
     assert sum(trial.attempts for trial in trials) > 2
     assert sum(trial.lost_attempts for trial in trials) == 0
     ends = [line for line in read_journal(tmp_path / "s") if line["type"] == "end"]
@@ -176,7 +176,7 @@ def check_nothing_lost_or_run_twice(tmp_path):
     state = SweepState.replay(read_journal(tmp_path / "k"))
     assert len(state.trials) == 12
     for trial in state.trials.values():
-        assert trial.status in (c.COMPLETED, c.STOPPED)
+        assert trial.status in (Status.COMPLETED, Status.STOPPED)
         assert [row["epoch"] for row in trial.rows] == list(range(1, trial.epochs + 1))
     epochs = pd.read_parquet(tmp_path / "k" / "epochs.parquet")
     assert not epochs.duplicated(["trial_id", "epoch"]).any()
@@ -315,8 +315,8 @@ def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep, request):
     result = sweep(Resources(num_gpus=0, workers_per_trial=2, cpus_per_trial=2), trials=3, epochs=3, grace=1,
                    space={"lr": tune.loguniform(1e-5, 1e-1)}, searcher="random", seed=STOPS_MANY)  # fmt: skip
     found = [trial.status for trial in result.state.trials.values()]
-    assert c.STOPPED in found[:-1]  # others come after it
-    assert set(found) <= {c.COMPLETED, c.STOPPED}
+    assert Status.STOPPED in found[:-1]  # others come after it
+    assert set(found) <= {Status.COMPLETED, Status.STOPPED}
 
 
 def test_a_workers_own_error_decides_what_happens_to_its_trial():

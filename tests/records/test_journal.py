@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from balltrain.errors import BalltrainError
-from balltrain.records.journal import FILE, VERSION, Journal, read_journal
+from balltrain.records.columns import Decision, Status
+from balltrain.records.journal import FILE, VERSION, Journal, Kind, read_journal
 from balltrain.records.state import SweepState
+from balltrain.search.policy import Cause
 
 HEADER = {"type": "sweep", "version": VERSION, "sweep": {"name": "s"}}
 
@@ -104,3 +106,38 @@ def test_a_journal_of_version_3_is_still_read(tmp_path):
     found = [(trial.status, trial.epochs, trial.continued_after) for trial in state.trials.values()]
     assert found == [("running", 3, 2), ("completed", 4, 2), ("stopped", 1, None)]
     assert (state.sweep["continue_best"], state.to_continue(2)) == (2, [])
+
+
+def test_lines_are_plain_text_whatever_words_are_enumerations(tmp_path):
+    """What an earlier version wrote and reads: the words alone."""
+    journal = Journal(tmp_path)
+    journal.append({"type": Kind.REPORT, "number": 0, "row": {"decision": Decision.FAIL}})
+    journal.append({"type": Kind.END, "number": 0, "status": Status.FAILED, "cause": Cause.NODE_LOST})
+    journal.close()
+    assert (tmp_path / FILE).read_text().splitlines() == [
+        '{"type":"report","number":0,"row":{"decision":"fail"}}',
+        '{"type":"end","number":0,"status":"failed","cause":"node-lost"}',
+    ]
+
+
+def test_every_kind_of_line_is_understood():
+    """A kind that is written and not read would damage every sweep that has it."""
+    written = {
+        Kind.SWEEP: {"sweep": {"name": "s", "mode": "min", "epochs": 2}},
+        Kind.TRIAL: {"config": {}, "point": {}, "seed": 0},
+        Kind.START: {},
+        Kind.REPORT: {"row": {"epoch": 1, "objective": 1.0, "decision": "stop"}},
+        Kind.CONTINUE: {"epochs": 2},
+        Kind.END: {"status": "failed", "error": "boom"},
+        Kind.RESUME: {"sweep": {"name": "s", "mode": "min", "epochs": 2}},
+    }
+    assert set(written) == set(Kind)
+    state = SweepState.replay({"type": kind, "number": 0, "time": 0.0, **line} for kind, line in written.items())
+    assert state.trials[0].status == Status.FAILED
+
+
+@pytest.mark.parametrize("line", [{"type": "pause"}, {"type": "end", "number": 0, "status": "asleep", "time": 0}])
+def test_a_word_that_nobody_knows_names_its_line(line):
+    trial = {"type": "trial", "number": 0, "config": {}, "point": {}, "seed": 0}
+    with pytest.raises(BalltrainError, match="line 2 of the journal is damaged"):
+        SweepState.replay([trial, line])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.state import SweepState
 
 
@@ -57,7 +57,7 @@ def test_a_replay_knows_what_was_dropped(plan, simulate):
 def test_a_failed_trial_leaves_none(plan, simulate):
     sim = simulate(plan)
     sim.run(max_reports=400, objective=lambda attempt, epoch: float("nan") if attempt.number == 0 else 1.0)
-    assert sim.state.trials[0].status == c.FAILED
+    assert sim.state.trials[0].status == Status.FAILED
     assert not sim.state.trials[0].has_checkpoint
 
 

@@ -19,6 +19,7 @@ from balltrain.records.state import SweepState
 from balltrain.records.tables import write_tables
 from balltrain.search.controller import Controller
 from balltrain.search.plan import Plan
+from balltrain.search.policy import Cause
 from balltrain.search.space import Space
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef
@@ -134,7 +135,7 @@ class Simulation:
         if error == "nan":
             self.controller.report(number, self.row(number, epoch) | {"objective": math.nan})
         elif error:
-            self.controller.fail(number, "deterministic", error)
+            self.controller.fail(number, Cause.DETERMINISTIC, error)
         elif self.controller.report(number, self.row(number, epoch)) == "continue":
             seconds = 1 + self.state.trials[number].config["width"] / 32
             heapq.heappush(self._events, (self.now + seconds, number, epoch + 1))

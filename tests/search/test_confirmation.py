@@ -8,9 +8,10 @@ from scipy.stats import t as student
 
 from balltrain.errors import UsageError
 from balltrain.records import columns as c
+from balltrain.records.columns import Decision, Status
 from balltrain.records.confirmation import confirmations
 from balltrain.records.tables import write_tables
-from balltrain.search import policy
+from balltrain.search.policy import Cause
 
 
 def noisy(attempt, epoch):
@@ -38,7 +39,7 @@ def test_the_best_are_trained_again_in_full_with_new_seeds(plan, simulate):
     first_places = [trial.number for trial in sim.state.ranked()[:3]]
     assert sorted(trial.confirms for trial in repeated) == sorted(first_places * 4)
     assert {trial.epochs for trial in repeated} == {9}
-    assert {trial.status for trial in repeated} == {c.COMPLETED}
+    assert {trial.status for trial in repeated} == {Status.COMPLETED}
     assert all(trial.config == sim.state.trials[trial.confirms].config for trial in repeated)
     searched_seeds = {trial.seed for trial in sim.state.searched}
     seeds = {number: {t.seed for t in repeated if t.confirms == number} for number in first_places}
@@ -67,7 +68,7 @@ def test_nothing_is_confirmed_before_the_search_has_ended(plan, simulate):
     ended = {
         line["number"]
         for line in sim.lines[:first]
-        if line["type"] == "end" or (line["type"] == "report" and line["row"]["decision"] != c.CONTINUE)
+        if line["type"] == "end" or (line["type"] == "report" and line["row"]["decision"] != Decision.CONTINUE)
     }
     assert ended == set(range(12))
 
@@ -155,13 +156,13 @@ def test_what_failed_once_when_repeated_cannot_win(plan, simulate):
 def test_a_repetition_that_is_killed_is_tried_again_from_its_checkpoint(make_toy_plan, simulate):
     sim = simulate(make_toy_plan(trials=1, epochs=2, confirm=1, repeats=2), concurrency=1)
     sim.run(max_reports=3)  # the first epoch of the first repetition has been reported
-    sim.controller.fail(1, policy.KILLED, "killed")
+    sim.controller.fail(1, Cause.KILLED, "killed")
     again = sim.controller.next_attempt()
     assert (again.number, again.attempt, again.reported_epochs) == (1, 2, 1)
 
 
 def test_the_mean_has_students_interval():
-    rows = [("00001", c.COMPLETED, value) for value in (1.0, 2.0, 4.0)] + [("00002", c.COMPLETED, 3.0)] * 3
+    rows = [("00001", Status.COMPLETED, value) for value in (1.0, 2.0, 4.0)] + [("00002", Status.COMPLETED, 3.0)] * 3
     (first, second), winner = confirmations(rows, 3, "min")
     assert (first.trial_id, first.mean, winner) == ("00001", pytest.approx(7 / 3), first)
     low, high = student.interval(0.95, 2, 7 / 3, pd.Series([1.0, 2.0, 4.0]).sem())

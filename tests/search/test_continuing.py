@@ -8,10 +8,12 @@ import pytest
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.runner import _check_after_search
 from balltrain.records import columns as c
+from balltrain.records.columns import Decision, Status
 from balltrain.records.results import plain
 from balltrain.records.state import SweepState
 from balltrain.records.tables import write_tables
 from balltrain.search import policy
+from balltrain.search.policy import Cause
 
 
 @pytest.fixture
@@ -43,9 +45,9 @@ def test_the_best_go_on_where_they_ended_with_the_same_seed(plan, simulate, make
         assert trial.continued_after == before.epochs
         assert [row["epoch"] for row in trial.rows] == list(range(1, 11))
         # it is told of as ended at the search's last epoch, and again at its own
-        ends = [row["epoch"] for row in trial.rows if row["decision"] in (c.STOP, c.COMPLETE)]
+        ends = [row["epoch"] for row in trial.rows if row["decision"] in (Decision.STOP, Decision.COMPLETE)]
         assert ends == [before.epochs, 10]
-        assert trial.status == c.COMPLETED
+        assert trial.status == Status.COMPLETED
     others = [n for n in range(12) if n not in best]
     assert [sim.state.trials[n].rows[-1]["epoch"] for n in others] == [
         searched.state.trials[n].rows[-1]["epoch"] for n in others
@@ -57,7 +59,7 @@ def test_the_best_go_on_where_they_ended_with_the_same_seed(plan, simulate, make
 def test_attempts_say_what_was_reported_and_how_far_to_go(make_toy_plan, simulate):
     sim = simulate(make_toy_plan(trials=1, epochs=3, continue_best=1, continue_epochs=10))
     sim.run(max_reports=5)
-    sim.controller.fail(0, policy.KILLED, "killed")
+    sim.controller.fail(0, Cause.KILLED, "killed")
     attempt = sim.controller.next_attempt()
     assert (attempt.attempt, attempt.reported_epochs, attempt.config["epochs"]) == (3, 5, 10)
 
@@ -131,7 +133,7 @@ def test_who_goes_on_is_chosen_by_the_search_alone(make_toy_plan, simulate):
     plan = make_toy_plan(trials=6, epochs=2, grace=1, scheduler="none", continue_best=2, continue_epochs=5)
     sim = simulate(plan, concurrency=1)
     sim.run(objective=lambda a, e: math.nan if e == 4 and a.number == 3 else abs(a.number - 3) + 1.0 / e)
-    assert {t.number: t.status for t in went_on(sim.state)} == {3: c.FAILED, 2: c.COMPLETED}
+    assert {t.number: t.status for t in went_on(sim.state)} == {3: Status.FAILED, 2: Status.COMPLETED}
     assert sim.state.best.number == 2
     assert not sim.state.trials[3].has_checkpoint
 
@@ -146,12 +148,12 @@ def test_what_failed_in_the_search_never_goes_on(make_toy_plan, simulate):
 
 def test_the_searchs_attempts_are_not_held_against_a_trial(make_toy_plan, simulate):
     sim = simulate(make_toy_plan(trials=1, epochs=1, continue_best=1, continue_epochs=5))
-    sim.controller.fail(sim.controller.next_attempt().number, policy.KILLED, "killed")
+    sim.controller.fail(sim.controller.next_attempt().number, Cause.KILLED, "killed")
     sim.run(max_reports=1)  # the search's epoch; the trial goes on
     attempts = 0
     while sim.controller.live:
         attempts += 1
-        sim.controller.fail(0, policy.KILLED, "killed")
+        sim.controller.fail(0, Cause.KILLED, "killed")
         sim.controller.next_attempt()
     assert attempts == policy.MAX_RETRIES + 1
 
@@ -166,12 +168,12 @@ def test_equal_configurations_go_on_once_and_share_what_becomes_of_it(make_toy_p
     trained = [t for t in sim.state.trials.values() if t.same_as is None]
     assert [t.epochs for t in trained] == [6, 6]
     assert all(t.objective == sim.state.trials[t.same_as].objective for t in sim.state.trials.values() if t.same_as)
-    assert all(t.status == c.COMPLETED for t in sim.state.trials.values())
+    assert all(t.status == Status.COMPLETED for t in sim.state.trials.values())
     # one more with a configuration that went on is not trained again either
     more = simulate(make_toy_plan(trials=9, space=space, epochs=2, continue_best=3, continue_epochs=6), sim.lines)
     more.run()
     assert more.state.trials[8].same_as is not None
-    assert more.state.trials[8].status == c.COMPLETED
+    assert more.state.trials[8].status == Status.COMPLETED
 
 
 def test_a_sweep_that_ended_can_go_on_afterwards_and_with_more(make_toy_plan, simulate):

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from balltrain.errors import BalltrainError
-from balltrain.records import columns as c
+from balltrain.records.columns import Decision, Status
 from balltrain.records.state import SweepState
-from balltrain.search import policy
+from balltrain.search.policy import Cause
 
 
 def statuses(state):
@@ -19,9 +19,9 @@ def test_every_trial_ends_and_asha_stops_the_bad_ones(make_toy_plan, simulate):
     sim.run()
     found = statuses(sim.state)
     assert len(found) == 20
-    assert set(found) == {c.COMPLETED, c.STOPPED}
-    assert found.count(c.STOPPED) >= 8
-    assert sim.state.best.status == c.COMPLETED
+    assert set(found) == {Status.COMPLETED, Status.STOPPED}
+    assert found.count(Status.STOPPED) >= 8
+    assert sim.state.best.status == Status.COMPLETED
 
 
 def test_no_more_trials_run_at_a_time_than_fit(make_toy_plan, simulate):
@@ -32,9 +32,9 @@ def test_no_more_trials_run_at_a_time_than_fit(make_toy_plan, simulate):
 def test_decisions_say_why(make_toy_plan, simulate):
     sim = simulate(make_toy_plan(trials=2, epochs=2, grace=1, reduction_factor=2))
     good, bad = sim.controller.next_attempt(), sim.controller.next_attempt()
-    assert sim.controller.report(good.number, sim.row(good, 1, 0.1)) == c.CONTINUE
-    assert sim.controller.report(bad.number, sim.row(bad, 1, 0.9)) == c.STOP
-    assert sim.controller.report(good.number, sim.row(good, 2, 0.1)) == c.COMPLETE
+    assert sim.controller.report(good.number, sim.row(good, 1, 0.1)) == Decision.CONTINUE
+    assert sim.controller.report(bad.number, sim.row(bad, 1, 0.9)) == Decision.STOP
+    assert sim.controller.report(good.number, sim.row(good, 2, 0.1)) == Decision.COMPLETE
     assert sim.controller.done
 
 
@@ -69,9 +69,9 @@ def test_a_row_that_is_not_finite_fails_the_trial_and_is_kept(make_toy_plan, sim
     sim = simulate(make_toy_plan(trials=2))
     attempt = sim.controller.next_attempt()
     sim.controller.report(attempt.number, sim.row(attempt, 1, 0.5))
-    assert sim.controller.report(attempt.number, sim.row(attempt, 2, math.nan)) == c.FAIL
+    assert sim.controller.report(attempt.number, sim.row(attempt, 2, math.nan)) == Decision.FAIL
     trial = sim.state.trials[0]
-    assert (trial.status, trial.epochs, trial.objective) == (c.FAILED, 2, 0.5)
+    assert (trial.status, trial.epochs, trial.objective) == (Status.FAILED, 2, 0.5)
     assert "not finite" in trial.error
     assert sim.state.best is None
     sim.run()
@@ -88,20 +88,20 @@ def test_the_searcher_learns_of_failures(make_toy_plan, simulate):
 
 @pytest.mark.parametrize(
     ("cause", "attempts"),
-    [(policy.DETERMINISTIC, 1), (policy.NON_FINITE, 1), (policy.EXCEPTION, 3), (policy.KILLED, 3)],
+    [(Cause.DETERMINISTIC, 1), (Cause.EXCEPTION, 3), (Cause.KILLED, 3)],
 )
 def test_retries_by_cause(make_toy_plan, simulate, cause, attempts):
     sim = simulate(make_toy_plan(trials=1))
     while attempt := sim.controller.next_attempt():
         sim.controller.fail(attempt.number, cause, "broken")
     trial = sim.state.trials[0]
-    assert (trial.attempts, trial.status, trial.error) == (attempts, c.FAILED, "broken")
+    assert (trial.attempts, trial.status, trial.error) == (attempts, Status.FAILED, "broken")
 
 
 def test_a_lost_node_does_not_count(make_toy_plan, simulate):
     sim = simulate(make_toy_plan(trials=1))
     for _ in range(10):
-        sim.controller.fail(sim.controller.next_attempt().number, policy.NODE_LOST, "node gone")
+        sim.controller.fail(sim.controller.next_attempt().number, Cause.NODE_LOST, "node gone")
     assert sim.controller.next_attempt().attempt == 11
 
 
@@ -109,7 +109,7 @@ def test_a_retry_goes_on_after_the_epochs_reported(make_toy_plan, simulate):
     sim = simulate(make_toy_plan(trials=1))
     attempt = sim.controller.next_attempt()
     sim.controller.report(attempt.number, sim.row(attempt, 1))
-    sim.controller.fail(attempt.number, policy.KILLED, "killed")
+    sim.controller.fail(attempt.number, Cause.KILLED, "killed")
     again = sim.controller.next_attempt()
     assert (again.number, again.attempt, again.reported_epochs, again.config) == (0, 2, 1, attempt.config)
 
@@ -117,7 +117,7 @@ def test_a_retry_goes_on_after_the_epochs_reported(make_toy_plan, simulate):
 def test_five_failures_in_a_row_end_the_sweep(make_toy_plan, simulate):
     sim = simulate(make_toy_plan(trials=20), concurrency=1)
     while attempt := sim.controller.next_attempt():
-        sim.controller.fail(attempt.number, policy.DETERMINISTIC, f"no such file {attempt.number}")
+        sim.controller.fail(attempt.number, Cause.DETERMINISTIC, f"no such file {attempt.number}")
     assert len(sim.state.trials) == 5
     assert isinstance(sim.controller.error, BalltrainError)
     assert "5 trials in a row failed, 00000 with: no such file 0" in str(sim.controller.error)
@@ -128,10 +128,10 @@ def test_the_first_five_that_fail_end_the_sweep_whatever_ended_between_them(make
     sim = simulate(make_toy_plan(trials=20, epochs=1), concurrency=6)
     attempts = [sim.controller.next_attempt() for _ in range(6)]
     for attempt in attempts[:4]:
-        sim.controller.fail(attempt.number, policy.DETERMINISTIC, "no such file")
+        sim.controller.fail(attempt.number, Cause.DETERMINISTIC, "no such file")
     sim.controller.report(5, sim.row(attempts[5], 1))
     assert sim.controller.error is None
-    sim.controller.fail(4, policy.DETERMINISTIC, "no such file")
+    sim.controller.fail(4, Cause.DETERMINISTIC, "no such file")
     assert "the first 5 trials failed, 00000 with: no such file" in str(sim.controller.error)
 
 
@@ -140,13 +140,13 @@ def test_ctrl_c_ends_trials_after_their_epoch_and_resume_finishes_them(make_toy_
     sim = simulate(plan)
     attempt = sim.controller.next_attempt()
     sim.controller.interrupted = True
-    assert sim.controller.report(attempt.number, sim.row(attempt, 1)) == c.INTERRUPT
+    assert sim.controller.report(attempt.number, sim.row(attempt, 1)) == Decision.INTERRUPT
     assert sim.controller.next_attempt() is None
     assert sim.controller.done
-    assert sim.state.trials[0].status == c.INTERRUPTED
+    assert sim.state.trials[0].status == Status.INTERRUPTED
     resumed = simulate(plan, sim.lines)
     resumed.run()
-    assert set(statuses(resumed.state)) <= {c.COMPLETED, c.STOPPED}
+    assert set(statuses(resumed.state)) <= {Status.COMPLETED, Status.STOPPED}
     assert [row["epoch"] for row in resumed.state.trials[0].rows] == list(
         range(1, resumed.state.trials[0].epochs + 1)
     )
@@ -166,7 +166,7 @@ def test_a_trial_out_of_patience_is_completed(make_toy_plan, simulate):
     attempt = sim.controller.next_attempt()
     sim.controller.report(attempt.number, sim.row(attempt, 1))
     sim.controller.complete(attempt.number)
-    assert (sim.state.trials[0].status, sim.controller.done) == (c.COMPLETED, True)
+    assert (sim.state.trials[0].status, sim.controller.done) == (Status.COMPLETED, True)
 
 
 def test_every_prefix_of_a_journal_can_be_replayed(make_toy_plan, simulate):
@@ -216,14 +216,14 @@ def test_a_full_disk_ends_the_sweep_and_fails_no_trial(make_toy_plan, simulate):
     sim = simulate(plan, concurrency=2)
     first, second = sim.controller.next_attempt(), sim.controller.next_attempt()
     for attempt in (first, second):
-        sim.controller.fail(attempt.number, policy.STORAGE, "no space left")
+        sim.controller.fail(attempt.number, Cause.STORAGE, "no space left")
     assert sim.controller.done
     assert "no space left" in str(sim.controller.error)
-    assert statuses(sim.state) == [c.INTERRUPTED, c.INTERRUPTED]
+    assert statuses(sim.state) == [Status.INTERRUPTED, Status.INTERRUPTED]
     resumed = simulate(plan, sim.lines)
     resumed.run()
     assert len(resumed.state.trials) == 6
-    assert set(statuses(resumed.state)) <= {c.COMPLETED, c.STOPPED}
+    assert set(statuses(resumed.state)) <= {Status.COMPLETED, Status.STOPPED}
 
 
 def test_a_sobol_search_goes_on_with_its_sequence_when_it_is_extended(make_toy_plan, simulate):

@@ -4,6 +4,7 @@ import pytest
 from ray import tune
 
 from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.tables import trial_rows
 
 FEW = {"lr": 1e-3, "batch_size": tune.choice([8, 16, 32])}
@@ -64,7 +65,7 @@ def test_what_failed_is_not_tried_again_under_another_number(plan, simulate):
     sim.run(objective=lambda attempt, epoch: float("nan") if attempt.config["batch_size"] == 8 else 1.0 / epoch)
     failed = [trial for trial in sim.state.trials.values() if trial.config["batch_size"] == 8]
     assert len(failed) > 1
-    assert {trial.status for trial in failed} == {c.FAILED}
+    assert {trial.status for trial in failed} == {Status.FAILED}
     assert sum(trial.attempts for trial in failed) == 1
 
 
@@ -78,7 +79,7 @@ def test_one_that_is_interrupted_takes_those_like_it_along(make_toy_plan, simula
         sim.controller.report(number, sim.row(attempt, trial.epochs + 1))
     same = [trial for trial in sim.state.trials.values() if trial.same_as is not None]
     assert len(same) == 3
-    assert all(trial.status == c.INTERRUPTED == sim.state.trials[trial.same_as].status for trial in same)
+    assert all(trial.status == Status.INTERRUPTED == sim.state.trials[trial.same_as].status for trial in same)
 
 
 def test_folds_are_those_of_the_first(make_toy_plan, simulate):

@@ -1,6 +1,6 @@
 from ray import tune
 
-from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.tracking.mirrors import mirrored
 
 
@@ -26,4 +26,4 @@ def test_a_mirror_hears_of_the_end_of_trials_that_are_not_trained_again(written)
     sim, seen = written(space={"batch_size": tune.choice([8])}, trials=3), Seen()
     with mirrored(sim.folder, [seen]):
         sim.run()
-    assert seen.status == dict.fromkeys(range(3), c.COMPLETED)
+    assert seen.status == dict.fromkeys(range(3), Status.COMPLETED)
