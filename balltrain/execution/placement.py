@@ -74,6 +74,33 @@ def _shares(gpus: float, each: float) -> int:
     return math.floor(gpus / each + ALMOST)
 
 
+@dataclass(frozen=True)
+class Resources:
+    """What the command line says of the cluster; None leaves the choice to `place`."""
+
+    num_gpus: int | None = None
+    gpus_per_trial: float | None = None
+    workers_per_trial: int | None = None
+    cpus_per_trial: float | None = None
+    address: str | None = None
+    gpu_type: str | None = None
+
+    @property
+    def joins(self) -> bool:
+        """A Ray that was there before, and perhaps of several machines."""
+        return bool(self.address) and self.address != "local"
+
+    def place(self, nodes: Sequence[Node]) -> Placement:
+        return place(
+            nodes,
+            num_gpus=self.num_gpus,
+            gpus_per_trial=self.gpus_per_trial,
+            workers_per_trial=self.workers_per_trial,
+            cpus_per_trial=self.cpus_per_trial,
+            gpu_type=self.gpu_type,
+        )
+
+
 def local_resources() -> dict[str, float]:
     """What this machine has, without asking Ray."""
     import torch

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from balltrain.data.cache import load_data
-from balltrain.execution.placement import Node, Placement
-from balltrain.execution.runner import Resources, placement_of
+from balltrain.execution.placement import Node, Placement, Resources
+from balltrain.execution.ray_session import placement_of
 from balltrain.search.plan import Plan
 from balltrain.search.searchers import SEARCHERS
 from balltrain.tasks.base import resolve

@@ -1,9 +1,8 @@
 import pytest
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.execution.placement import Placement
+from balltrain.execution.placement import Placement, Resources
 from balltrain.execution.preflight import because, expected_rungs, forecast_sweep
-from balltrain.execution.runner import Resources
 
 
 @pytest.fixture
