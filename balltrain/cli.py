@@ -201,7 +201,8 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train one model, with the best known hyperparameters unless told otherwise."""
-    from balltrain.execution.runner import Resources, run_sweep
+    from balltrain.execution.resources import Resources
+    from balltrain.execution.runner import run_sweep
     from balltrain.execution.single import train_once
     from balltrain.reporting.epochs import epoch_lines
     from balltrain.search.plan import make_plan
@@ -290,7 +291,9 @@ def sweep(
     json_: Json = False,
 ) -> None:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early."""
-    from balltrain.execution.runner import Resources, recorded_epochs, run_sweep
+    from balltrain.execution.resources import Resources
+    from balltrain.execution.resuming import recorded_epochs
+    from balltrain.execution.runner import run_sweep
     from balltrain.search.plan import make_plan
     from balltrain.search.sweep import override
     from balltrain.search.sweep_files import find_sweep

@@ -196,8 +196,8 @@ def check_cluster() -> Check:
 
 def check_token() -> Check:
     """Whether a running Ray asks for a token, and whether others can read ours."""
-    from balltrain.execution.cluster import OK as ANSWERS
-    from balltrain.execution.cluster import ask, token_file
+    from balltrain.execution.joining import OK as ANSWERS
+    from balltrain.execution.joining import ask, token_file
 
     name, file = "Ray token", token_file()
     address, _ = _ray_address()
@@ -288,7 +288,7 @@ def _dashboard(address: str) -> str | None:
         "found = GcsClient(address=sys.argv[1]).internal_kv_get(b'dashboard', namespace=b'dashboard', timeout=1)\n"
         "print(found.decode() if found else '')"
     )
-    from balltrain.execution.cluster import token_file
+    from balltrain.execution.joining import token_file
 
     environment = dict(os.environ)
     if os.environ.get("RAY_AUTH_TOKEN") or token_file().is_file():

@@ -20,7 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from balltrain.execution.runner import RAY_ENVIRONMENT, Resources, run_sweep
+from balltrain.execution.ray_session import RAY_ENVIRONMENT
+from balltrain.execution.resources import Resources
+from balltrain.execution.runner import run_sweep
 from balltrain.records.journal import VERSION, Journal, read_journal
 from balltrain.records.state import SweepState
 from balltrain.search.controller import Controller

@@ -16,7 +16,9 @@ from contextlib import ExitStack, redirect_stderr
 from io import StringIO
 from pathlib import Path
 
-from balltrain.execution.runner import RAY_ENVIRONMENT, Resources, run_sweep
+from balltrain.execution.ray_session import RAY_ENVIRONMENT
+from balltrain.execution.resources import Resources
+from balltrain.execution.runner import run_sweep
 from balltrain.records.journal import VERSION
 from balltrain.records.state import SweepState
 from balltrain.search.plan import make_plan

@@ -14,7 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from balltrain.execution.runner import RAY_ENVIRONMENT, Resources, run_sweep
+from balltrain.execution.ray_session import RAY_ENVIRONMENT
+from balltrain.execution.resources import Resources
+from balltrain.execution.runner import run_sweep
 from balltrain.search.plan import make_plan
 from balltrain.search.sweep import override
 from balltrain.search.sweep_files import find_sweep

@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from balltrain.data.cache import load_data
-from balltrain.execution.runner import Resources, run_sweep
+from balltrain.execution.resources import Resources
+from balltrain.execution.runner import run_sweep
 from balltrain.search.plan import make_plan
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import task_ref

@@ -11,7 +11,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from balltrain.execution.runner import Resources, run_sweep
+from balltrain.execution.resources import Resources
+from balltrain.execution.runner import run_sweep
 from balltrain.search.plan import make_plan
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import task_ref

@@ -89,7 +89,7 @@ def refuse_within_file(function: str) -> None:
 
 def _overridden(sweep: Sweep, options: dict[str, Any], resumed: Storage | None, name: str) -> Sweep:
     """With the options given. With `continue_best` and no `continue_epochs`, `epochs` is where the best go on to."""
-    from balltrain.execution.runner import recorded_epochs
+    from balltrain.execution.resuming import recorded_epochs
 
     options = dict(options)
     if options.get("continue_best") and "continue_epochs" not in options and "epochs" in options:

@@ -11,7 +11,8 @@ import numpy as np
 
 from balltrain.data.cache import load_data
 from balltrain.execution.placement import Node, Placement
-from balltrain.execution.runner import Resources, placement_of
+from balltrain.execution.ray_session import placement_of
+from balltrain.execution.resources import Resources
 from balltrain.search.plan import Plan
 from balltrain.search.searchers import SEARCHERS
 from balltrain.tasks.base import resolve

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError
+from balltrain.execution.interrupts import interruptible
+from balltrain.execution.keeping import finish_sweep
 from balltrain.execution.placement import Placement, local_resources, place
-from balltrain.execution.runner import SweepResult, finish_sweep, interruptible, load_sweep_data, sweep_files
+from balltrain.execution.resuming import load_sweep_data
+from balltrain.execution.runner import SweepResult
+from balltrain.execution.sweep_folder import sweep_files
 from balltrain.execution.trial import TrialContext, describe, train
 from balltrain.records.columns import Decision
 from balltrain.search import policy

@@ -104,7 +104,7 @@ def train(attempt: Attempt, context: TrialContext, report: Callable[[EpochRow], 
 
     from balltrain.data.cache import load_data
     from balltrain.errors import NodeError
-    from balltrain.execution.cluster import check_this_node
+    from balltrain.execution.node_checks import check_this_node
     from balltrain.tasks.base import resolve
     from balltrain.training.checkpoint import CheckpointConfig, save_config
     from balltrain.training.loop import fit

@@ -14,9 +14,12 @@ import pytest
 from toy import TOY_FILE
 
 from balltrain.errors import BalltrainError
-from balltrain.execution import cluster as c
+from balltrain.execution import node_checks
+from balltrain.execution.joining import make_token, token_file
+from balltrain.execution.nodes import nodes_expected
 from balltrain.execution.placement import place
-from balltrain.execution.runner import Resources, run_sweep
+from balltrain.execution.resources import Resources
+from balltrain.execution.runner import run_sweep
 from balltrain.records import columns
 from balltrain.search.plan import make_plan
 from balltrain.search.sweep import override
@@ -112,9 +115,9 @@ def test_a_node_is_lost_another_joins_and_each_builds_its_data_once(start_cluste
 def test_a_token_does_not_keep_from_a_cluster_without(start_cluster, tmp_path, monkeypatch):
     """Of another Ray: a process that uses it cannot start actors on this one."""
     cluster = start_cluster(1)
-    c.make_token()
+    make_token()
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    assert c.token_file().is_file()
+    assert token_file().is_file()
     result = run(TOY_FILE, tmp_path, cluster, trials=1, epochs=1)
     assert [trial.status for trial in result.state.trials.values()] == [columns.COMPLETED]
 
@@ -196,7 +199,7 @@ def test_the_token_of_a_ray_of_our_own_is_its_owners_alone(before, tmp_path):
         file.parent.mkdir()
         file.write_text("0" * 64)
         file.chmod(before)
-    code = "from balltrain.execution.cluster import make_token; make_token(); print('made')"
+    code = "from balltrain.execution.joining import make_token; make_token(); print('made')"
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("RAY_AUTH_MODE", None)
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -211,7 +214,7 @@ def test_keys_travel_with_the_trials_and_are_shown_nowhere(monkeypatch):
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abcdef")
     monkeypatch.setenv("WANDB_API_KEY", "0123456789")  # the sweep's own process logs in
-    passed = c.environment()
+    passed = node_checks.environment()
     assert passed["AWS_SECRET_ACCESS_KEY"] == "abcdef"
     assert "WANDB_API_KEY" not in passed
     fields = dict.fromkeys(TrialContext.__dataclass_fields__)
@@ -257,13 +260,13 @@ def test_workers_of_a_trial_are_on_one_node_where_they_fit(start_cluster):
     ray.init(address=cluster.address, log_to_driver=False)
     try:
         options = {"num_gpus": None, "workers_per_trial": None, "cpus_per_trial": None}
-        two = place(c.nodes(), gpus_per_trial=2, **options)
+        two = place(nodes_expected(), gpus_per_trial=2, **options)
         assert (two.workers, two.strategy, two.concurrency) == (2, "STRICT_PACK", 1)
         group = placement_group([two.worker_resources] * 2, strategy=two.strategy)
         assert group.wait(10)
         placed = placement_group_table(group)["bundles_to_node_id"]
         assert set(placed.values()) == {cluster.workers[0].node_id}
-        three = place(c.nodes(), gpus_per_trial=3, **options)
+        three = place(nodes_expected(), gpus_per_trial=3, **options)
         assert (three.strategy, three.concurrency) == ("PACK", 1)
     finally:
         ray.shutdown()

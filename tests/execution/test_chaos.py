@@ -15,7 +15,8 @@ import torch
 from toy import TOY_FILE
 
 from balltrain.data.cache import load_data
-from balltrain.execution.runner import Resources, run_sweep
+from balltrain.execution.resources import Resources
+from balltrain.execution.runner import run_sweep
 from balltrain.records.columns import Status
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState

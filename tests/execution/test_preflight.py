@@ -3,7 +3,7 @@ import pytest
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.placement import Placement
 from balltrain.execution.preflight import because, expected_rungs, forecast_sweep
-from balltrain.execution.runner import Resources
+from balltrain.execution.resources import Resources
 
 
 @pytest.fixture

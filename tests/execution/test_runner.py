@@ -16,7 +16,8 @@ from toy import TOY_FILE
 from wandb_files import read_wandb_run
 
 from balltrain.errors import BalltrainError
-from balltrain.execution.runner import Resources, run_sweep
+from balltrain.execution.resources import Resources
+from balltrain.execution.runner import run_sweep
 from balltrain.records.columns import Decision, Status
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
@@ -278,7 +279,7 @@ def test_resume_refuses_what_does_not_compare(sweep):
 
 
 def test_resume_refuses_another_sobol_sequence(make_toy_plan):
-    from balltrain.execution.runner import _check_same
+    from balltrain.execution.resuming import _check_same
 
     old = {**make_toy_plan(searcher="sobol", sobol_start=1).to_json(), "data_fingerprint": "f"}
     for options, message in (

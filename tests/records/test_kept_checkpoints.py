@@ -70,7 +70,8 @@ def test_all_folds_are_kept(make_toy_plan, simulate):
 def test_a_real_sweep_leaves_the_folders_of_its_best(make_toy_plan, tmp_path, shared_data_dir):
     import pandas as pd
 
-    from balltrain.execution.runner import Resources, run_sweep
+    from balltrain.execution.resources import Resources
+    from balltrain.execution.runner import run_sweep
 
     plan = make_toy_plan(trials=8, epochs=3, grace=1, keep_checkpoints=2)
     resources = Resources(num_gpus=0, cpus_per_trial=1)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.execution.runner import _check_after_search
+from balltrain.execution.resuming import _check_after_search
 from balltrain.records import columns as c
 from balltrain.records.columns import Decision, Status
 from balltrain.records.results import plain
@@ -263,7 +263,8 @@ def test_a_real_sweep_in_two_stages(make_toy_plan, tmp_path, shared_data_dir):
     from wandb_files import read_wandb_run
 
     from balltrain.data.cache import load_data
-    from balltrain.execution.runner import Resources, run_sweep
+    from balltrain.execution.resources import Resources
+    from balltrain.execution.runner import run_sweep
     from balltrain.tasks.base import resolve
     from balltrain.tracking.mirrors import Mirrors
     from balltrain.training.checkpoint import best_of
