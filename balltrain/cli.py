@@ -688,8 +688,9 @@ def _on_interrupt(how_to_go_on: str) -> Callable[[], None]:
 
 def _live_view(controller: Any, placement: Any) -> Any:
     from balltrain.reporting.live import live_view
+    from balltrain.reporting.snapshot import snapshot_of
 
-    return live_view(controller, placement)
+    return live_view(lambda: snapshot_of(controller))
 
 
 def _phase(quiet: bool) -> Any:

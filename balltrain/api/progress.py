@@ -53,8 +53,9 @@ class Progress:
 def sweep_view(controller: Any, placement: Any) -> contextlib.AbstractContextManager[Any]:
     """The live panel of a sweep."""
     from balltrain.reporting.live import live_view
+    from balltrain.reporting.snapshot import snapshot_of
 
-    return live_view(controller, placement)
+    return live_view(lambda: snapshot_of(controller))
 
 
 def training_view(controller: Any, placement: Any) -> contextlib.AbstractContextManager[Any]:

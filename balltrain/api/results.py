@@ -13,6 +13,7 @@ from balltrain.api.arguments import storage_uri
 from balltrain.records import columns as c
 from balltrain.records.results import Results as Tables
 from balltrain.records.results import load_results, plain
+from balltrain.reporting.occupancy import running_seconds
 from balltrain.storage import SWEEP_FILE, Storage
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Results:
 
     def __init__(self, tables: Tables, place: Storage, seconds: float | None = None, interrupted: bool = False):
         self.tables, self._place = tables, place
-        self.seconds = tables.seconds if seconds is None else seconds
+        self.seconds = running_seconds(tables) if seconds is None else seconds
         self.interrupted = interrupted
 
     @classmethod

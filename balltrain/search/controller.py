@@ -59,7 +59,7 @@ class Controller:
         self.interrupted = False
         self.error: BaseException | None = None  # ends the sweep
         self.on_dropped: Callable[[Trial], None] = lambda trial: None  # for who deletes its checkpoint
-        self.on_row: Callable[[Trial, dict[str, Any]], None] = lambda trial, row: None  # for who watches
+        self.on_row: Callable[[Trial, EpochRow], None] = lambda trial, row: None  # for who watches
         self._journal, self._clock = journal, clock
         self._searcher = plan.build_searcher()
         self._stopping = plan.build_stopping()
