@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from balltrain.background import every
 from balltrain.records.columns import Status
+from balltrain.reporting.notebook import in_notebook, notebook_view
 from balltrain.reporting.terminal import STATUS_STYLE
 from balltrain.reporting.text import duration, short
 
@@ -32,7 +33,11 @@ CURVE_WIDTH = 20  # epochs
 
 @contextlib.contextmanager
 def live_view(controller: Controller, placement: Placement, console: Console | None = None) -> Iterator[None]:
-    """Shows the sweep on standard error until the block ends; shows nothing where that is no terminal."""
+    """Shows the sweep in the notebook, or on standard error where that is a terminal, until the block ends."""
+    if console is None and in_notebook():
+        with notebook_view(View(controller, placement).render):
+            yield
+        return
     from rich.console import Console
     from rich.live import Live
 

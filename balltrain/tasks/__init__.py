@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import sys
@@ -32,8 +33,8 @@ PLUGIN_GROUP = "balltrain.tasks"
 class TaskRef:
     """Names a task such that any process on any node can load it.
 
-    The text of a user's file travels along, because the file itself exists on the user's machine alone. A task that was
-    defined in a notebook has a text and no file.
+    The text of a user's file travels along, because the file itself exists on the user's machine alone. A task of a
+    notebook has a text and no file.
     """
 
     name: str
@@ -68,7 +69,9 @@ def task_ref(name_or_file: str) -> TaskRef:
         return TaskRef(name_or_file)
     path = Path(name_or_file)
     if path.suffix != ".py":
-        raise UsageError(f"unknown task {name_or_file!r}: choose one of {', '.join(tasks)}, or a Python file")
+        near = difflib.get_close_matches(name_or_file, tasks, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"unknown task {name_or_file!r}: {hint}choose one of {', '.join(tasks)}, or a Python file")
     source = read_source(path)
     return TaskRef(only_task(run_file(path, source), name_or_file).name, str(path.resolve()), source)
 

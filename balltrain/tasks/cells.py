@@ -6,8 +6,6 @@ and the text of other classes and functions. Whatever else it uses is refused by
 
 from __future__ import annotations
 
-import __future__
-
 import ast
 import builtins
 import inspect
@@ -22,7 +20,7 @@ import textwrap
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NoReturn
 
 from balltrain.errors import BalltrainError
 
@@ -50,7 +48,7 @@ class _Parts:
         self._imports: dict[str, None] = {}  # a set that keeps its order
         self._statements: list[str] = []
         self._added: dict[str, Any] = {}  # by name
-        if isinstance(main.get("annotations"), __future__._Feature):
+        if type(main.get("annotations")).__name__ == "_Feature":
             self._imports["from __future__ import annotations"] = None
 
     def text(self) -> str:
@@ -105,7 +103,7 @@ class _Parts:
                 if isinstance(value, types.ModuleType):
                     self._imports |= dict.fromkeys(_submodules(name, value, text))
 
-    def _refuse(self, name: str, why: str) -> Any:
+    def _refuse(self, name: str, why: str) -> NoReturn:
         task = self._cls.__name__
         if name == task:
             raise BalltrainError(f"the task {task} is a class {why}: put it into a Python file")
@@ -173,11 +171,13 @@ def _definition(name: str, value: Any) -> str | None:
         return None
     text = _text_named(code.co_filename)
     for node in _nodes(text):
-        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        if is_function and (node.name, _first_line(node)) == (name, code.co_firstlineno):
-            return _segment(text, node)
-        is_lambda = isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
-        if is_lambda and name in map(ast.unparse, node.targets) and node.value.lineno == code.co_firstlineno:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found = (node.name, _first_line(node)) == (name, code.co_firstlineno)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+            found = name in map(ast.unparse, node.targets) and node.value.lineno == code.co_firstlineno
+        else:
+            found = False
+        if found:
             return _segment(text, node)
     return None
 
@@ -307,4 +307,6 @@ def _quoted_types(annotation: ast.expr) -> Iterator[str]:
     main = vars(sys.modules[MAIN])
     for node in ast.walk(annotation):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield from (name for name in re.findall(r"\b[A-Za-z_]\w*", node.value) if isinstance(main.get(name), type))
+            yield from (
+                name for name in re.findall(r"\b[A-Za-z_]\w*", node.value) if isinstance(main.get(name), type)
+            )

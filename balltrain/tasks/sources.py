@@ -40,7 +40,7 @@ def ref_of(task: str | os.PathLike[str] | Task | type[Task]) -> TaskRef:
         raise BalltrainError(f"the source of the task {cls.__name__} cannot be had: put it into a Python file")
     if not isinstance(task, type) and vars(task):
         raise UsageError(
-            f"the {cls.__name__} object has values of its own ({', '.join(vars(task))}), which trials would not know: "
+            f"the {cls.__name__} object has values of its own ({', '.join(vars(task))}), unknown to trials: "
             "make them hyperparameters, or attributes of the class"
         )
     return TaskRef(cls.name, None, text_of(cls))

@@ -1,5 +1,7 @@
 """Tasks of a notebook's cells: their text goes to trials and checkpoints, whole, or is refused by name."""
 
+from pathlib import Path
+
 import pytest
 from toy import TOY_FILE
 
@@ -28,7 +30,7 @@ class Sum(Task):
     def metrics(self, outputs, targets, hp, *, thorough):
         return {"loss": float(outputs["y"].square().mean())}
 '''
-NAMED = 'from balltrain.tasks.sources import ref_of\nprint(json.dumps([ref_of(TASK).name, ref_of(TASK).source]))'
+NAMED = "from balltrain.tasks.sources import ref_of\nprint(json.dumps([ref_of(TASK).name, ref_of(TASK).source]))"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_a_task_of_a_cell_is_loaded_by_another_process(cells):
 
 def test_what_the_task_uses_of_other_cells_goes_with_it(cells):
     ref = cells(
-        "from math import pi, sqrt as root\nimport torch.nn.functional as F\nimport xml\nimport xml.etree.ElementTree",
+        "from math import pi, sqrt as root\nimport torch.nn.functional as F\nimport xml, xml.etree.ElementTree",
         "SIZES = {'a': [1, 2.5], 'b': (None, True), 'c': float('inf')}",
         "def outer(x):\n    return inner(x) + SIZES['a'][0]\n\nhalf = lambda x: x / 2",
         "def inner(x):\n    return root(x) * pi",
@@ -64,7 +66,8 @@ def test_what_the_task_uses_of_other_cells_goes_with_it(cells):
         "from pydantic import BaseModel\nclass Inner(BaseModel):\n    depth: int = 1\n",
         "Wide.model_rebuild() and None",
         SUM.replace('name = "sum"', 'name = "sum"\n    Hyperparameters = Wide')
-        + "\n    def all(self):\n        return outer(4), half(3), F.relu.__name__, xml.etree.ElementTree.Element('a').tag",
+        + "\n    def all(self):"
+        + "\n        return outer(4), half(3), F.relu.__name__, xml.etree.ElementTree.Element('a').tag",
     )
     task = ref.load()
     assert task.all() == (2 * 3.141592653589793 + 1, 1.5, "relu", "a")
@@ -88,7 +91,7 @@ def test_a_task_defined_again_is_another_version(cells):
 
 def test_fields_alone_are_those_of_the_class_that_is_used(cells, kernel):
     """A class without methods does not say where it was defined: the last that was run with its fields counts."""
-    one, two = ("class Hp(Hyperparameters):\n    width: int = %d\n" % width for width in (1, 2))
+    one, two = (f"class Hp(Hyperparameters):\n    width: int = {width}\n" for width in (1, 2))
     with_hp = SUM.replace('name = "sum"', 'name = "sum"\n    Hyperparameters = Hp')
     assert cells(one, two, with_hp).load().Hyperparameters().width == 2
     assert cells(one, with_hp).load().Hyperparameters().width == 1
@@ -106,7 +109,11 @@ def test_annotations_stay_texts_where_a_cell_said_so(cells, kernel):
     [
         ("MEAN = np.array([1.0])", "MEAN", "uses MEAN, an object (ndarray) whose text cannot be had"),
         ("exec('def hidden(): pass')", "hidden", "uses hidden, whose text cannot be had"),
-        ("def make():\n    def f(): pass\n    return f\nmade = make()", "made", "uses made, which is defined inside a"),
+        (
+            "def make():\n    def f(): pass\n    return f\nmade = make()",
+            "made",
+            "uses made, which is defined inside a",
+        ),
         ("LONG = list(range(50_000))", "LONG", "uses LONG, a constant of 338890 characters"),
     ],
 )
@@ -127,7 +134,7 @@ def test_a_name_that_only_a_function_has_is_not_asked_for(cells):
 def test_a_task_with_values_of_its_own_is_refused(kernel, cells):
     kernel.run(SUM)
     kernel.run("task = Sum()\ntask.width = 3")
-    assert "has values of its own (width), which trials would not know" in refusal(kernel, "task")
+    assert "has values of its own (width), unknown to trials" in refusal(kernel, "task")
     assert cells(task="Sum()").name == "sum"
 
 
@@ -140,4 +147,4 @@ def test_a_task_inside_a_function_or_without_a_name_is_refused(kernel, cells):
 
 def test_a_file_that_is_imported_is_taken_whole(kernel, cells):
     kernel.run(f"import sys, pathlib\nsys.path.append(str(pathlib.Path({TOY_FILE!r}).parent))\nimport toy")
-    assert cells(task="toy.Toy").source == open(TOY_FILE).read()
+    assert cells(task="toy.Toy").source == Path(TOY_FILE).read_text()
