@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from balltrain.api.wording import on_command_line
 from balltrain.errors import EXIT_INTERRUPTED, BalltrainError, UsageError
 from balltrain.storage import SWEEP_FILE, Storage
 
@@ -592,7 +593,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = [argument for argument in arguments if argument != "--debug"]
     _typed[:] = arguments
     try:
-        code = app(arguments, standalone_mode=False, prog_name="balltrain")
+        with on_command_line():
+            code = app(arguments, standalone_mode=False, prog_name="balltrain")
     except BalltrainError as error:
         _fail(str(error), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Real
 from typing import Any
 
 from balltrain.errors import UsageError
@@ -113,5 +114,7 @@ def refuse_unknown(names: Mapping[str, Any], known: list[str], what: str) -> Non
 
 def require_at_least(value: float | None, minimum: float, what: str) -> None:
     """Raises UsageError that quotes the value and the rule; None passes."""
+    if value is not None and not isinstance(value, Real):
+        raise UsageError(f"{what} is {value!r}, but must be a number")
     if value is not None and not value >= minimum:
         raise UsageError(f"{what} is {value:g}, but must be at least {minimum:g}")

@@ -1,4 +1,4 @@
-"""The structure of the package in figures: circles of imports, the largest module, the longest function, a knob's lines.
+"""The structure of the package in figures: circles of imports, largest module, longest function, lines of a knob.
 
     python benchmarks/structure.py [CHECKOUT] [--knob sobol_scramble]
 

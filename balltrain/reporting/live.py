@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.background import every
 from balltrain.records.columns import Status
+from balltrain.reporting.notebook import in_notebook, notebook_view
 from balltrain.reporting.snapshot import CURVE_LENGTH, LiveSnapshot, LiveTrial
 from balltrain.reporting.terminal.style import STATUS_STYLE
 from balltrain.reporting.text import duration, short
@@ -28,10 +29,15 @@ SPARKS = "▁▂▃▄▅▆▇█"
 
 @contextlib.contextmanager
 def live_view(look: Callable[[], LiveSnapshot], console: Console | None = None) -> Iterator[None]:
-    """Shows the sweep on standard error until the block ends; shows nothing where that is no terminal.
+    """Shows the sweep in the notebook, or on standard error where that is a terminal, until the block ends.
 
     `look` may raise RuntimeError where another thread has just changed what it looks at: it is asked again.
     """
+    if console is None and in_notebook():
+        view = View(since=look())
+        with notebook_view(lambda width, height: view.render(look(), width, height)):
+            yield
+        return
     from rich.console import Console
     from rich.live import Live
 

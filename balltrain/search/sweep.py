@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from balltrain.errors import UsageError
-from balltrain.knobs import Panel, knob, require_at_least
+from balltrain.knobs import Panel, knob, knobs_of, require_at_least
 from balltrain.search.searchers import MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
 from balltrain.search.stopping import SCHEDULERS, Asha
 from balltrain.tasks.base import Task
@@ -148,6 +148,14 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
             raise UsageError(
                 "the folds of a configuration cannot be continued: leave out continue_best, or the folds"
             )
+
+    def __repr__(self) -> str:
+        """The task, the names in its space, and what differs from the defaults."""
+        plain = Sweep("", {})
+        values = {entry.name: getattr(self, entry.name) for entry in knobs_of(self)}
+        changed = [f"{name}={value!r}" for name, value in values.items() if value != getattr(plain, name)]
+        task = self.task if isinstance(self.task, str) else self.task.name
+        return f"Sweep({', '.join([repr(task), 'space of ' + ' and '.join(self.space), *changed])})"
 
     def main(self, file: str) -> None:
         """Run this file's sweep with the options of `balltrain sweep`: the last line of a sweep file."""
