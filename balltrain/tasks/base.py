@@ -233,6 +233,12 @@ class Task:
         """The outputs of several models for the same items, as those of one."""
         raise BalltrainError(f"{self.name} cannot combine several checkpoints: give one")
 
+    def check_recorded(self, config: Mapping[str, Any]) -> None:
+        """Raises BalltrainError where a trial's configuration, as an earlier version wrote it, is of another model.
+
+        It would be taken for that of the same name: no checkpoint of it is loaded, no sweep with it resumed.
+        """
+
     def check_facts(self, trained: dict[str, Any], other: dict[str, Any]) -> None:
         """Raises BalltrainError where a model of data with the facts `trained` says nothing of data with `other`."""
 

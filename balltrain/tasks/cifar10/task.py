@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -10,7 +11,7 @@ from balltrain.tasks.base import Arrays, Batch, DataRequest, Download, options_o
 from balltrain.tasks.cifar10 import data
 from balltrain.tasks.cifar10.augment import cut_out, mirrored_and_shifted
 from balltrain.tasks.cifar10.files import ARCHIVE
-from balltrain.tasks.cifar10.model import Cifar10Hyperparameters, build_classifier
+from balltrain.tasks.cifar10.model import Cifar10Hyperparameters, build_classifier, check_recorded
 from balltrain.tasks.classifier import Classifier
 
 
@@ -34,6 +35,9 @@ class Cifar10(Classifier):
 
     def build_model(self, hp: Cifar10Hyperparameters, facts: dict[str, Any]) -> nn.Module:
         return build_classifier(hp, facts)
+
+    def check_recorded(self, config: Mapping[str, Any]) -> None:
+        check_recorded(config)
 
     def keeps_shape(self, hp: Cifar10Hyperparameters) -> bool:
         return hp.model in ("fast", "gap")
