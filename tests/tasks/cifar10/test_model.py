@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from cifar_files import FACTS, contents, write_archive
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
@@ -16,6 +17,7 @@ from balltrain.data.cache import load_data
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Download, resolve
+from balltrain.tasks.cifar10.data import CLASSES
 from balltrain.tasks.cifar10.task import Cifar10, task
 from balltrain.training.checkpoint import load_checkpoint
 from balltrain.training.loop import fit
@@ -249,14 +251,14 @@ def made_up_config(**values):
     return {**line["config"], **values}
 
 
-def write_checkpoint(folder, config):
-    """As balltrain 0.1.0 wrote it, but for the weights."""
+def write_checkpoint(folder, config, weights):
+    """As balltrain 0.1.0 wrote it, with the weights of today's model of the hyperparameters `weights`."""
     folder.mkdir()
     content = {"format": 1, "task": "cifar10", "task_file": None, "hyperparameters": config, "seed": 0}
     data = {"request": {"source": "c.tar.gz", "size": None, "seed": 0}, "facts": FACTS, "fingerprint": "0"}
     (folder / "config.json").write_text(json.dumps({**content, "data": data}))
-    weights = built(model="fast", widths=[4, 4, 4]).state_dict()
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")
+    tensors = {name: tensor.contiguous() for name, tensor in built(**weights).state_dict().items()}
+    save_file(tensors, folder / "model.safetensors")
     return folder
 
 
@@ -271,7 +273,7 @@ def write_checkpoint(folder, config):
 )
 def test_checkpoints_of_the_made_up_networks_are_refused(tmp_path, config):
     with pytest.raises(BalltrainError) as caught:
-        load_checkpoint(write_checkpoint(tmp_path / "old", config))
+        load_checkpoint(write_checkpoint(tmp_path / "old", config, {"model": config["model"]}))
     said = str(caught.value)
     assert (
         f"config.json is of a task that is not here, or has changed: the model {config['model']} was another network"
@@ -282,7 +284,8 @@ def test_checkpoints_of_the_made_up_networks_are_refused(tmp_path, config):
 
 
 def test_checkpoints_of_the_fast_network_are_loaded_as_before(tmp_path):
-    loaded = load_checkpoint(write_checkpoint(tmp_path / "old", made_up_config(model="fast", widths=[4, 4, 4])))
+    small = {"model": "fast", "widths": [4, 4, 4]}
+    loaded = load_checkpoint(write_checkpoint(tmp_path / "old", made_up_config(**small), small))
     assert loaded.hp.model == "fast"
 
 
@@ -299,6 +302,26 @@ def test_sweeps_of_the_made_up_networks_are_not_resumed(tmp_path, capsys):
     assert said.startswith("error: cannot resume old: the model a was another network")
     assert "\n" not in said
     assert (old / "journal.jsonl").read_bytes() == MADE_UP.read_bytes()
+
+
+@pytest.mark.parametrize("model", ["a", "g", "gap", "fast"])
+def test_pictures_of_any_shape_are_predicted(tmp_path, cli, model):
+    """The original's two of 32x20 and 32x18, and what else people have."""
+    config = resolve(task, {"model": model}).model_dump(mode="json")
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", config, {"model": model})
+    (tmp_path / "pictures").mkdir()
+    sizes = [(32, 20), (32, 18), (18, 32), (32, 32), (1, 1), (3, 40), (640, 480)]
+    for number, size in enumerate(sizes):
+        kind = "L" if number % 2 else "RGB"
+        Image.effect_noise(size, 90).convert(kind).save(tmp_path / "pictures" / f"{size[0]}x{size[1]}.png")
+    code, out, _ = cli("predict", checkpoint, tmp_path / "pictures", "--out", tmp_path / "out", "--json")
+    found = json.loads(out)["predictions"]
+    assert code == 0
+    assert {Path(each["input"]).stem for each in found} == {f"{width}x{height}" for width, height in sizes}
+    for each in found:
+        assert each["class"] in CLASSES
+        assert sum(guess["probability"] for guess in each["top"]) <= 1.001
+        assert Path(each["picture"]).exists()
 
 
 @pytest.fixture(scope="module")
