@@ -173,10 +173,16 @@ class Results:
 
     @cached_property
     def varied(self) -> list[str]:
-        """The `config.` columns that differ between trials; but for the epochs, which are no choice of a search."""
-        budget = c.CONFIG_PREFIX + c.EPOCHS
-        configs = [name for name in self.trials.columns if name.startswith(c.CONFIG_PREFIX) and name != budget]
-        return [column for column in configs if self.trials[column].nunique(dropna=False) > 1]
+        """The `config.` columns that differ between trials and are searched; but for the epochs, which are no choice.
+
+        What a model's choice brings along differs too, but is nobody's choice: the model says it.
+        """
+        searched = _keys(self.sweep.get("space"))
+        columns = [name for name in self.trials.columns if name.startswith(c.CONFIG_PREFIX)]
+        if searched:
+            columns = [column for column in columns if column.removeprefix(c.CONFIG_PREFIX) in searched]
+        columns = [column for column in columns if column != c.CONFIG_PREFIX + c.EPOCHS]
+        return [column for column in columns if self.trials[column].nunique(dropna=False) > 1]
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -304,3 +310,10 @@ def _summarise(folder: Path) -> dict[str, Any]:
 def _decoded(cell: Any) -> Any:
     """The value of a cell's JSON text; NaN and the infinities, which strict JSON lacks, as their names."""
     return json.loads(cell, parse_constant=str) if isinstance(cell, str) else None
+
+
+def _keys(space: Any) -> set[str]:
+    """Of a space as `sweep.json` has it, those inside of choices too. Empty where the sweep does not say it."""
+    if isinstance(space, dict):
+        return {key for name, inner in space.items() for key in ({name} | _keys(inner))}
+    return {key for inner in space for key in _keys(inner)} if isinstance(space, list) else set()

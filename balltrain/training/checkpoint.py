@@ -152,6 +152,7 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> L
             source = read_source(Path(file))
         ref = task_ref(name) if source is None else TaskRef(name, file, source)
         task = ref.load()
+        task.check_recorded(values)
         hp = resolve(task, values)
     except BalltrainError as error:
         raise BalltrainError(f"{folder / CONFIG} is of a task that is not here, or has changed: {error}") from error

@@ -160,6 +160,14 @@ def test_only_hyperparameters_that_differ_are_shown(sweep: Run):
     assert "batch" not in text
 
 
+def test_what_a_models_choice_brings_along_is_no_hyperparameter_of_the_search(sweep: Run):
+    results = sweep()
+    trials = results.trials.assign(**{"config.weight_decay": range(len(results.trials))})
+    assert replace(results, trials=trials).varied == results.varied
+    unknown = {name: value for name, value in results.sweep.items() if name != "space"}
+    assert "config.weight_decay" in replace(results, trials=trials, sweep=unknown).varied
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_no_cell_is_cut_and_no_line_is_too_wide(sweep: Run, width: int):
     results = sweep(failing=one_fails_and_one_is_nan)
