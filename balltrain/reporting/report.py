@@ -1,4 +1,4 @@
-"""The report of a sweep: one HTML file that needs no network, drawn from the Parquet tables alone.
+"""The report of a sweep: one HTML file that needs no network, drawn from the tables, and the best checkpoint.
 
 A section is a function from `Results` to HTML, empty where the sweep has nothing to show in it; `SECTIONS` is
 their order.
