@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from balltrain.errors import BalltrainError, UsageError
@@ -28,9 +28,13 @@ class Hyperparameters(BaseModel):
     better objective. `precision` is that of the layers for which torch's autocast lowers it: auto is bfloat16 on
     GPUs that have it; bfloat16 is so on CPUs that have it too. `restarts` initialisations train a few batches each,
     and the one with the lowest loss then is trained.
+
+    A class with a field `model` may have `recipes`: by its value, the other values that this model is trained with
+    where none are given. What is given wins, on the command line, in a sweep's space and in a checkpoint alike.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(64, ge=1)
@@ -48,6 +52,25 @@ class Hyperparameters(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     restarts: int = Field(1, ge=1, description="initialisations to choose from")
     sync_batch_norm: bool = Field(False, description="over all workers of a data-parallel trial")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_recipe(cls, values: Any) -> Any:
+        if not cls.recipes or not isinstance(values, Mapping):
+            return values
+        model = values.get("model", cls.model_fields["model"].default)
+        return {**cls.recipes.get(model, {}), **values} if isinstance(model, str) else values
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Raises TypeError where `recipes` are not of this class's fields, or it has no `model` to choose one by."""
+        if cls.recipes and "model" not in cls.model_fields:
+            raise TypeError(f"{cls.__name__} has recipes, but no field `model` that they belong to: add one")
+        for model, recipe in cls.recipes.items():
+            if unknown := sorted(set(recipe) - (set(cls.model_fields) - {"model"})):
+                raise TypeError(
+                    f"the recipe of {model} sets {', '.join(unknown)}: set other fields of {cls.__name__}"
+                )
 
 
 @dataclass(frozen=True)
