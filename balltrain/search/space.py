@@ -155,10 +155,10 @@ def _describe(value: Any) -> Any:
         return {"choice": [_describe(option) for option in value.categories]}
     if isinstance(value, sample.Domain):
         (dimension,) = _dimensions("", value, ())
-        bounds = [dimension.low, dimension.high]
         return {
-            "log" * dimension.log + dimension.kind: bounds[::-1] if dimension.falling else bounds,
+            "log" * dimension.log + dimension.kind: [dimension.low, dimension.high],
             **({"step": dimension.step} if dimension.step else {}),
+            **({"falling": True} if dimension.falling else {}),
         }
     if isinstance(value, Mapping):
         return {key: _describe(inner) for key, inner in value.items()}

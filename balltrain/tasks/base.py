@@ -53,6 +53,11 @@ class Hyperparameters(BaseModel):
     restarts: int = Field(1, ge=1, description="initialisations to choose from")
     sync_batch_norm: bool = Field(False, description="over all workers of a data-parallel trial")
 
+    @classmethod
+    def renewed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Values as an earlier version may have written them, by the names that they have now."""
+        return values
+
     @model_validator(mode="before")
     @classmethod
     def _with_recipe(cls, values: Any) -> Any:
@@ -233,6 +238,12 @@ class Task:
         """The outputs of several models for the same items, as those of one."""
         raise BalltrainError(f"{self.name} cannot combine several checkpoints: give one")
 
+    def check_recorded(self, config: Mapping[str, Any]) -> None:
+        """Raises BalltrainError where a trial's configuration, as an earlier version wrote it, is of another model.
+
+        It would be taken for that of the same name: no checkpoint of it is loaded, no sweep with it resumed.
+        """
+
     def check_facts(self, trained: dict[str, Any], other: dict[str, Any]) -> None:
         """Raises BalltrainError where a model of data with the facts `trained` says nothing of data with `other`."""
 
@@ -282,6 +293,7 @@ def resolve(task: Task, values: Mapping[str, Any]) -> Any:
 
     Raises UsageError that quotes the value and the rule.
     """
+    values = task.Hyperparameters.renewed(values)
     known = task.Hyperparameters.model_fields
     for name in values:
         if name not in known:

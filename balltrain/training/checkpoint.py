@@ -149,6 +149,7 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> L
     try:
         ref = task_ref(file or name)
         task = ref.load()
+        task.check_recorded(values)
         hp = resolve(task, values)
     except BalltrainError as error:
         raise BalltrainError(f"{folder / CONFIG} is of a task that is not here, or has changed: {error}") from error

@@ -7,7 +7,8 @@ import pytest
 from ray import tune
 
 from balltrain.errors import UsageError
-from balltrain.search.sweep import Sweep, make_plan
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep import Sweep
 from balltrain.tasks import BUILT_IN, TaskRef, task_ref
 from balltrain.tasks.base import DataRequest, Hyperparameters, resolve
 
