@@ -1,4 +1,4 @@
-"""The original's search of `classifier5` with `high`: 20 Sobol points of 3 epochs, the best then to epoch 50.
+"""The original's search of `classifier5` with `high`: 20 Sobol points of 3 epochs, the best to epoch 50.
 
 Published best: lr 0.002022, batch size 54. These are point 7 of the sequence from 3030, over the same ranges; from
 4030, where the search is said to begin, none of the 20 is near.

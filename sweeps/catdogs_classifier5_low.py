@@ -1,4 +1,4 @@
-"""The original's search of `classifier5` with `low`: 20 Sobol points of 3 epochs, the best then to epoch 50.
+"""The original's search of `classifier5` with `low`: 20 Sobol points of 3 epochs, the best to epoch 50.
 
 Published best: lr 0.000339, batch size 21. These are point 10 of the sequence from 3030, over the same ranges; from
 2030, where the search is said to begin, none of the 20 is near.

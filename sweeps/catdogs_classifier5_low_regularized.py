@@ -1,4 +1,4 @@
-"""The original's search of `classifier5` with `low` and penalty: 20 Sobol points of 3 epochs, the best then to epoch 50.
+"""The original's search of `classifier5` with `low` and penalty: 20 Sobol points of 3 epochs, the best to epoch 50.
 
 Published best: lr 0.002368, batch size 20, regularization 0.005226. These are point 1 of the sequence from 3030 in
 two dimensions, without the batch size; from 5030, where the search is said to begin, none of the 20 is near.

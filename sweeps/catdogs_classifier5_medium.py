@@ -1,4 +1,4 @@
-"""The original's search of `classifier5` with `medium`: 20 Sobol points of 3 epochs, the best then to epoch 50.
+"""The original's search of `classifier5` with `medium`: 20 Sobol points of 3 epochs, the best to epoch 50.
 
 Published best: lr 0.000565, batch size 18: point 0.
 

@@ -1,4 +1,4 @@
-"""The original's search of `classifier5` with `medium-low`: 20 Sobol points of 3 epochs, the best then to epoch 50.
+"""The original's search of `classifier5` with `medium-low`: 20 Sobol points of 3 epochs, the best to epoch 50.
 
 Published best: lr 0.001297, regularization 0.003782. These are point 10 of the sequence from 3030 over lr 1e-3 to
 0.01 and regularization 1e-3 to 0.03; from 2030, where the search is said to begin, none of the 20 is near.

@@ -1,4 +1,4 @@
-"""The original's search of `classifier7` with `medium`: 20 Sobol points of 3 epochs, the best then to epoch 50.
+"""The original's search of `classifier7` with `medium`: 20 Sobol points of 3 epochs, the best to epoch 50.
 
 Published best: lr 0.001103, regularization 0.028352. These are point 18 of the sequence from 3030, over the same
 ranges; from 6030, where the search is said to begin, none of the 20 is near.

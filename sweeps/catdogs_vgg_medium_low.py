@@ -1,4 +1,4 @@
-"""The original's search of `vgg` with `medium-low`: 20 Sobol points of 3 epochs, the best then to epoch 50.
+"""The original's search of `vgg` with `medium-low`: 20 Sobol points of 3 epochs, the best to epoch 50.
 
 Published best: lr 0.008962506103515625, batch size 78, regularization 0.00128163: point 12. At epoch 37 it had a
 validation accuracy of 86.59 % (loss 0.344, training 91.8 %); 48 epochs took 57 minutes.
