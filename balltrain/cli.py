@@ -262,6 +262,9 @@ def sweep(
     sobol_scramble: Annotated[
         bool | None, typer.Option("--sobol-scramble/--no-sobol-scramble", help="Scrambled by the seed, or not.")
     ] = None,
+    sobol_numbers: Annotated[
+        str | None, typer.Option(help="scipy or bratley-fox, whose points are not scrambled [default: scipy].")
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="asha or none.")] = None,
     grace: Annotated[int | None, typer.Option(help="Epochs before ASHA may stop a trial.")] = None,
     reduction_factor: Annotated[float | None, typer.Option(help="ASHA keeps one in so many at a rung.")] = None,
@@ -269,6 +272,9 @@ def sweep(
         int | None, typer.Option(help="After the search the best K go on, to --epochs; the search keeps its own.")
     ] = None,
     continue_epochs: Annotated[int | None, typer.Option(help="They go on to this; --epochs is the search's.")] = None,
+    continue_patience: Annotated[
+        int | None, typer.Option(help="They end after so many epochs without a better one [default: the search's].")
+    ] = None,
     confirm: Annotated[int | None, typer.Option(help="Train the best K again at the end, with new seeds.")] = None,
     repeats: Annotated[int | None, typer.Option(help="New seeds for each of them [default: 5].")] = None,
     keep_checkpoints: Annotated[int | None, typer.Option(help="Of the best trials that ended [default: 5].")] = None,
@@ -313,12 +319,14 @@ def sweep(
         searcher=searcher,
         sobol_start=sobol_start,
         sobol_scramble=sobol_scramble,
+        sobol_numbers=sobol_numbers,
         scheduler=scheduler,
         grace=grace,
         reduction_factor=reduction_factor,
         seed=seed,
         continue_best=continue_best,
         continue_epochs=continue_epochs,
+        continue_patience=continue_patience,
         confirm=confirm,
         repeats=repeats,
         keep_checkpoints=keep_checkpoints,
@@ -326,6 +334,8 @@ def sweep(
     )
     if continue_epochs is not None and not found.continue_best:
         raise UsageError("--continue-epochs needs --continue-best K: how many of the best go on")
+    if continue_patience is not None and not found.continue_best:
+        raise UsageError("--continue-patience needs --continue-best K: how many of the best go on")
     if repeats is not None and not found.confirm:
         raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
     how_to_go_on = _how_to_go_on("--name", name)

@@ -33,6 +33,7 @@ class Trial:
     lost_attempts: int = 0  # not held against it: ended by a node's loss, or before it was continued
     continued_after: int | None = None  # epochs that it had when the search was over and it was chosen to go on
     searched_best: EpochRow | None = None  # its best row at that time
+    config_before: dict[str, Any] | None = None  # its configuration at that time
     rows: list[EpochRow] = field(default_factory=list)
     started_at: float | None = None  # seconds since 1970
     ended_at: float | None = None
@@ -55,6 +56,11 @@ class Trial:
         if self.continued_after is None:
             return None if self.status == Status.FAILED else self.objective
         return self.searched_best["objective"] if self.searched_best else None
+
+    @property
+    def searched_config(self) -> dict[str, Any]:
+        """Its configuration in the search: what goes on after it has other epochs, and may have another patience."""
+        return self.config if self.config_before is None else self.config_before
 
     @property
     def is_searched(self) -> bool:
@@ -118,7 +124,8 @@ class SweepState:
                 trial.lost_attempts += bool(line.get("lost"))
                 self._end(trial, Status(line["status"]), line["time"], line.get("error"))
             case Kind.CONTINUE:
-                self._continue(self.trials[line["number"]], line["epochs"])
+                changes: dict[str, Any] = {name: line[name] for name in ("epochs", "patience") if name in line}
+                self._continue(self.trials[line["number"]], changes)
             case kind:
                 raise KeyError(f"unknown type {kind!r}")
 
@@ -192,12 +199,12 @@ class SweepState:
         same.status, same.best, same.error, same.ended_at = first.status, first.best, first.error, first.ended_at
         same.continued_after, same.searched_best = first.continued_after, first.searched_best
 
-    def _continue(self, trial: Trial, epochs: int) -> None:
-        """A trial that has ended goes on, up to so many epochs, and with it those of the same configuration."""
+    def _continue(self, trial: Trial, changes: dict[str, Any]) -> None:
+        """A trial that has ended goes on with other epochs, and with it those of the same configuration."""
         self._same[trial.number] = [t for t in self.searched if t.same_as == trial.number]
         for other in (trial, *self._same[trial.number]):
             other.continued_after, other.searched_best = trial.epochs, trial.best
-            other.config = {**other.config, "epochs": epochs}
+            other.config_before, other.config = other.searched_config, {**other.config, **changes}
             other.status, other.ended_at = Status.RUNNING, None
         trial.lost_attempts = trial.attempts
         self._kept = [kept for kept in self._kept if kept is not trial]

@@ -43,8 +43,16 @@ class SecondStage:
         None, "They go on to this epoch; --epochs is then the search's.", Panel.AFTER, says="none"
     )
 
+    continue_patience: int | None = knob(
+        None,
+        "They end after so many epochs without a better objective.",
+        Panel.AFTER,
+        says="the patience of the search",
+    )
+
     def __post_init__(self) -> None:
         require_at_least(self.continue_best, 0, "the number of trials to continue")
+        require_at_least(self.continue_patience, 1, "the patience of those that go on")
         require_at_least(self.continue_epochs, 1, "the epoch to continue to")
 
 
@@ -75,8 +83,10 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     searcher is told the mean; a trial is then one fold. With `confirm`, so many of the best configurations are
     trained again at the end, each with `repeats` new seeds and not stopped by ASHA; the winner has the best mean.
     With `continue_best`, so many of the search's best trials go on from their checkpoints once it has ended, up to
-    epoch `continue_epochs`, no longer stopped by ASHA: a second stage, after which the best are confirmed.
-    The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not.
+    epoch `continue_epochs`, no longer stopped by ASHA, and with the patience `continue_patience`: a second stage,
+    after which the best are confirmed.
+    The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not, or those
+    of Bratley and Fox's (`sobol_numbers`), which many searches of other projects were made with.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
 
     Its parts, `Budget`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own values and can be made
@@ -130,7 +140,9 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
         if self.scheduler not in SCHEDULERS:
             raise UsageError(f"unknown scheduler {self.scheduler!r}: choose one of {', '.join(SCHEDULERS)}")
         if self.searcher != "sobol" and Sobol() != Sobol(**_values(Sobol, self)):
-            raise UsageError(f"a start and scrambling are of the searcher sobol, and this one is {self.searcher}")
+            raise UsageError(
+                f"start, scrambling and numbers are of the searcher sobol, and this one is {self.searcher}"
+            )
         if self.sobol_start > MAX_SOBOL_POINTS - self.trials:
             raise UsageError(f"the Sobol points begin at {self.sobol_start}, but {sobol_range(self.trials)}")
         require_at_least(self.seed, 0, "the seed")
@@ -168,7 +180,13 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
 
 
 def override(sweep: Sweep, **options: Any) -> Sweep:
-    """The sweep with the options that were given (not None) in place of its own."""
+    """The sweep with the options that were given (not None) in place of its own.
+
+    Raises UsageError for a combination that the sweep would refuse or that says two things at once.
+    """
+    numbers = options.get("sobol_numbers") or sweep.sobol_numbers
+    if options.get("sobol_scramble") and numbers != "scipy":
+        raise UsageError(f"the Sobol numbers {numbers} are not scrambled: leave out --sobol-scramble")
     return dataclasses.replace(sweep, **{name: value for name, value in options.items() if value is not None})
 
 

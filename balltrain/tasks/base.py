@@ -53,6 +53,11 @@ class Hyperparameters(BaseModel):
     restarts: int = Field(1, ge=1, description="initialisations to choose from")
     sync_batch_norm: bool = Field(False, description="over all workers of a data-parallel trial")
 
+    @classmethod
+    def renewed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Values as an earlier version may have written them, by the names that they have now."""
+        return values
+
     @model_validator(mode="before")
     @classmethod
     def _with_recipe(cls, values: Any) -> Any:
@@ -288,6 +293,7 @@ def resolve(task: Task, values: Mapping[str, Any]) -> Any:
 
     Raises UsageError that quotes the value and the rule.
     """
+    values = task.Hyperparameters.renewed(values)
     known = task.Hyperparameters.model_fields
     for name in values:
         if name not in known:

@@ -28,10 +28,12 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
         if f["random_proposals"] < f["trials"]
         else f"{f['searcher']}"
         + (f", points {f['sobol_start']} to {f['sobol_start'] + f['trials'] - 1}" if f["searcher"] == "sobol" else "")
+        + (f" of the numbers {f['sobol_numbers']}" if f["sobol_numbers"] != "scipy" else "")
         + (", not scrambled" if not f["sobol_scramble"] else "")
         + (": all of them at random, 20 come before it learns" if f["searcher"] == "hyperopt" else ""),
         "scheduler": scheduler["name"] if scheduler["name"] == "none" else f"{scheduler['name']}: {rungs}, expected",
-        "then": f"the best {f['continue_best']} go on to epoch {f['continue_epochs']}",
+        "then": f"the best {f['continue_best']} go on to epoch {f['continue_epochs']}"
+        + (f", with a patience of {f['continue_patience']}" if f["continue_patience"] else ""),
         "epochs": f"{epochs['expected']} expected, {epochs['at_most']} at most",
         "time": f"{duration(seconds['expected'])} expected, {duration(seconds['at_most'])} at most, at "
         f"{duration(f['epoch_seconds'])} an epoch: timed on the default configuration",
