@@ -36,7 +36,8 @@ class Knob:
     `default` says in words what None stands for. `record` is where `sweep.json` has the value, a dotted path, the
     field's name unless given. A value that must not change on resume has `mixes`: what a sweep with both would mix.
     `earlier` is the value of sweeps that were begun before there was such a knob. `flag` is the option's name where
-    it is not that of the field. `repeated` options are KEY=VALUE texts, a mapping in Python.
+    it is not that of the field. `repeated` options are KEY=VALUE texts, a mapping in Python. `minimum` is checked
+    as it is typed, `envvar` is read where nothing is; the object itself sees to both for Python.
     """
 
     help: str
@@ -48,6 +49,8 @@ class Knob:
     flag: str | None = None
     metavar: str | None = None
     repeated: bool = False
+    minimum: float | None = None
+    envvar: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.knobs import KnobField, Panel, knob, knobs_of, refuse_unknown
-from balltrain.tasks.base import DataRequest
+
+if TYPE_CHECKING:
+    from balltrain.tasks.base import DataRequest
 
 T = TypeVar("T")
 
@@ -24,7 +26,11 @@ class Data:
     """Which data a task learns from."""
 
     source: str | os.PathLike[str] | None = knob(
-        None, "Real data in the task's public format, a file or folder.", Panel.DATA, says="built-in, or downloaded"
+        None,
+        "Real data in the task's public format, a file or folder.",
+        Panel.DATA,
+        says="built-in, or downloaded",
+        metavar="PATH",
     )
     size: int | None = knob(None, "Take the first N items, or generate N.", Panel.DATA, says="all, or the task's")
     data: Mapping[str, Any] = knob(
@@ -35,11 +41,13 @@ class Data:
         repeated=True,
     )
     data_dir: str | os.PathLike[str] | None = knob(
-        None, "Folder where decoded data is kept.", Panel.DATA, says="the user's cache folder"
+        None, "Folder where decoded data is kept.", Panel.DATA, says="the user's cache folder", metavar="DIR"
     )
 
     def request(self, seed: int) -> DataRequest:
         """Raises UsageError for a size below 1, BalltrainError for a source that is not there."""
+        from balltrain.tasks.base import DataRequest  # torch, which `--help` does without
+
         if self.size is not None and self.size < 1:
             raise UsageError(f"--size is {self.size}, but must be at least 1")
         source = None if self.source is None else Path(self.source)
@@ -57,9 +65,14 @@ class Data:
 class Run:
     """What a sweep is called, and where it is kept."""
 
-    name: str | None = knob(None, "Name of the sweep, a folder's.", Panel.RUN, says="TASK-TIME")
+    name: str | None = knob(None, "Name of the sweep, a folder's.", Panel.RUN, says="TASK-TIME", metavar="NAME")
     storage: str | os.PathLike[str] | None = knob(
-        None, "Folder or URI (s3://bucket/prefix) of the sweeps.", Panel.RUN, says="runs, or BALLTRAIN_STORAGE"
+        None,
+        "Folder or URI (s3://bucket/prefix) of the sweeps.",
+        Panel.RUN,
+        says="runs",
+        metavar="URI",
+        envvar="BALLTRAIN_STORAGE",
     )
     resume: bool = knob(False, "Go on where it was interrupted or killed.", Panel.RUN)
 

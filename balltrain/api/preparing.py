@@ -123,8 +123,10 @@ def _overridden(sweep: Sweep, options: dict[str, Any], resumed: Storage | None, 
             options["epochs"] = recorded_epochs(resumed.open(name))
     options["hyperparameters"] = {**sweep.hyperparameters, **options.get("hyperparameters", {})}
     found = override(sweep, **options)
-    if "continue_epochs" in options and not found.continue_best:
-        raise UsageError("--continue-epochs needs --continue-best K: how many of the best go on")
+    for option in ("continue_epochs", "continue_patience"):
+        if option in options and not found.continue_best:
+            flag = f"--{option.replace('_', '-')}"
+            raise UsageError(f"{flag} needs --continue-best K: how many of the best go on")
     if "repeats" in options and not found.confirm:
         raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
     return found

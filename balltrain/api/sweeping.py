@@ -60,18 +60,22 @@ def forecast(
         >>> plan["all_epochs"]["at_most"]
         8
     """
+    prepared = prepare(task, space, options)
+    return foresee(prepared, _shown(progress, prepared))
+
+
+def foresee(prepared: Prepared, progress: Progress) -> dict[str, Any]:
+    """What `run` would do, and cost."""
     from balltrain.execution.preflight import forecast_sweep
 
-    prepared = prepare(task, space, options)
-    shown = _shown(progress, prepared)
-    with shown.cleared():
+    with progress.cleared():
         return forecast_sweep(
             prepared.plan,
             prepared.place.root / prepared.plan.name,
             prepared.resources,
             data_dir=prepared.data_dir,
             wandb_mode=prepared.mirrors.wandb,
-            on_phase=shown.phase,
+            on_phase=progress.phase,
         )
 
 

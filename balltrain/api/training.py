@@ -93,6 +93,11 @@ def train(
     return Trained(results.best.checkpoint, results)
 
 
+def default_folder(task: str | os.PathLike[str]) -> Path:
+    """Where the run of a task or of a file with one is kept unless told."""
+    return Path("runs") / time_stamped(Path(task).stem)
+
+
 def train_results(
     task: str | os.PathLike[str] | Task | type[Task],
     budget: dict[str, Any],
@@ -118,7 +123,7 @@ def train_results(
     hyperparameters = list(ref.load().Hyperparameters.model_fields)
     refuse_rest(options, "train", Data, Tracking, more=[*hyperparameters, *inspect.signature(train).parameters])
     settings = plain_values({**in_dict, **options})
-    folder = out or Path("runs") / time_stamped(Path(task).stem if isinstance(task, str | os.PathLike) else ref.name)
+    folder = out or default_folder(task if isinstance(task, str | os.PathLike) else ref.name)
     one = Sweep(ref.name, {}, trials=1, searcher="random", scheduler="none", hyperparameters=settings, **budget)
     plan = make_plan(one, ref, name=folder.resolve().name, request=data.request(one.seed), check_weights=not resume)
     if not isinstance(progress, Progress):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob, knobs_of, require_at_least
 from balltrain.search.searchers import MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
 from balltrain.search.stopping import SCHEDULERS, Asha
-from balltrain.tasks.base import Task
+
+if TYPE_CHECKING:
+    from balltrain.tasks.base import Task  # whose torch the command line's help does without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +39,18 @@ class SecondStage:
     """The best of the search go on from their checkpoints, no longer stopped by ASHA."""
 
     continue_best: int = knob(
-        0, "After the search the best K go on, to --epochs; the search keeps its own.", Panel.AFTER, earlier=0
+        0,
+        "Number of the search's best trials that go on to --epochs; the search keeps its own.",
+        Panel.AFTER,
+        earlier=0,
     )
     continue_epochs: int | None = knob(
-        None, "They go on to this epoch; --epochs is then the search's.", Panel.AFTER, says="none"
+        None, "Epoch that they go on to; --epochs is then the search's.", Panel.AFTER, says="none"
     )
 
     continue_patience: int | None = knob(
         None,
-        "They end after so many epochs without a better objective.",
+        "Epochs without a better objective after which they end.",
         Panel.AFTER,
         says="the patience of the search",
     )
@@ -60,8 +65,10 @@ class SecondStage:
 class Confirmation:
     """The best configurations are trained again with new seeds; the winner has the best mean."""
 
-    confirm: int = knob(0, "Train the best K configurations again, with new seeds.", Panel.AFTER, earlier=0)
-    repeats: int = knob(5, "New seeds for each of them.", Panel.AFTER, earlier=5)
+    confirm: int = knob(
+        0, "Number of the best configurations that are trained again, with new seeds.", Panel.AFTER, earlier=0
+    )
+    repeats: int = knob(5, "Seeds for each of these configurations.", Panel.AFTER, earlier=5)
 
     def __post_init__(self) -> None:
         require_at_least(self.confirm, 0, "the number of configurations to confirm")
@@ -103,7 +110,7 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     _: KW_ONLY
     hyperparameters: Mapping[str, Any] = knob(
         {},
-        "A hyperparameter of every trial. Repeatable.",
+        "A hyperparameter's value, in every trial. Repeatable.",
         Panel.MODEL,
         flag="set",
         metavar="KEY=VALUE",
@@ -111,17 +118,24 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
         mixes="other fixed hyperparameters",
     )
     searcher: str = knob(
-        "hyperopt", f"What proposes configurations: {', '.join(SEARCHERS)}.", Panel.SEARCH, mixes="another searcher"
+        "hyperopt",
+        f"Method that proposes configurations: {', '.join(SEARCHERS)}.",
+        Panel.SEARCH,
+        mixes="another searcher",
     )
     scheduler: str = knob(
         "asha",
-        f"What stops trials early: {', '.join(SCHEDULERS)}.",
+        f"Rule that stops trials early: {', '.join(SCHEDULERS)}.",
         Panel.STOPPING,
         record="scheduler.name",
         mixes="another scheduler",
     )
     seed: int = knob(
-        0, "Seed of all that is random: data, splits, proposals, training.", Panel.RUN, mixes="another seed"
+        0,
+        "Seed of all that is random: data, splits, proposals, training.",
+        Panel.RUN,
+        mixes="another seed",
+        minimum=0,
     )
     folds: int | None = knob(
         None,

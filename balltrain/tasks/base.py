@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -297,8 +298,6 @@ def resolve(task: Task, values: Mapping[str, Any]) -> Any:
     known = task.Hyperparameters.model_fields
     for name in values:
         if name not in known:
-            import difflib
-
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
             raise UsageError(f"{task.name} has no hyperparameter {name!r}: {hint}")
@@ -307,10 +306,14 @@ def resolve(task: Task, values: Mapping[str, Any]) -> Any:
 
 def options_of(task: Task, request: DataRequest) -> Any:
     """The request's options as the task's `DataOptions`. Raises UsageError that quotes the value and the rule."""
+    known = list(task.DataOptions.model_fields)
     for name in request.options:
-        if name not in task.DataOptions.model_fields:
-            raise UsageError(f"the data of {task.name} has no {name}: leave out --{name.replace('_', '-')}")
-    return _validated(task.DataOptions, request.options, "data option")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean --data {near[0]}?" if near else f"leave out --data {name}"
+            of_these = f" (it has {', '.join(known)})" if known and not near else ""
+            raise UsageError(f"the data of {task.name} has no {name}: {hint}{of_these}")
+    return _validated(task.DataOptions, request.options, "--data")
 
 
 def _validated(model: type[BaseModel], values: Mapping[str, Any], what: str) -> Any:

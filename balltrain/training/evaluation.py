@@ -84,7 +84,7 @@ def open_split(
     """
     request = loaded.request
     if other is not None and other.options:
-        given = ", ".join(f"--{name.replace('_', '-')}" for name in other.options)
+        given = ", ".join(f"--data {name}" for name in other.options)
         raise UsageError(f"{given}: a checkpoint's data has those that it was trained with; leave it out")
     if other is not None and other.source not in (None, request.source):
         request = replace(other, seed=request.seed, options=request.options)

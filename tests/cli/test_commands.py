@@ -310,7 +310,7 @@ def test_where_the_best_go_on_the_epochs_are_theirs_or_the_searchs(cli, tmp_path
 
 
 def test_a_sweep_file_runs_as_a_script(tmp_path):
-    file = Path(__file__).parents[1] / "sweeps" / "detect.py"
+    file = Path(__file__).parents[2] / "sweeps" / "detect.py"
     done = subprocess.run(
         [sys.executable, str(file), "--dry-run", "--json", "--size", "300", "--num-gpus", "0", "--data-dir", "data"],
         capture_output=True, text=True, cwd=tmp_path, check=True,
