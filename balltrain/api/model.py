@@ -79,9 +79,15 @@ class Model:
         others: Checkpoints of the same task that decide together with it.
         vote: How several decide: `mean` of their probabilities, or `majority`.
 
+    Raises:
+        BalltrainError: When first used: a checkpoint is not there, is damaged, or is of a task that is not here.
+
     Example:
-        >>> balltrain.Model("runs/first/best").evaluate(split="val").items
+        >>> model = balltrain.Model("runs/first/best")
+        >>> model.evaluate(split="val").items
         6
+        >>> model.task, model.hyperparameters["model"]
+        ('detect', 'heatmap')
     """
 
     def __init__(

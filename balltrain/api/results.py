@@ -82,6 +82,10 @@ class Results:
         >>> results = balltrain.load("runs/first")
         >>> results.best.config["optimizer"]
         'adamw'
+        >>> results.trials["epochs"].tolist(), len(results.epochs)
+        ([1, 1], 2)
+        >>> print(results.report())
+        runs/first/report.html
     """
 
     def __init__(self, tables: Tables, place: Storage, seconds: float | None = None, interrupted: bool = False):

@@ -53,7 +53,19 @@ def forecast(
 ) -> dict[str, Any]:
     """What `sweep` would do with the same arguments, and cost: that of `balltrain sweep --dry-run --json`.
 
-    Prepares the data and times a few batches; runs no trial. Arguments and errors are those of `sweep`.
+    Prepares the data and times a few batches; runs no trial.
+
+    Args:
+        task: As for `sweep`.
+        space: As for `sweep`.
+        progress: Whether what takes its time is named on standard error, or in the notebook.
+        **options: As for `sweep`.
+
+    Returns:
+        JSON: trials at a time, rungs, epochs, seconds, bytes on disk.
+
+    Raises:
+        BalltrainError: As for `sweep`, where the sweep could not run.
 
     Example:
         >>> plan = balltrain.forecast("detect_heatmap", trials=4, epochs=2, size=60)

@@ -97,12 +97,20 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
 
     Its parts, `Budget`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own values and can be made
-    alone. Raises UsageError, which quotes the value and the rule, when it is made.
+    alone.
+
+    Args:
+        task: A task's name, or a `Task`.
+        space: Hyperparameters to search, by name. `help(balltrain.sweep)` has all the others.
+
+    Raises:
+        UsageError: A value, or a combination, breaks a rule; the message quotes both.
 
     Example:
         >>> from ray import tune
-        >>> Sweep("detect", {"lr": tune.loguniform(1e-4, 1e-2)}, trials=20, epochs=5).trials
-        20
+        >>> space = {"lr": tune.loguniform(1e-4, 1e-2), "channels": tune.choice([16, 24])}
+        >>> balltrain.Sweep("detect", space, trials=20, epochs=5)
+        Sweep('detect', space of lr and channels, trials=20, epochs=5)
     """
 
     task: str | Task

@@ -32,6 +32,16 @@ class Hyperparameters(BaseModel):
 
     A class with a field `model` may have `recipes`: by its value, the other values that this model is trained with
     where none are given. What is given wins, on the command line, in a sweep's space and in a checkpoint alike.
+
+    Raises:
+        pydantic.ValidationError: A value breaks a rule. balltrain's functions make a UsageError of it.
+
+    Example:
+        >>> class MoonsHyperparameters(balltrain.Hyperparameters):
+        ...     width: int = 16
+        ...     lr: float = 0.01
+        >>> MoonsHyperparameters(width=4).lr
+        0.01
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,6 +94,10 @@ class DataRequest:
     """Which data a user asked for: that of `source`, or built-in; the first `size` items; with this seed.
 
     `options` are values of the task's `DataOptions`, as typed: `options_of` checks them.
+
+    Example:
+        >>> balltrain.DataRequest(size=100).seed
+        0
     """
 
     source: str | None = None
@@ -117,7 +131,19 @@ class Download:
 
 
 class Arrays(Protocol):
-    """Where `Task.prepare` puts its arrays, one item a row. They live on disk, not in memory."""
+    """Where `Task.prepare` puts its arrays, one item a row. They live on disk, not in memory.
+
+    Example:
+        >>> class Ramp(Sum):
+        ...     name = "ramp"
+        ...     def prepare(self, request, arrays):
+        ...         arrays["number"] = np.arange(100)
+        ...         x = arrays.create("x", (100, 4), np.float32)
+        ...         x[:] = np.linspace(0, 1, 400).reshape(100, 4)
+        ...         return {}
+        >>> balltrain.train(Ramp, epochs=1, progress=False).evaluate().items
+        10
+    """
 
     def __setitem__(self, name: str, array: np.ndarray) -> None:
         """Write a whole array."""
@@ -154,6 +180,34 @@ class Task:
     """One thing that can be learned. Has no state: the methods are functions of their arguments.
 
     A subclass sets `name` and `metric_names`, and defines `prepare`, `build_model`, `loss`, `predict` and `metrics`.
+
+    Example:
+        >>> import numpy as np
+        >>> from torch import nn
+        >>> class Sum(balltrain.Task):
+        ...     '''The sum of four numbers.'''
+        ...
+        ...     name = "sum"
+        ...
+        ...     def prepare(self, request, arrays):
+        ...         rng = np.random.default_rng(request.seed)
+        ...         arrays["x"] = rng.standard_normal((request.size or 100, 4)).astype(np.float32)
+        ...         return {}
+        ...
+        ...     def build_model(self, hp, facts):
+        ...         return nn.Linear(4, 1)
+        ...
+        ...     def loss(self, model, batch, hp):
+        ...         return (model(batch["x"]) - batch["x"].sum(1, keepdim=True)).square().mean()
+        ...
+        ...     def predict(self, model, batch, hp):
+        ...         return {"y": model(batch["x"])}
+        ...
+        ...     def metrics(self, outputs, targets, hp, *, thorough):
+        ...         error = outputs["y"] - targets["x"].sum(1, keepdim=True)
+        ...         return {"loss": float(error.square().mean())}
+        >>> balltrain.train(Sum, epochs=1, progress=False).task
+        'sum'
     """
 
     name: ClassVar[str]

@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -75,14 +76,14 @@ class Kernel:
         self.manager.shutdown_kernel(now=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kernel(tmp_path_factory):
-    """A kernel in an empty folder, which keeps its data and runs there; for all tests of a module."""
+    """A kernel in an empty folder, which keeps its data and runs there; for all tests."""
     folder = tmp_path_factory.mktemp("notebook")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
-        patch.setenv("WANDB_MODE", "disabled")
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         started = Kernel(folder)
         started.folder = folder
         try:
