@@ -33,11 +33,12 @@ PLAIN = {
     "weight_decay": 0.0,
     "label_smoothing": 0.0,
 }
-UNCHANGED = {"flip": False, "shift": 0, "cutout": 0}
+# CIFAR-10's by their recipe, a hundred times as fast: their rate is 0.001, without momentum
+HUNDREDFOLD = {"lr": 0.01, "momentum": 0.9}
 TABLES = {
     "cifar10": (
         "cifar10",
-        {model: {"model": model, **PLAIN, **UNCHANGED} for model in ("a", "b", "c", "d", "e", "f", "g", "gap")}
+        {model: {"model": model, **HUNDREDFOLD} for model in ("a", "b", "c", "d", "e", "f", "g", "gap")}
         | {"fast": {}},
     ),
     "catdogs": (
