@@ -6,7 +6,7 @@ from balltrain.cli import COMMANDS, app, load_command
 
 @pytest.fixture(scope="session")
 def commands():
-    """Every command with its parameters, by what is typed for it; groups too, `balltrain` itself as the empty text."""
+    """Every command with its parameters, by what is typed for it; groups too, `balltrain` as the empty text."""
     found = {"": typer.main.get_command(app)}
     for name in COMMANDS:
         command = found[name] = load_command(name)

@@ -57,4 +57,5 @@ def test_what_is_shown_can_be_typed(commands, document):
             commands[name].make_context(name, list(words))
         except Exception as error:
             message = error.format_message()
-            assert message.startswith("Missing argument") and not whole, f"balltrain {line}: {message}"
+            assert not whole, f"balltrain {line}: {message}"
+            assert message.startswith("Missing argument"), f"balltrain {line}: {message}"  # in a sentence, a part

@@ -59,7 +59,7 @@ def test_pairs_are_json_where_they_can_be():
 
 
 def test_a_type_that_makes_no_option_is_told_to_who_adds_it():
-    with pytest.raises(TypeError, match="no option is made of int | float"):
+    with pytest.raises(TypeError, match=r"no option is made of int \| float"):
         plain_type(int | float)
 
 
