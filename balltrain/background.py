@@ -9,9 +9,16 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def every(
-    seconds: float, action: Callable[[], None], *, ignoring: tuple[type[Exception], ...] = ()
+    seconds: float,
+    action: Callable[[], None],
+    *,
+    ignoring: tuple[type[Exception], ...] = (),
+    patience_s: float | None = None,
 ) -> Iterator[None]:
-    """Call `action` in a thread, each `seconds`, until the block ends. What is ignored is tried again next time."""
+    """Call `action` in a thread, each `seconds`, until the block ends. What is ignored is tried again next time.
+
+    The end of the block waits for an action that goes on; for `patience_s` at most, where it is given.
+    """
     stop = threading.Event()
 
     def work() -> None:
@@ -25,4 +32,4 @@ def every(
         yield
     finally:
         stop.set()
-        thread.join()
+        thread.join(patience_s)

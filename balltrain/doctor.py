@@ -196,8 +196,8 @@ def check_cluster() -> Check:
 
 def check_token() -> Check:
     """Whether a running Ray asks for a token, and whether others can read ours."""
-    from balltrain.execution.joining import OK as ANSWERS
-    from balltrain.execution.joining import ask, token_file
+    from balltrain.execution.joining import token_file
+    from balltrain.execution.ray_internals import ANSWERS, ask
 
     name, file = "Ray token", token_file()
     address, _ = _ray_address()
@@ -282,29 +282,13 @@ def _ray_address() -> tuple[str | None, str]:
 
 def _dashboard(address: str) -> str | None:
     """host:port of a cluster's dashboard, as the cluster itself has it on record."""
-    # in a process of its own: a client of another version, or without the token, may block or abort
-    code = (
-        "import sys; from ray._raylet import GcsClient\n"
-        "found = GcsClient(address=sys.argv[1]).internal_kv_get(b'dashboard', namespace=b'dashboard', timeout=1)\n"
-        "print(found.decode() if found else '')"
-    )
     from balltrain.execution.joining import token_file
+    from balltrain.execution.ray_internals import dashboard_of
 
     environment = dict(os.environ)
     if os.environ.get("RAY_AUTH_TOKEN") or token_file().is_file():
         environment.setdefault("RAY_AUTH_MODE", "token")
-    try:
-        answer = subprocess.run(
-            [sys.executable, "-c", code, address],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=2 * TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None
+    return dashboard_of(address, environment, 2 * TIMEOUT_S)
 
 
 def _available_bytes() -> int | None:

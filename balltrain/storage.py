@@ -78,8 +78,11 @@ class Storage:
         return self.remote.child(name) if self.remote is not None else None
 
     @contextlib.contextmanager
-    def mirrored(self, name: str) -> Iterator[None]:
-        """Upload what changes in a sweep's folder while the block runs, and the rest at its end."""
+    def mirrored(self, name: str, patience: Callable[[float], float] = lambda usual_s: usual_s) -> Iterator[None]:
+        """Upload what changes in a sweep's folder while the block runs, and the rest at its end.
+
+        `patience` says at the end how long storage that is away is waited for.
+        """
         if self.remote is None:
             yield
             return
@@ -89,7 +92,7 @@ class Storage:
             with every(MIRROR_EVERY_S, uploads.push, ignoring=(BalltrainError,)):
                 yield
         finally:
-            retrying(uploads.push)
+            retrying(uploads.push, patience(RETRY_FOR_S))
 
 
 class Remote:
@@ -173,7 +176,8 @@ class Remote:
             selector = fs.FileSelector(
                 f"{self._base}/{relative}".rstrip("/"), allow_not_found=True, recursive=recursive
             )
-            return self._fs.get_file_info(selector)
+            infos: list[Any] = self._fs.get_file_info(selector)
+            return infos
 
     @contextlib.contextmanager
     def _named(self, verb: str) -> Iterator[None]:
@@ -220,9 +224,9 @@ class Uploads:
         self._sent[path] = version
 
 
-def retrying(action: Callable[[], None]) -> None:
-    """Try until it works, or has failed for RETRY_FOR_S; raises the last BalltrainError then."""
-    deadline, pause = time.monotonic() + RETRY_FOR_S, 0.5
+def retrying(action: Callable[[], None], for_s: float = RETRY_FOR_S) -> None:
+    """Try until it works, or has failed for so many seconds; raises the last BalltrainError then."""
+    deadline, pause = time.monotonic() + for_s, 0.5
     while True:
         try:
             return action()

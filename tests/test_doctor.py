@@ -193,7 +193,7 @@ def test_a_dashboard_that_others_reach_is_a_warning(
 
 
 def test_a_token_that_others_read_and_a_ray_without_token_are_warnings(monkeypatch: pytest.MonkeyPatch):
-    from balltrain.execution import joining
+    from balltrain.execution import ray_internals
 
     file = Path(os.environ["HOME"]) / ".ray" / "auth_token"
     assert doctor.check_token().detail.startswith("none yet")
@@ -206,8 +206,8 @@ def test_a_token_that_others_read_and_a_ray_without_token_are_warnings(monkeypat
     file.chmod(0o600)
     assert doctor.check_token().status == "ok"
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
-    for answer, status in ((joining.OK, "warn"), (joining.REFUSED, "ok"), ("nobody is there", "ok")):
-        monkeypatch.setattr(joining, "ask", lambda address, token, answer=answer: answer)
+    for answer, status in ((ray_internals.ANSWERS, "warn"), (ray_internals.REFUSES, "ok"), ("nobody is there", "ok")):
+        monkeypatch.setattr(ray_internals, "ask", lambda address, token, answer=answer: answer)
         check = doctor.check_token()
         assert check.status == status
         assert ("RAY_AUTH_MODE=token" in check.advice) == (status == "warn")

@@ -9,9 +9,10 @@ import uuid
 from pathlib import Path
 
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.execution import ray_internals
+from balltrain.execution.ray_internals import ANSWERS, REFUSES, ask
 
 CONNECT_TIMEOUT_S = 5.0
-OK, REFUSED = "ok", "refused"
 
 
 def token_file() -> Path:
@@ -43,28 +44,24 @@ def join(address: str) -> str:
     Ray does so by itself only for an address that it found itself, and a process in token mode cannot start actors
     on a cluster without. Raises BalltrainError where no Ray answers, or refuses our token; Ray would wait a minute.
     """
-    from ray._raylet import Config  # type: ignore[attr-defined]
-
     if address == "auto":
-        from ray._private.services import canonicalize_bootstrap_address
-
-        found = canonicalize_bootstrap_address("auto")
+        found = ray_internals.find_local_ray()
         if not found:
             raise BalltrainError("no Ray runs on this machine: start one with `ray start --head`, or give host:port")
         address = found
     check_reachable(address)
     answer = ask(address, None)
-    if answer == REFUSED:
+    if answer == REFUSES:
         token = _token()
-        if ask(address, token) != OK:
+        if ask(address, token) != ANSWERS:
             raise BalltrainError(
                 f"the Ray at {address} wants its token, this machine has {'another' if token else 'none'}: copy the "
                 f"file ~/.ray/auth_token of its head to {token_file()}, with chmod 600"
             )
-    elif answer != OK:
+    elif answer != ANSWERS:
         raise BalltrainError(f"what answers at {address} is no Ray: {answer}")
-    os.environ["RAY_AUTH_MODE"] = "token" if answer == REFUSED else "disabled"
-    Config.initialize("")  # a sweep file has imported ray, which has read the environment
+    os.environ["RAY_AUTH_MODE"] = "token" if answer == REFUSES else "disabled"
+    ray_internals.read_environment_again()  # a sweep file has imported ray, which has read it
     return address
 
 
@@ -82,24 +79,6 @@ def check_reachable(address: str) -> None:
             f"no Ray answers at {address} ({error.strerror or error}): start one with `ray start --head`, "
             "or leave --address out"
         ) from error
-
-
-def ask(address: str, token: str | None) -> str:
-    """Whether a Ray answers at host:port: OK, REFUSED for another token than its own, or else what is wrong."""
-    # by gRPC itself: Ray's own client writes warnings of its own, or ends the process
-    import grpc
-    from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined]
-    from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
-
-    metadata = [("authorization", f"Bearer {token}")] if token else []
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        try:
-            NodeInfoGcsServiceStub(channel).CheckAlive(
-                CheckAliveRequest(), timeout=CONNECT_TIMEOUT_S, metadata=metadata
-            )
-        except grpc.RpcError as error:
-            return REFUSED if error.code() == grpc.StatusCode.UNAUTHENTICATED else str(error.details())
-    return OK
 
 
 def _token() -> str | None:

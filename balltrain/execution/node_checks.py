@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError, NodeError
+from balltrain.execution.nodes import living_nodes
+from balltrain.storage import Remote
 
 NODE_TIMEOUT_S = 120.0  # for a node's first process, which imports torch, on a busy machine
 PACKAGES = ("balltrain", "torch", "ray", "numpy")  # that must be the same on all nodes
@@ -86,14 +88,13 @@ def _on_all_nodes(function: Callable[..., Any], *arguments: Any) -> dict[str, An
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here, refs, found = ray.get_runtime_context().get_node_id(), {}, {}
-    for node in ray.nodes():
-        if node["Alive"]:
-            strategy: Any = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            task: Any = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=strategy)(function)
-            address = f"{node['NodeManagerAddress']} ({node['NodeManagerHostname']})"
-            while address in refs:  # several nodes of one machine, as tests have them
-                address += "'"
-            refs[address + ", this machine" * (node["NodeID"] == here)] = task.remote(*arguments)
+    for node in living_nodes():
+        strategy: Any = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        task: Any = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=strategy)(function)
+        address = f"{node['NodeManagerAddress']} ({node['NodeManagerHostname']})"
+        while address in refs:  # several nodes of one machine, as tests have them
+            address += "'"
+        refs[address + ", this machine" * (node["NodeID"] == here)] = task.remote(*arguments)
     for name, ref in refs.items():
         try:
             found[name] = ray.get(ref, timeout=NODE_TIMEOUT_S)
@@ -144,63 +145,21 @@ def _check_source(source: str) -> None:
 
 def _check_storage(folder: Path, remote: str | None) -> None:
     """Each node writes a file, and each must then read all of them."""
-    import ray
-
-    probe = f".nodes-{uuid.uuid4().hex[:8]}"
-    path = str(folder.resolve() / probe)
-    keys = environment()
-
-    def write(node: str) -> str | None:
-        """Why it cannot."""
-        import os
-        from pathlib import Path
-
-        try:
-            if remote is not None:
-                from balltrain.storage import Remote
-
-                os.environ.update(keys)
-                Remote(remote).push(node.encode(), f"{probe}/{node}")
-            else:
-                (Path(path) / node).write_text(node)
-        except Exception as error:
-            return " ".join(str(error).split())[:200]
-        return None
-
-    def write_as_this_node() -> tuple[str, str | None]:
-        import ray
-
-        node = ray.get_runtime_context().get_node_id()
-        return node, write(node)
-
-    def read() -> list[str]:
-        from pathlib import Path
-
-        if remote is None:
-            return [file.name for file in Path(path).glob("*")]
-        import os
-        import tempfile
-
-        from balltrain.storage import Remote
-
-        os.environ.update(keys)  # perhaps another process of the node than the one that wrote
-        with tempfile.TemporaryDirectory() as fetched:
-            Remote(remote).pull(Path(fetched), probe)
-            return [file.name for file in Path(fetched).glob("*")]
-
-    if sum(node["Alive"] for node in ray.nodes()) < 2:
+    if len(living_nodes()) < 2:
         return
+    probe, keys = f".nodes-{uuid.uuid4().hex[:8]}", environment()
+    path = str(folder.resolve() / probe)
     storage = remote.rpartition("/")[0] if remote else str(folder.parent)
     advice = "use a folder that all nodes see at the same path (NFS), or s3://bucket/prefix, which they may write"
     existed = folder.exists()
     try:
         if remote is None:
             Path(path).mkdir(parents=True)
-        written = _on_all_nodes(write_as_this_node)
+        written = _on_all_nodes(_writer(path, remote, probe, keys))
         for name, (_, reason) in written.items():
             if reason:
                 raise BalltrainError(f"the node {name} cannot write to --storage {storage} ({reason}): {advice}")
-        for name, found in _on_all_nodes(read).items():
+        for name, found in _on_all_nodes(_reader(path, remote, probe, keys)).items():
             for other, (node, _) in written.items():
                 if node not in found:
                     raise BalltrainError(
@@ -210,9 +169,54 @@ def _check_storage(folder: Path, remote: str | None) -> None:
         raise BalltrainError(f"cannot write to {folder}: {error.strerror or error}") from error
     finally:
         if remote is not None:
-            from balltrain.storage import Remote
-
             with contextlib.suppress(BalltrainError):
                 Remote(remote).delete(probe)
         else:
             shutil.rmtree(path if existed else folder, ignore_errors=True)
+
+
+def _writer(
+    path: str, remote: str | None, probe: str, keys: Mapping[str, str]
+) -> Callable[[], tuple[str, str | None]]:
+    """What writes a file named by its node; returns the name, and why it cannot."""
+
+    def write() -> tuple[str, str | None]:
+        import os
+        from pathlib import Path
+
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        try:
+            if remote is not None:
+                from balltrain.storage import Remote
+
+                os.environ.update(keys)
+                Remote(remote).push(node.encode(), f"{probe}/{node}")
+            else:
+                (Path(path) / node).write_text(node)
+        except Exception as error:
+            return node, " ".join(str(error).split())[:200]
+        return node, None
+
+    return write
+
+
+def _reader(path: str, remote: str | None, probe: str, keys: Mapping[str, str]) -> Callable[[], list[str]]:
+    """What lists the files that all nodes have written."""
+
+    def read() -> list[str]:
+        import os
+        import tempfile
+        from pathlib import Path
+
+        if remote is None:
+            return [file.name for file in Path(path).glob("*")]
+        from balltrain.storage import Remote
+
+        os.environ.update(keys)  # perhaps another process of the node than the one that wrote
+        with tempfile.TemporaryDirectory() as fetched:
+            Remote(remote).pull(Path(fetched), probe)
+            return [file.name for file in Path(fetched).glob("*")]
+
+    return read

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from balltrain.errors import UsageError
 from balltrain.execution.placement import Node, Placement
@@ -22,9 +23,15 @@ def nodes_expected() -> list[Node]:
 
 
 def nodes_there() -> list[Node]:
+    """The resources of each node that lives."""
+    return [node["Resources"] for node in living_nodes()]
+
+
+def living_nodes() -> list[dict[str, Any]]:
+    """What Ray tells of each node that lives: NodeID, NodeManagerAddress, Resources, …"""
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]  # Ray's own
 
 
 def wait_for_first_trial(placement: Placement, on_phase: Callable[[str], None]) -> None:

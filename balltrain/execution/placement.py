@@ -104,10 +104,7 @@ def place(
         nodes = _of_type(nodes, gpu_type)
     cpus, gpus_there = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
     gpus = gpus_there if num_gpus is None else float(num_gpus)
-    if gpus > gpus_there:
-        there = f"{gpus_there:g} GPU{'s' * (gpus_there != 1)}"
-        advice = f"--num-gpus {int(gpus_there)}" if gpus_there else "--num-gpus 0, to train on CPUs"
-        raise NotEnoughGpus(f"{gpus:g} GPUs were asked for, but there are {there} and {cpus:g} CPUs: type {advice}")
+    _check_enough_gpus(gpus, gpus_there, cpus)
     per_trial = gpus_per_trial if gpus_per_trial is not None else (float(workers) if gpus else 0.0)
     if workers == 1 and per_trial > 1:
         workers = int(per_trial)  # two GPUs are two data-parallel workers
@@ -148,6 +145,13 @@ def place(
 
 class NotEnoughGpus(BalltrainError):
     """More GPUs were asked for than there are; a cluster that grows may have them later."""
+
+
+def _check_enough_gpus(wanted: float, gpus: float, cpus: float) -> None:
+    if wanted > gpus:
+        there = f"{gpus:g} GPU{'s' * (gpus != 1)}"
+        advice = f"--num-gpus {int(gpus)}" if gpus else "--num-gpus 0, to train on CPUs"
+        raise NotEnoughGpus(f"{wanted:g} GPUs were asked for, but there are {there} and {cpus:g} CPUs: type {advice}")
 
 
 def _share_of_cpus(nodes: Sequence[Node], workers: int, gpus_per_worker: float, most: int | None) -> float:

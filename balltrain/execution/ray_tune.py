@@ -1,22 +1,141 @@
 """The controller as Ray Tune sees it: a searcher that proposes attempts and a scheduler that decides on rows.
 
-Tune's trial is one attempt at one of ours. The only module, besides `trial.py` and `runner.py`, that knows Tune.
+Tune's trial is one attempt at one of ours. The only module, besides `trial.py`, that knows Tune.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ray
+from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from balltrain.execution.trial import END, ROW
+from balltrain.errors import BalltrainError
+from balltrain.execution import ray_internals
+from balltrain.execution.interrupts import Interrupts
+from balltrain.execution.placement import Placement
+from balltrain.execution.ray_session import RaySession
+from balltrain.execution.trial import END, ROW, TrialContext, run_attempt
 from balltrain.records.columns import Decision
 from balltrain.search import policy
 from balltrain.search.controller import Controller
 from balltrain.search.policy import Cause
+
+POLL_S = 0.1
+# what leaving takes, of a Ray that somebody goes on with, and of one that ends, or has ended
+RELEASE_S, LEAVE_S = 8.0, 1.0
+
+
+def run_on_ray(
+    controller: Controller,
+    context: TrialContext,
+    placement: Placement,
+    folder: Path,
+    session: RaySession,
+    interrupts: Interrupts,
+) -> None:
+    """Run the controller's attempts until it is done, or is to end before. What ended it is in `controller.error`.
+
+    Raises KeyboardInterrupt at a second Ctrl-C.
+    """
+    if controller.done:
+        return
+    run = _TuneRun(controller, context, placement, folder)
+    run.start()
+    while not run.ended.is_set():
+        try:
+            run.ended.wait(POLL_S)  # a KeyboardInterrupt in Thread.join makes Python 3.11 take a thread for ended
+        except KeyboardInterrupt:  # raised by somebody else's handler
+            interrupts.hear()
+        if interrupts.asked:
+            controller.interrupted = True
+            interrupts.say()
+        if session.gone or interrupts.at_once or interrupts.overdue:
+            run.leave(session)
+            break
+    if interrupts.at_once:
+        raise KeyboardInterrupt
+
+
+class _Left(Exception):
+    """Ends Tune's loop, after it has given back what its trials hold."""
+
+
+class _LeftAsItIs(BaseException):
+    """Ends Tune's loop, and nothing else: Ray takes back what trials hold when it ends."""
+
+
+class _TuneRun(threading.Thread):
+    """Tune's loop, in a thread of its own.
+
+    So the thread that runs the sweep hears signals at any time, whatever event loop it may be in, and can leave a
+    Ray that is gone, for which Tune would wait a minute.
+    """
+
+    def __init__(self, controller: Controller, context: TrialContext, placement: Placement, folder: Path):
+        super().__init__(name="tune", daemon=True)
+        self.controller, self.context, self.placement = controller, context, placement
+        self.scratch = folder / ".ray"
+        self.lock = threading.RLock()  # held by Tune's thread while it tells the controller
+        self.left: type[BaseException] | None = None
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._tuner().fit()
+        except _LeftAsItIs:
+            pass
+        except Exception as error:
+            with self.lock:
+                if self.left is None and self.controller.error is None:
+                    self.controller.error = error
+        finally:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            if self.left is not None:
+                ray_internals.start_automatically(self._started_automatically)
+            self.ended.set()
+
+    def leave(self, session: RaySession) -> None:
+        """End it within its epochs, which a resume trains again. From here on it tells the controller nothing."""
+        with self.lock:
+            self.left = _Left if session.is_guest and session.gone is None else _LeftAsItIs
+            # a call of this thread that comes after `ray.shutdown` would start another
+            self._started_automatically = ray_internals.start_automatically(False)
+            controller = self.controller
+            if session.gone is not None and not controller.interrupted and controller.error is None:
+                controller.error = BalltrainError(f"{session.gone}; the sweep has stopped and can be resumed")
+            for number in sorted(controller.live):
+                controller.fail(number, Cause.NODE_LOST, "the sweep was ended before its epoch")
+        if self.ended.wait(RELEASE_S if self.left is _Left else LEAVE_S):
+            ray_internals.start_automatically(self._started_automatically)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _tuner(self) -> tune.Tuner:
+        attempt = partial(run_attempt, context=self.context)
+        return tune.Tuner(
+            tune.with_resources(attempt, self.placement.trial_resources),
+            tune_config=tune.TuneConfig(
+                search_alg=ControllerSearcher(self),
+                scheduler=ControllerScheduler(self),
+                num_samples=-1,
+                reuse_actors=self.placement.workers == 1,  # what starts workers cannot be stopped and used again
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(self.scratch.resolve()),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
+                callbacks=[_Leaving(self)],
+                progress_reporter=tune.CLIReporter(),  # silent; that of notebooks would clear the cell's output
+            ),
+        )
 
 
 class _NotSaved:
@@ -32,24 +151,44 @@ class _NotSaved:
         pass
 
 
+class _Leaving(_NotSaved, tune.Callback):
+    """Ends Tune's loop once it is to be left."""
+
+    def __init__(self, run: _TuneRun):
+        self.run = run
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self.run.left is None:
+            return
+        if self.run.left is _Left:
+            for trial in trials:  # Tune itself would wait for their epochs
+                actor = trial.temporary_state.ray_actor
+                if actor is not None:
+                    ray.kill(actor)
+        raise self.run.left
+
+
 class ControllerSearcher(_NotSaved, Searcher):
     """Hands the controller's attempts to Tune. The controller hears of their ends from the scheduler."""
 
-    def __init__(self, controller: Controller):
+    def __init__(self, run: _TuneRun):
         super().__init__()
-        self.controller = controller
+        self.run, self.controller = run, run.controller
 
     def suggest(self, trial_id: str) -> Any:
-        try:
-            attempt = self.controller.next_attempt()
-        except Exception as error:
-            self.controller.error = error
-            attempt = None
-        if attempt is not None:
-            return {"attempt": attempt}
-        return Searcher.FINISHED if self.controller.done else None
+        with self.run.lock:
+            if self.run.left is not None:
+                return None
+            try:
+                attempt = self.controller.next_attempt()
+            except Exception as error:
+                self.controller.error = error
+                attempt = None
+            if attempt is not None:
+                return {"attempt": attempt}
+            return Searcher.FINISHED if self.controller.done else None
 
-    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         pass
 
     def restore(self, checkpoint_path: str) -> None:
@@ -62,34 +201,42 @@ class ControllerSearcher(_NotSaved, Searcher):
 class ControllerScheduler(_NotSaved, FIFOScheduler):
     """Passes rows and ends to the controller, and its decisions back."""
 
-    def __init__(self, controller: Controller):
-        super().__init__()
-        self.controller = controller
+    def __init__(self, run: _TuneRun):
+        super().__init__()  # type: ignore[no-untyped-call]  # Tune's own
+        self.run, self.controller = run, run.controller
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         number = trial.config["attempt"].number
-        try:
-            if ROW in result and not result.get("done"):
-                goes_on = self.controller.report(number, json.loads(result[ROW])) == Decision.CONTINUE
-                return FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP
-            if END in result and not result.get("done"):
-                end = json.loads(result[END])
-                if end:
-                    self.controller.fail(number, Cause(end["cause"]), end["error"])
-                else:
-                    self.controller.complete(number)
-        except Exception as error:
-            # an exception here would count as the trial's; the sweep itself cannot go on
-            self._give_up(number, error)
+        with self.run.lock:
+            try:
+                if self.run.left is None and not result.get("done"):
+                    return self._tell(number, result)
+            except Exception as error:
+                # an exception here would count as the trial's; the sweep itself cannot go on
+                self._give_up(number, error)
         return FIFOScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """The attempt's process died, or could not be started."""
         number = trial.config["attempt"].number
-        try:
-            self.controller.fail(number, *_death(trial))
-        except Exception as failure:
-            self._give_up(number, failure)
+        with self.run.lock:
+            try:
+                if self.run.left is None:
+                    self.controller.fail(number, *_death(trial))
+            except Exception as failure:
+                self._give_up(number, failure)
+
+    def _tell(self, number: int, result: dict[str, Any]) -> str:
+        if ROW in result:
+            goes_on = self.controller.report(number, json.loads(result[ROW])) == Decision.CONTINUE
+            return FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP
+        if END in result:
+            end = json.loads(result[END])
+            if end:
+                self.controller.fail(number, Cause(end["cause"]), end["error"])
+            else:
+                self.controller.complete(number)
+        return FIFOScheduler.STOP
 
     def _give_up(self, number: int, error: Exception) -> None:
         self.controller.error = self.controller.error or error

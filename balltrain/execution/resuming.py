@@ -44,7 +44,7 @@ def check_name(folder: Path, resume: bool) -> None:
 def recorded_epochs(folder: Path) -> int:
     """Of the trials of a sweep's search, when it began. Raises BalltrainError where there is no sweep."""
     check_name(folder, resume=True)
-    return next(read_journal(folder))["sweep"]["epochs"]
+    return int(next(read_journal(folder))["sweep"]["epochs"])
 
 
 def _check_models(plan: Plan, state: SweepState) -> None:

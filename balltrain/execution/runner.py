@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from balltrain.background import every
+from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError
 from balltrain.execution.interrupts import interruptible
 from balltrain.execution.keeping import deleted_checkpoints, finish_sweep
 from balltrain.execution.node_checks import check_nodes, environment, versions
 from balltrain.execution.nodes import nodes_expected, wait_for_first_trial
 from balltrain.execution.placement import Placement, local_resources
-from balltrain.execution.ray_session import place_on_cluster, ray_session
+from balltrain.execution.ray_session import RaySession, check_state_api, is_local, place_on_cluster, ray_session
 from balltrain.execution.resources import Resources
 from balltrain.execution.resuming import load_sweep_data
 from balltrain.execution.sweep_folder import sweep_files
-from balltrain.execution.trial import TrialContext, run_attempt
+from balltrain.execution.trial import TrialContext
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
 from balltrain.records.tables import write_tables
@@ -62,84 +61,107 @@ def run_sweep(
 ) -> SweepResult:
     """Run a plan to its end, or until Ctrl-C. `folder` is <storage>/<name>, on this machine.
 
+    Runs on the Ray of this process where `ray.init` was called, and leaves it up; else on that at the resources'
+    address; else on one of its own. The first Ctrl-C ends trials after their epoch, a second raises
+    KeyboardInterrupt; SIGTERM and SIGHUP end the sweep within seconds.
+
     `on_start` makes the live view, `on_phase` is told what is being prepared, `on_interrupt` of the first Ctrl-C.
-    Raises BalltrainError where the
-    sweep cannot run: its name exists (unless `resume`), the cluster is too small or out of reach, the data
-    cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
+    Raises BalltrainError where the sweep cannot run: its name exists (unless `resume`), the cluster is too small or
+    out of reach, the data cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
     """
     start = time.monotonic()
-    if not resources.joins and resources.gpu_type is None:
-        resources.place([local_resources()])  # before the data is built, which takes its time
-    on_phase("preparing the data")
-    dataset = load_sweep_data(plan, folder, data_dir, resume)
-    on_phase("starting Ray")
     remote = storage.uri_of(plan.name) if storage else None
-    with ray_session(resources):
-        placement = place_on_cluster(resources)
-        if resources.joins:
-            on_phase("looking at the nodes")
-            check_nodes(folder, remote, plan.request.source)
-            wait_for_first_trial(placement, on_phase)
+    with interruptible(on_interrupt) as interrupts, contextlib.ExitStack() as stack:
+        if is_local(resources) and resources.gpu_type is None:
+            resources.place([local_resources()])  # before the data is built, which takes its time
+        on_phase("preparing the data")
+        dataset = load_sweep_data(plan, folder, data_dir, resume)
+        on_phase("starting Ray")
+        placement = None
+        try:
+            session = stack.enter_context(ray_session(resources, interrupts))
+            placement = place_on_cluster(resources)
+            if not session.is_own:
+                _look_at_cluster(session, plan, placement, folder, remote, on_phase)
+        except KeyboardInterrupt:
+            stack.close()
+            state = _leave_to_resume(plan, folder, dataset, resources, placement, resume, storage)
+            interrupts.say()
+            return SweepResult(plan, folder, state, time.monotonic() - start, interrupted=True)
         on_phase("")
-        with contextlib.ExitStack() as files:
+        with interrupts.heard():
             if storage is not None:
-                files.enter_context(storage.mirrored(plan.name))
-            journal, state = files.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
+                stack.enter_context(storage.mirrored(plan.name, interrupts.patience))
+            journal, state = stack.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
             controller = Controller(plan, state, journal, placement.concurrency)
-            controller.on_dropped = files.enter_context(deleted_checkpoints(state, folder, remote))
+            controller.on_dropped = stack.enter_context(deleted_checkpoints(state, folder, remote))
             context = TrialContext.of(plan, dataset, folder, placement, remote, data_dir)
-            if resources.joins:
+            if not session.is_own:
                 context = dataclasses.replace(context, versions=versions(), environment=environment())
-            files.enter_context(mirrored(folder, mirrors.build(folder, data_dir)))
+            stack.enter_context(mirrored(folder, mirrors.build(folder, data_dir), interrupts.patience))
             view = on_start(controller, placement) if on_start else contextlib.nullcontext()
+            with view, _kept_up(controller, placement, folder, session):
+                from balltrain.execution.ray_tune import run_on_ray
 
-            def compact() -> None:  # from the journal: the state belongs to another thread
-                write_tables(SweepState.replay(read_journal(folder)), plan.task, folder)
-
-            def follow_nodes() -> None:  # that join, and that are lost
-                controller.concurrency = max(1, placement.on(nodes_expected()).concurrency)
-
-            compacting = every(COMPACT_EVERY_S, compact, ignoring=(OSError, BalltrainError))
-            following = every(LOOK_AT_NODES_EVERY_S, follow_nodes, ignoring=(Exception,))
-            with (
-                view,
-                interruptible(controller, on_interrupt),
-                compacting,
-                following if resources.joins else contextlib.nullcontext(),
-            ):
-                if not controller.done:
-                    _run_on_ray(controller, context, placement, folder)
-            finish_sweep(controller, folder, remote)
+                run_on_ray(controller, context, placement, folder, session, interrupts)
+        finish_sweep(controller, folder, remote)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
 
 
-def _run_on_ray(controller: Controller, context: TrialContext, placement: Placement, folder: Path) -> None:
-    from ray import tune
+def _look_at_cluster(
+    session: RaySession,
+    plan: Plan,
+    placement: Placement,
+    folder: Path,
+    remote: str | None,
+    on_phase: Callable[[str], None],
+) -> None:
+    """Whether a Ray that was there before can run the trials. Raises BalltrainError where it cannot."""
+    on_phase("looking at the nodes")
+    if session.is_guest and placement.workers > 1 and plan.num_trials > 1:
+        check_state_api()
+    check_nodes(folder, remote, plan.request.source)
+    wait_for_first_trial(placement, on_phase)
 
-    from balltrain.execution.ray_tune import ControllerScheduler, ControllerSearcher
 
-    scratch = folder / ".ray"
-    attempt = partial(run_attempt, context=context)
-    tuner = tune.Tuner(
-        tune.with_resources(attempt, placement.trial_resources),
-        tune_config=tune.TuneConfig(
-            search_alg=ControllerSearcher(controller),
-            scheduler=ControllerScheduler(controller),
-            num_samples=-1,
-            reuse_actors=placement.workers == 1,  # what starts workers cannot be stopped and used again
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(scratch.resolve()),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=0),
-            progress_reporter=tune.CLIReporter(),  # silent; that of notebooks would clear the cell's output
-        ),
-    )
-    try:
-        tuner.fit()
-    except Exception as error:
-        if controller.error is None:
-            controller.error = error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+@contextlib.contextmanager
+def _kept_up(controller: Controller, placement: Placement, folder: Path, session: RaySession) -> Iterator[None]:
+    """In the block the tables follow the journal, and the number of trials the nodes of a cluster."""
+
+    def compact() -> None:  # from the journal: the state belongs to another thread
+        write_tables(SweepState.replay(read_journal(folder)), controller.plan.task, folder)
+
+    def follow_nodes() -> None:  # that join, and that are lost
+        controller.concurrency = max(1, placement.on(nodes_expected()).concurrency)
+
+    compacting = every(COMPACT_EVERY_S, compact, ignoring=(OSError, BalltrainError))
+    # a Ray that is gone is asked in vain for a minute
+    following = every(LOOK_AT_NODES_EVERY_S, follow_nodes, ignoring=(Exception,), patience_s=1.0)
+    with compacting, contextlib.nullcontext() if session.is_own else following:
+        yield
+
+
+def _leave_to_resume(
+    plan: Plan,
+    folder: Path,
+    dataset: Dataset,
+    resources: Resources,
+    placement: Placement | None,
+    resume: bool,
+    storage: Storage | None,
+) -> SweepState:
+    """Of a sweep that was interrupted before its first trial: the files that the command finds which goes on with it.
+
+    Raises KeyboardInterrupt where its place on a cluster is not known yet: nothing is recorded then.
+    """
+    if placement is not None:
+        placed = placement.to_json()
+    elif resume:
+        placed = next(read_journal(folder))["sweep"]["placement"]
+    elif is_local(resources):
+        placed = resources.place([local_resources()]).to_json()
+    else:
+        raise KeyboardInterrupt
+    mirror = storage.mirrored(plan.name) if storage is not None else contextlib.nullcontext()
+    with mirror, sweep_files(plan, folder, dataset, placed, resume) as (_, state):
+        return state

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError
-from balltrain.execution.interrupts import interruptible
+from balltrain.execution.interrupts import Interrupts, interruptible
 from balltrain.execution.keeping import finish_sweep
 from balltrain.execution.placement import Placement, local_resources, place
 from balltrain.execution.resuming import load_sweep_data
@@ -46,29 +46,38 @@ def train_once(
     Raises BalltrainError where it cannot run, or fails."""
     start = time.monotonic()
     placement = _place_here(num_gpus)
-    on_phase("preparing the data")
-    dataset = load_sweep_data(plan, folder, data_dir, resume)
-    on_phase("")
-    with sweep_files(plan, folder, dataset, placement.to_json(), resume) as (journal, state):
+    with interruptible(on_interrupt) as interrupts, contextlib.ExitStack() as stack:
+        on_phase("preparing the data")
+        dataset = load_sweep_data(plan, folder, data_dir, resume)
+        on_phase("")
+        journal, state = stack.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
         controller = Controller(plan, state, journal, concurrency=1)
         context = TrialContext.of(plan, dataset, folder, placement, data_dir=data_dir)
         view = on_start(controller, placement) if on_start else contextlib.nullcontext()
-        with mirrored(folder, mirrors.build(folder, data_dir)):
-            with view, interruptible(controller, on_interrupt):
-                _run(controller, context)
-            finish_sweep(controller, folder)
+        stack.enter_context(mirrored(folder, mirrors.build(folder, data_dir), interrupts.patience))
+        with view, interrupts.heard(raises_when_overdue=True):
+            _run(controller, context, interrupts)
+        finish_sweep(controller, folder)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
 
 
-def _run(controller: Controller, context: TrialContext) -> None:
+def _run(controller: Controller, context: TrialContext, interrupts: Interrupts) -> None:
     """The trials of the plan, one after the other: one, or one a fold. None are left when it was complete."""
-    while (attempt := controller.next_attempt()) is not None:
-        with contextlib.suppress(_TrialEnded):
-            _run_attempt(controller, context, attempt)
+    try:
+        while (attempt := controller.next_attempt()) is not None:
+            with contextlib.suppress(_TrialEnded):
+                _run_attempt(controller, context, attempt, interrupts)
+    except KeyboardInterrupt:
+        controller.interrupted = True
+        for number in sorted(controller.live):
+            controller.fail(number, Cause.NODE_LOST, "the training was ended within an epoch")
+        if interrupts.at_once or not interrupts.overdue:
+            raise
 
 
-def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt) -> None:
+def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt, interrupts: Interrupts) -> None:
     def report(row: EpochRow) -> None:
+        controller.interrupted = controller.interrupted or interrupts.asked
         if controller.report(attempt.number, row) != Decision.CONTINUE:
             raise _TrialEnded
 

@@ -189,7 +189,8 @@ def _cause(error: BaseException) -> tuple[Cause, str]:
     """Cause and description of what ended an attempt; of several workers' ends, the one that explains the others."""
     from ray.exceptions import RayActorError
     from ray.train import PreemptionError, WorkerGroupError
-    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
+
+    from balltrain.execution.ray_internals import unwrapped
 
     if isinstance(error, PreemptionError):
         return Cause.NODE_LOST, describe(error)
@@ -198,10 +199,7 @@ def _cause(error: BaseException) -> tuple[Cause, str]:
         list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
     )
     for failure in failures or [error]:
-        if isinstance(failure, WorkerHealthCheckFailedError):
-            failure = failure.health_check_failure
-        if isinstance(failure, UserExceptionWithTraceback):
-            failure = failure._base_exc
+        failure = unwrapped(failure)
         if isinstance(failure, RayActorError):
             ends.append((policy.cause_of_death(str(failure)), "a worker of the trial: " + describe(failure)))
         else:
@@ -230,16 +228,18 @@ def _run_on_workers(attempt: Attempt, context: TrialContext) -> None:
     import ray
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
-    from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
     from ray.tune.integration.ray_train import TuneReportCallback
+
+    from balltrain.execution.ray_internals import pass_on_to_workers
 
     for name, value in WORKERS_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # What takes back the workers of a stopped trial looks for the Ray of this machine, and gives up where there are
     # two: the next trial would wait for ever.
     os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
-    ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
+    pass_on_to_workers("RAY_ADDRESS")
     resources = {"CPU": context.cpus_per_worker, "GPU": context.gpus_per_worker}
+    callback = TuneReportCallback()  # type: ignore[no-untyped-call]  # Ray's own
     TorchTrainer(
         _worker_loop,
         train_loop_config={"attempt": attempt, "context": context},
@@ -250,7 +250,7 @@ def _run_on_workers(attempt: Attempt, context: TrialContext) -> None:
             placement_strategy=context.placement_strategy,
             accelerator_type=context.gpu_type if context.gpus_per_worker else None,
         ),
-        run_config=_run_config(RunConfig, attempt, context, callbacks=[TuneReportCallback()]),
+        run_config=_run_config(RunConfig, attempt, context, callbacks=[callback]),
     ).fit()
 
 

@@ -106,8 +106,13 @@ NO_MIRRORS = Mirrors()
 
 
 @contextlib.contextmanager
-def mirrored(folder: Path, mirrors: Sequence[Mirror]) -> Iterator[None]:
-    """Follow the journal in `folder` while the block runs. Says on stderr at the end what could not be mirrored."""
+def mirrored(
+    folder: Path, mirrors: Sequence[Mirror], patience: Callable[[float], float] = lambda usual_s: usual_s
+) -> Iterator[None]:
+    """Follow the journal in `folder` while the block runs. Says on stderr at the end what could not be mirrored.
+
+    `patience` says at the end how long a mirror is waited for.
+    """
     feeds = [_Feed(mirror, folder) for mirror in mirrors]
     for feed in feeds:
         feed.start()
@@ -116,7 +121,7 @@ def mirrored(folder: Path, mirrors: Sequence[Mirror]) -> Iterator[None]:
     finally:
         for feed in feeds:
             feed.ending.set()
-        deadline = time.monotonic() + FLUSH_S
+        deadline = time.monotonic() + patience(FLUSH_S)
         for feed in feeds:
             if (message := feed.finish(deadline)) is not None:
                 print(f"{feed.mirror.name}: {message}", file=sys.stderr)
