@@ -158,6 +158,7 @@ def data_export(
     """Write the built-in data in the task's public format, or in another's."""
     from balltrain.data.cache import load_data
     from balltrain.tasks import task_ref
+    from balltrain.tasks.protocols import ExportsFormats, exporting
     from balltrain.tasks.splits import SPLITS
 
     ref = task_ref(task)
@@ -167,12 +168,14 @@ def data_export(
         hint = f"choose {known}, or leave it out" if known else "leave it out, there is one alone"
         raise UsageError(f"{ref.name} has no --format {format_!r}: {hint}")
     request = _request(None, size, seed)
-    dataset = load_data(ref, found, request, data_dir)
     if format_ is None:
-        lines = found.export(request, folder, dataset.arrays)
-    else:
+        exporting(found)  # before its data is made
+    dataset = load_data(ref, found, request, data_dir)
+    if format_ is not None and isinstance(found, ExportsFormats):
         splits = {name: dataset.splits[name] for name in SPLITS}
         lines = found.export_as(format_, folder, dataset.arrays, splits)
+    else:
+        lines = exporting(found).export(request, folder, dataset.arrays)
     for line in lines:
         print(line)
 
@@ -507,6 +510,7 @@ def predict(
 ) -> None:
     """Predict from files, by one checkpoint or several: pictures to look at, and predictions.json."""
     from balltrain.reporting.evaluation import evaluation_json, print_members
+    from balltrain.tasks.protocols import WritesPredictions, predicting, predicting_together
     from balltrain.training.evaluation import load_members, validate_members, vote_of
     from balltrain.training.workers import pick_device
 
@@ -519,11 +523,13 @@ def predict(
     try:
         out.mkdir(parents=True, exist_ok=True)
         if len(members) == 1:
-            found = task.draw_predictions(members[0].model, members[0].hp, device, inputs, out)
+            found = predicting(task).draw_predictions(members[0].model, members[0].hp, device, inputs, out)
         else:
-            found = task.draw_ensemble([(m.model, m.hp) for m in members], decide, device, inputs, out)
+            found = predicting_together(task).draw_ensemble(
+                [(m.model, m.hp) for m in members], decide, device, inputs, out
+            )
         (out / "predictions.json").write_text(json.dumps(found, indent=1))
-        files = task.export_predictions(found, out)
+        files = task.export_predictions(found, out) if isinstance(task, WritesPredictions) else []
     except OSError as error:
         raise BalltrainError(f"cannot write to {out}: {error.strerror or error}") from error
     validation = validate_members(members, decide, data_dir, device) if len(members) > 1 else None

@@ -116,8 +116,12 @@ def run_file(path: Path, source: str) -> types.ModuleType:
 
 
 def only_task(module: types.ModuleType, file: str) -> Task:
-    """The one task of a user's file: a `Task` in a variable, or the one subclass that the file defines."""
+    """The one task of a user's file: a `Task` in a variable, or the one subclass that the file defines.
+
+    Raises UsageError where there is none or several, or something is wrong with it.
+    """
     from balltrain.tasks.base import Task
+    from balltrain.tasks.checks import check_task
 
     found = {id(value): value for value in vars(module).values() if isinstance(value, Task)}
     if not found:
@@ -129,26 +133,24 @@ def only_task(module: types.ModuleType, file: str) -> Task:
         found = {id(cls): cls() for cls in classes}
     if len(found) != 1:
         raise UsageError(f"{file} has {len(found)} tasks: define exactly one subclass of balltrain.Task")
-    return _checked(next(iter(found.values())), file)
-
-
-def _checked(task: Task, where: str) -> Task:
-    if not isinstance(getattr(task, "name", None), str) or not task.name.isidentifier():
-        raise UsageError(f'the task in {where} needs a name, an identifier: set `name = "…"` in its class')
-    if task.name in BUILT_IN:
-        raise UsageError(f"the task in {where} is called {task.name}, as a built-in one: rename it")
-    return task
+    return check_task(next(iter(found.values())), file, BUILT_IN)
 
 
 def _import(name: str, tasks: Mapping[str, str]) -> Task:
     if name not in tasks:
         raise UsageError(f"unknown task {name!r}: choose one of {', '.join(tasks)}")
+    from balltrain.tasks.base import Task
+    from balltrain.tasks.checks import check_task
+
     module, _, attribute = tasks[name].partition(":")
     try:
         found: Any = getattr(importlib.import_module(module), attribute or "task")
     except (ImportError, AttributeError) as error:
         raise BalltrainError(f"task {name} ({tasks[name]}) cannot be imported: {error}") from error
-    return found
+    task = found() if isinstance(found, type) else found
+    if not isinstance(task, Task):
+        raise UsageError(f"{tasks[name]} of the plug-in {name} is {task!r}: make it a balltrain.Task")
+    return check_task(task, tasks[name])
 
 
 def _line_in(path: Path, error: BaseException) -> str:

@@ -89,7 +89,8 @@ def whitening_of(images: np.ndarray) -> np.ndarray:
     flat = patches.reshape(-1, 12)  # of (n, 31, 31, 3, 2, 2)
     variances, vectors = np.linalg.eigh(np.cov(flat, rowvar=False, dtype=np.float64))
     # 5e-4 is airbench's: without it, directions that hold nothing but rounding would be blown up
-    return (vectors / np.sqrt(np.maximum(variances, 0) + 5e-4)).T
+    filters: np.ndarray = (vectors / np.sqrt(np.maximum(variances, 0) + 5e-4)).T
+    return filters
 
 
 def read_files(source: Path) -> dict[str, bytes]:
