@@ -4,6 +4,9 @@ All names of `__all__` are loaded on first use, because torch takes a second and
 """
 
 import importlib
+import logging
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +44,10 @@ __all__ = [
     "sweep",
     "train",
 ]
+
+if "ipykernel" in sys.modules:  # Ray and tqdm complain that ipywidgets is not there, which nothing here needs
+    logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Real
 from typing import Any
 
 from balltrain.errors import UsageError
@@ -35,7 +36,8 @@ class Knob:
     `default` says in words what None stands for. `record` is where `sweep.json` has the value, a dotted path, the
     field's name unless given. A value that must not change on resume has `mixes`: what a sweep with both would mix.
     `earlier` is the value of sweeps that were begun before there was such a knob. `flag` is the option's name where
-    it is not that of the field. `repeated` options are KEY=VALUE texts, a mapping in Python.
+    it is not that of the field. `repeated` options are KEY=VALUE texts, a mapping in Python. `minimum` is checked
+    as it is typed, `envvar` is read where nothing is; the object itself sees to both for Python.
     """
 
     help: str
@@ -47,6 +49,8 @@ class Knob:
     flag: str | None = None
     metavar: str | None = None
     repeated: bool = False
+    minimum: float | None = None
+    envvar: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,5 +117,7 @@ def refuse_unknown(names: Mapping[str, Any], known: list[str], what: str) -> Non
 
 def require_at_least(value: float | None, minimum: float, what: str) -> None:
     """Raises UsageError that quotes the value and the rule; None passes."""
+    if value is not None and not isinstance(value, Real):
+        raise UsageError(f"{what} is {value!r}, but must be a number")
     if value is not None and not value >= minimum:
         raise UsageError(f"{what} is {value:g}, but must be at least {minimum:g}")

@@ -47,14 +47,14 @@ class Files(Dataset):
     def __getitem__(self, n: int) -> tuple[torch.Tensor, int]:
         path, label = self.items[n]
         image = Image.open(path).convert("RGB")
-        if random.random() < 0.5:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if random.random() < 0.4:
+            image = image.convert("L").convert("RGB")
         match random.randrange(3):
-            case 0 if random.random() < 0.4:
-                image = image.convert("L").convert("RGB")
+            case 0 if random.random() < 0.75:
+                image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             case 1:
-                area, exponent = random.uniform(0.95, 1), random.uniform(-1, 1)
-                width, height = SIZE * area ** ((1 + exponent) / 2), SIZE * area ** ((1 - exponent) / 2)
+                area, ratio = random.uniform(0.95, 1), random.uniform(0.95, 1.05)
+                width, height = (min(SIZE, SIZE * (area * r) ** 0.5) for r in (ratio, 1 / ratio))
                 left, top = random.uniform(0, SIZE - width), random.uniform(0, SIZE - height)
                 box = (left, top, left + width, top + height)
                 image = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box)

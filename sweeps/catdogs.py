@@ -1,10 +1,11 @@
 """The original course's protocol for cats and dogs, in two stages: a coarse search, and its best in full.
 
 20 Sobol points over learning rate, batch size and regularisation are trained for 3 epochs each; the best goes on from
-its checkpoint to epoch 50, with a patience of 10, which the first stage is too short for.
+its checkpoint to epoch 50, with a patience of 10. The course's own searches are sweeps/catdogs_*.py; this one covers
+the ranges in which most of their best values lie, on logarithmic scales.
 
-balltrain sweep catdogs --source PATH                                  # or with --set model=resnet
-balltrain sweep catdogs --source PATH --continue-best 3 --epochs 80     # the best three, further
+    balltrain sweep catdogs --source PATH                                  # classifier5, or with --set model=resnet
+    balltrain sweep catdogs --source PATH --continue-best 3 --epochs 80     # the best three, further
 """
 
 from ray import tune
@@ -14,25 +15,18 @@ from balltrain import Sweep
 sweep = Sweep(
     "catdogs",
     {
-        "lr": tune.loguniform(1e-4, 1e-1),
+        "lr": tune.loguniform(1e-4, 1e-2),
         "batch_size": tune.choice([16, 32, 64, 128]),
-        "l2_norm": tune.loguniform(1e-6, 1e-2),
+        "regularization": tune.loguniform(1e-4, 1e-1),
     },
     trials=20,
     epochs=3,
-    hyperparameters={
-        "model": "classifier5",
-        "optimizer": "sgd",
-        "schedule": "constant",
-        "weight_decay": 0.0,
-        "label_smoothing": 0.0,
-        "augmentation": "medium-low",
-        "patience": 10,
-    },
+    hyperparameters={"model": "classifier5", "patience": 2},
     searcher="sobol",
     scheduler="none",
     continue_best=1,
     continue_epochs=50,
+    continue_patience=10,
 )
 
 if __name__ == "__main__":

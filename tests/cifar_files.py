@@ -3,6 +3,7 @@
 import io
 import pickle
 import tarfile
+import zipfile
 
 import numpy as np
 
@@ -37,6 +38,21 @@ def write_archive(path, files=None):
             member = tarfile.TarInfo(f"{FOLDER}/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def write_zip(path, files=None, folder=f"{FOLDER}/"):
+    """As Kaggle and file managers pack it anew."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (contents() if files is None else files).items():
+            archive.writestr(f"{folder}{name}", content)
+    return path
+
+
+def write_folder(path, files=None):
+    path.mkdir(parents=True)
+    for name, content in (contents() if files is None else files).items():
+        (path / name).write_bytes(content)
     return path
 
 

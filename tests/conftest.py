@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,30 @@ def simulate():
     from simulation import Simulation
 
     return Simulation
+
+
+@pytest.fixture(scope="module")
+def s3_server():
+    """A real S3 server on this machine."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch, tmp_path):
+    """The URI of an empty bucket, with a cache folder of its own for this machine's side."""
+    import boto3
+
+    host, port = s3_server.get_host_and_port()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    name = f"bucket-{time.time_ns()}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}/sweeps"

@@ -46,7 +46,7 @@ def imported(path: Path, names: dict[str, Path]) -> set[str]:
             module = node.module.removeprefix("balltrain").lstrip(".")
             for alias in node.names:
                 inner = f"{module}.{alias.name}".lstrip(".")
-                found.add(inner if inner in names else module)
+                found.add(inner if inner in names or inner == "__version__" else module)
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "balltrain":

@@ -8,37 +8,12 @@ import time
 
 import pandas as pd
 import pytest
-from moto.server import ThreadedMotoServer
 from toy import TOY_FILE
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
 from balltrain.storage import Storage, Uploads, retrying
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def bucket(server, monkeypatch, tmp_path):
-    """The URI of an empty bucket, with a cache folder of its own for this machine's side."""
-    import boto3
-
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    name = f"bucket-{time.time_ns()}"
-    boto3.client("s3").create_bucket(Bucket=name)
-    return f"s3://{name}/sweeps"
 
 
 def keys(uri):

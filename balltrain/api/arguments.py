@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
+import numbers
 import os
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.knobs import Panel, knob, knobs_of, refuse_unknown
-from balltrain.tasks.base import DataRequest
+from balltrain.knobs import KnobField, Panel, knob, knobs_of, refuse_unknown
+
+if TYPE_CHECKING:
+    from balltrain.tasks.base import DataRequest
 
 T = TypeVar("T")
 
@@ -23,7 +26,11 @@ class Data:
     """Which data a task learns from."""
 
     source: str | os.PathLike[str] | None = knob(
-        None, "Real data in the task's public format, a file or folder.", Panel.DATA, says="built-in, or downloaded"
+        None,
+        "Real data in the task's public format, a file or folder.",
+        Panel.DATA,
+        says="built-in, or downloaded",
+        metavar="PATH",
     )
     size: int | None = knob(None, "Take the first N items, or generate N.", Panel.DATA, says="all, or the task's")
     data: Mapping[str, Any] = knob(
@@ -34,11 +41,13 @@ class Data:
         repeated=True,
     )
     data_dir: str | os.PathLike[str] | None = knob(
-        None, "Folder where decoded data is kept.", Panel.DATA, says="the user's cache folder"
+        None, "Folder where decoded data is kept.", Panel.DATA, says="the user's cache folder", metavar="DIR"
     )
 
     def request(self, seed: int) -> DataRequest:
         """Raises UsageError for a size below 1, BalltrainError for a source that is not there."""
+        from balltrain.tasks.base import DataRequest  # torch, which `--help` does without
+
         if self.size is not None and self.size < 1:
             raise UsageError(f"--size is {self.size}, but must be at least 1")
         source = None if self.source is None else Path(self.source)
@@ -56,9 +65,14 @@ class Data:
 class Run:
     """What a sweep is called, and where it is kept."""
 
-    name: str | None = knob(None, "Name of the sweep, a folder's.", Panel.RUN, says="TASK-TIME")
+    name: str | None = knob(None, "Name of the sweep, a folder's.", Panel.RUN, says="TASK-TIME", metavar="NAME")
     storage: str | os.PathLike[str] | None = knob(
-        None, "Folder or URI (s3://bucket/prefix) of the sweeps.", Panel.RUN, says="runs, or BALLTRAIN_STORAGE"
+        None,
+        "Folder or URI (s3://bucket/prefix) of the sweeps.",
+        Panel.RUN,
+        says="runs",
+        metavar="URI",
+        envvar="BALLTRAIN_STORAGE",
     )
     resume: bool = knob(False, "Go on where it was interrupted or killed.", Panel.RUN)
 
@@ -90,42 +104,59 @@ def time_stamped(what: str) -> str:
 def taken(owner: Callable[..., T], options: dict[str, Any]) -> T:
     """An object of the dataclass `owner` from those of the options that are its knobs, which are removed.
 
-    None leaves the default.
+    None leaves the default. Raises UsageError for a value of another kind.
     """
-    given = {entry.name: options.pop(entry.name, None) for entry in knobs_of(owner)}
-    return owner(**{name: value for name, value in given.items() if value is not None})
+    return owner(**taken_knobs(owner, options))
 
 
-def refuse_rest(options: Mapping[str, Any], function: str, *owners: type) -> None:
-    """Raises UsageError for an argument that no owner has, with the nearest that one has."""
-    refuse_unknown(options, [entry.name for owner in owners for entry in knobs_of(owner)], f"balltrain.{function}()")
+def taken_knobs(owner: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that are knobs of the dataclass `owner`, and not None; they are removed.
 
-
-def documented(*owners: type, optional: type | None = None) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Give a function of `**options` the signature that they have, for `help()` and editors.
-
-    Knobs of `optional` are None unless given, which leaves them to the sweep.
+    Raises UsageError for a value of another kind.
     """
-
-    def decorate(function: Callable[..., T]) -> Callable[..., T]:
-        signature = inspect.signature(function)
-        kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        more = [_parameter(field, owner is optional) for owner in owners for field in dataclasses.fields(owner)]
-        known = {parameter.name for parameter in kept}
-        parameters = [*kept, *(p for p in more if p is not None and p.name not in known)]
-        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # as inspect reads it
-        return function
-
-    return decorate
+    given = {entry: options.pop(entry.name, None) for entry in knobs_of(owner)}
+    return {entry.name: _of_its_kind(entry, value) for entry, value in given.items() if value is not None}
 
 
-def _parameter(field: dataclasses.Field[Any], optional: bool) -> inspect.Parameter | None:
-    if "knob" not in field.metadata:
-        return None
-    default = {} if field.default is dataclasses.MISSING else field.default
-    return inspect.Parameter(
-        field.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None if optional else default,
-        annotation=f"{field.type} | None" if optional and "None" not in str(field.type) else field.type,
-    )
+def refuse_rest(options: Mapping[str, Any], function: str, *owners: type, more: Sequence[str] = ()) -> None:
+    """Raises UsageError for an argument that neither an owner nor `more` has, with the nearest that there is."""
+    known = [*more, *(entry.name for owner in owners for entry in knobs_of(owner))]
+    refuse_unknown(options, known, f"balltrain.{function}()")
+
+
+# by the word in a field's annotation: what is said of it, and what it takes
+KINDS: dict[str, tuple[str, type]] = {
+    "bool": ("bool", bool),
+    "int": ("int", numbers.Integral),
+    "float": ("float", numbers.Real),
+    "str": ("str", str),
+    "PathLike": ("Path", os.PathLike),
+    "Mapping": ("dict", Mapping),
+}
+
+
+def kinds_of(field: dataclasses.Field[Any]) -> list[tuple[str, type]]:
+    """What a field takes: each kind in a word, and its type."""
+    words = re.findall(r"\w+", re.sub(r"\[.*?\]", "", str(field.type)))
+    return [KINDS[word] for word in words if word in KINDS]
+
+
+def _of_its_kind(entry: KnobField, value: Any) -> Any:
+    """The value, numbers of numpy as Python's own: they go into JSON."""
+    kinds = kinds_of(entry.field)
+    flag_for_number = isinstance(value, bool) and not any(kind is bool for _, kind in kinds)
+    if flag_for_number or not any(isinstance(value, kind) for _, kind in kinds):
+        allowed = " or ".join(word for word, _ in kinds)
+        raise UsageError(f"--{entry.name.replace('_', '-')} is {value!r}, but must be of the type {allowed}")
+    if isinstance(value, Mapping):
+        return plain_values(value)
+    return _plain(value)
+
+
+def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping with numpy's numbers as Python's own."""
+    return {key: _plain(value) for key, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 else value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -10,7 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balltrain.api.arguments import Data
+from balltrain.api.arguments import Data, refuse_rest, taken
+from balltrain.api.documented import documented
+from balltrain.api.wording import in_python
 from balltrain.errors import BalltrainError
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
     from balltrain.training.checkpoint import Loaded
     from balltrain.training.evaluation import Evaluation
+
+NUM_SHOWN = 12  # pictures in a notebook
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -44,6 +50,26 @@ class Predictions:
     def __getitem__(self, number: int) -> dict[str, Any]:
         return self.items[number]
 
+    def __repr__(self) -> str:
+        return f"Predictions({len(self)} of them, {str(self.json)!r})"
+
+    def _repr_html_(self) -> str:
+        """The first pictures, and what was written."""
+        pictures = [item["picture"] for item in self.items if "picture" in item][:NUM_SHOWN]
+        images = " ".join(map(_image, pictures))
+        files = "".join(
+            f"<br>{html.escape(what)}: <code>{html.escape(str(file))}</code>" for file, what in self.files
+        )
+        shown = f", {len(pictures)} shown" if len(pictures) < len(self) else ""
+        return f"{images}<br>{len(self)} predictions{shown}: <code>{html.escape(str(self.json))}</code>{files}"
+
+
+def _image(path: str) -> str:
+    kind = Path(path).suffix.lstrip(".").replace("jpg", "jpeg")
+    content = base64.b64encode(Path(path).read_bytes()).decode()
+    name = html.escape(Path(path).name, quote=True)
+    return f'<img alt="{name}" title="{name}" style="max-width:300px" src="data:image/{kind};base64,{content}">'
+
 
 class Model:
     """A trained model, of a checkpoint's folder, loaded when it is first used.
@@ -53,9 +79,15 @@ class Model:
         others: Checkpoints of the same task that decide together with it.
         vote: How several decide: `mean` of their probabilities, or `majority`.
 
+    Raises:
+        BalltrainError: When first used: a checkpoint is not there, is damaged, or is of a task that is not here.
+
     Example:
-        >>> balltrain.Model("runs/first/best").evaluate(split="val").items
+        >>> model = balltrain.Model("runs/first/best")
+        >>> model.evaluate(split="val").items
         6
+        >>> model.task, model.hyperparameters["model"]
+        ('detect', 'heatmap')
     """
 
     def __init__(
@@ -93,15 +125,17 @@ class Model:
         """The torch module."""
         return self._members[0].model
 
+    @in_python
+    @documented(Data)
     def evaluate(self, split: str | None = None, **data: Any) -> Evaluation:
         """Figures on a split of its training data, or on other data.
 
         Args:
             split: `val` or `test`; of another source all of it unless given. Look at `test` once.
-            **data: `source`, `size`, `data` and `data_dir`, as for `balltrain.sweep`.
+            **data: Other data, by the options below.
 
         Returns:
-            `metrics` by name, `items` counted, and the tables that the task has.
+            `metrics` by name, `items` counted, and the `tables` that the task has.
 
         Raises:
             BalltrainError: The data cannot be had, or the model says nothing of it.
@@ -109,11 +143,13 @@ class Model:
         from balltrain.training.evaluation import check_split, evaluate_members, open_split, vote_of
 
         check_split(split)
-        decide, options = vote_of(self.vote), Data(**data)
+        decide, options = vote_of(self.vote), taken(Data, data)
+        refuse_rest(data, "Model.evaluate", Data, more=("split",))
         members = self._members
         dataset, split = open_split(members[0], split, options.request(0), options.folder)
         return evaluate_members(members, decide, dataset, split, self._device)
 
+    @in_python
     def predict(
         self, inputs: Paths, out: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
     ) -> Predictions:

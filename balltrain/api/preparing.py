@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balltrain.api.arguments import Data, Run, refuse_rest, taken
+from balltrain.api.arguments import Data, Run, refuse_rest, taken, taken_knobs
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.resources import Resources
 from balltrain.knobs import knobs_of
@@ -52,11 +52,13 @@ def prepare(what: Sweepable, space: Mapping[str, Any] | None, options: dict[str,
     resources = taken(Resources, options)
     if resources.address is None:
         resources = dataclasses.replace(resources, address=os.environ.get("RAY_ADDRESS"))
-    refuse_rest(options, "sweep", Sweep, Run, Data, Tracking, Resources)
+    own = taken_knobs(Sweep, options)
     found, ref = found_sweep(what, space)
+    _refuse_hyperparameters(options, ref)
+    refuse_rest(options, "sweep", Sweep, Run, Data, Tracking, Resources, more=("space", "progress"))
     name = run.checked_name(_short_name(what))
     place = Storage(run.uri)
-    found = _overridden(found, options, place if run.resume else None, name)
+    found = _overridden(found, own, place if run.resume else None, name)
     plan = make_plan(found, ref, name=name, request=data.request(found.seed))
     return Prepared(plan, place, resources, tracking.mirrors(_pictures), data.folder, run.resume)
 
@@ -70,11 +72,24 @@ def found_sweep(what: Sweepable, space: Mapping[str, Any] | None) -> tuple[Sweep
     if isinstance(what, str | os.PathLike):
         if space is None:
             return find_sweep(os.fspath(what))
-        return Sweep(os.fspath(what), space), ref_of(os.fspath(what))
+        _check_space(space)
+        return Sweep(os.fspath(what), space), ref_of(what)
     if space is None:
         raise UsageError('a task needs a space to search: balltrain.sweep(task, {"lr": tune.loguniform(1e-4, 1e-1)})')
     ref = ref_of(what)
+    _check_space(space)
     return Sweep(what() if isinstance(what, type) else what, space), ref
+
+
+def _check_space(space: Any) -> None:
+    """Raises UsageError for a space that is none, or leaves nothing to search."""
+    from balltrain.search.space import Space
+
+    example = 'such as {"lr": tune.loguniform(1e-4, 1e-1)}'
+    if not isinstance(space, Mapping):
+        raise UsageError(f"the space is {space!r}, but must be a dict of hyperparameters, {example}")
+    if not Space(space).dimensions:
+        raise UsageError(f"the space {dict(space)} has nothing to search: give a range, {example}")
 
 
 def refuse_within_file(function: str) -> None:
@@ -85,6 +100,16 @@ def refuse_within_file(function: str) -> None:
             f"{file.name} calls balltrain.{function}() when it is imported, and trials import it: "
             'put the call under `if __name__ == "__main__":`'
         )
+
+
+def _refuse_hyperparameters(options: Mapping[str, Any], ref: TaskRef) -> None:
+    """Raises UsageError for an argument that `train` would take: a sweep has both spaces and fixed values."""
+    for name in options:
+        if name in ref.load().Hyperparameters.model_fields:
+            raise UsageError(
+                f"balltrain.sweep() has no {name!r}, which is a hyperparameter: fix it for every trial by "
+                f"hyperparameters={{{name!r}: VALUE}}, or put it into the space"
+            )
 
 
 def _overridden(sweep: Sweep, options: dict[str, Any], resumed: Storage | None, name: str) -> Sweep:
@@ -98,8 +123,10 @@ def _overridden(sweep: Sweep, options: dict[str, Any], resumed: Storage | None, 
             options["epochs"] = recorded_epochs(resumed.open(name))
     options["hyperparameters"] = {**sweep.hyperparameters, **options.get("hyperparameters", {})}
     found = override(sweep, **options)
-    if "continue_epochs" in options and not found.continue_best:
-        raise UsageError("--continue-epochs needs --continue-best K: how many of the best go on")
+    for option in ("continue_epochs", "continue_patience"):
+        if option in options and not found.continue_best:
+            flag = f"--{option.replace('_', '-')}"
+            raise UsageError(f"{flag} needs --continue-best K: how many of the best go on")
     if "repeats" in options and not found.confirm:
         raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
     return found

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from balltrain.reporting.notebook import Output, in_notebook
 
 View = Callable[[Any, Any], contextlib.AbstractContextManager[Any]]  # of a controller and its placement
 
 
 @dataclass
 class Progress:
-    """Shows a run on standard error. Of a quiet one nothing but an interruption is said.
+    """Shows a run on standard error, or in the notebook. Of a quiet one nothing but an interruption is said.
 
     `view` makes what is shown beside a run, `how_to_go_on` is what resumes it.
     """
@@ -22,10 +24,14 @@ class Progress:
     how_to_go_on: str = ""
     quiet: bool = False
     _said: set[str] = field(default_factory=set)
+    _place: Output = field(default_factory=Output)  # in a notebook
 
     def phase(self, phase: str) -> None:
         """What takes its time before the first trial; in a log only what is waited for, once."""
         if self.quiet:
+            return
+        if in_notebook():
+            self._place.show(phase and f"{phase} …")
             return
         if sys.stderr.isatty():
             print(f"\r\033[K{phase and phase + ' …'}", end="", file=sys.stderr, flush=True)
@@ -35,9 +41,19 @@ class Progress:
             print(f"{phase} …", file=sys.stderr, flush=True)
         self._said.add(what)
 
+    @contextlib.contextmanager
+    def cleared(self) -> Iterator[None]:
+        """No phase stays where an error ends the block."""
+        try:
+            yield
+        except BaseException:
+            self.phase("")
+            raise
+
     def interrupted(self) -> None:
         """Said at the first Ctrl-C."""
-        print("ending after the epochs that run; Ctrl-C again ends at once", file=sys.stderr)
+        again = "another interrupt" if in_notebook() else "Ctrl-C again"
+        print(f"ending after the epochs that run; {again} ends at once", file=sys.stderr)
         print(f"to go on: {self.how_to_go_on}", file=sys.stderr, flush=True)
 
     @property
@@ -53,8 +69,9 @@ class Progress:
 def sweep_view(controller: Any, placement: Any) -> contextlib.AbstractContextManager[Any]:
     """The live panel of a sweep."""
     from balltrain.reporting.live import live_view
+    from balltrain.reporting.snapshot import snapshot_of
 
-    return live_view(controller, placement)
+    return live_view(lambda: snapshot_of(controller))
 
 
 def training_view(controller: Any, placement: Any) -> contextlib.AbstractContextManager[Any]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balltrain.api.arguments import storage_uri
+from balltrain.api.wording import in_python
 from balltrain.records import columns as c
 from balltrain.records.results import Results as Tables
 from balltrain.records.results import load_results, plain
+from balltrain.reporting.occupancy import running_seconds
 from balltrain.storage import SWEEP_FILE, Storage
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 REPORT_HEIGHT_PX = 800  # of a report inside a notebook
 TABLE_WIDTH = 120  # characters
+NUM_LISTED = 10  # trials in a notebook's table
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Best:
     metrics: dict[str, float | None]
     checkpoint: Path
 
+    def __repr__(self) -> str:
+        head = f"trial_id={self.trial_id!r}, objective={self.objective:.6g}, epoch={self.epoch}"
+        return f"Best({head}, checkpoint={str(self.checkpoint)!r}, config={self.config}, metrics={self.metrics})"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -51,6 +58,9 @@ class Report:
 
     def __str__(self) -> str:
         return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Report({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
         page = html.escape(self.path.read_text(), quote=True)
@@ -72,11 +82,15 @@ class Results:
         >>> results = balltrain.load("runs/first")
         >>> results.best.config["optimizer"]
         'adamw'
+        >>> results.trials["epochs"].tolist(), len(results.epochs)
+        ([1, 1], 2)
+        >>> print(results.report())
+        runs/first/report.html
     """
 
     def __init__(self, tables: Tables, place: Storage, seconds: float | None = None, interrupted: bool = False):
         self.tables, self._place = tables, place
-        self.seconds = tables.seconds if seconds is None else seconds
+        self.seconds = running_seconds(tables) if seconds is None else seconds
         self.interrupted = interrupted
 
     @classmethod
@@ -91,6 +105,11 @@ class Results:
     @property
     def folder(self) -> Path:
         return self.tables.folder
+
+    @property
+    def objective(self) -> str:
+        """What the objective of a trial is: `val_loss`, or a metric's name."""
+        return self.tables.objective_name
 
     @property
     def storage(self) -> str:
@@ -130,19 +149,27 @@ class Results:
             checkpoint=self.tables.checkpoint,
         )
 
+    @in_python
     def refresh(self) -> Results:
         """The results as they are by now. Raises BalltrainError where they are gone."""
         return load(self.name, storage=self.storage)
 
+    @in_python
     def model(self) -> Model:
         """The best model. Raises BalltrainError where there is none, or its checkpoint is not on this machine."""
         from balltrain.api.model import Model
         from balltrain.errors import BalltrainError
 
-        if self.best is None:
+        best = self.best
+        if best is None:
             raise BalltrainError(f"{self.name} has no best trial yet: no trial has reported an objective")
-        return Model(self.best.checkpoint)
+        own = self.folder / "checkpoints" / best.trial_id
+        if self._place.remote is not None and not best.checkpoint.exists():  # of a sweep that runs elsewhere
+            self._place.remote.pull(own, f"{self.name}/checkpoints/{best.trial_id}")
+            return Model(own)
+        return Model(best.checkpoint)
 
+    @in_python
     def report(
         self, out: str | os.PathLike[str] | None = None, data_dir: str | os.PathLike[str] | None = None
     ) -> Report:
@@ -176,28 +203,32 @@ class Results:
         from balltrain.reporting.terminal import print_results
 
         text = io.StringIO()
-        print_results(self.tables, Console(file=text, width=TABLE_WIDTH))
+        # whatever the environment says of colours, and in a notebook too
+        plain_text: dict[str, Any] = {"force_jupyter": False, "force_terminal": False, "color_system": None}
+        print_results(self.tables, Console(file=text, width=TABLE_WIDTH, **plain_text))
         return text.getvalue().rstrip()
 
     def _repr_html_(self) -> str:
-        tables = self.tables
-        columns = [
-            c.TRIAL_ID,
-            c.STATUS,
-            c.OBJECTIVE,
-            c.BEST_EPOCH,
-            c.EPOCHS,
-            c.SECONDS,
-            *tables.metrics,
-            *tables.varied,
-        ]
+        from balltrain.reporting.failures import failures
+        from balltrain.reporting.text import short
+
+        tables, best = self.tables, self.best
+        figures = [c.OBJECTIVE, c.BEST_EPOCH, c.EPOCHS, c.SECONDS]
+        columns = [c.TRIAL_ID, c.STATUS, *figures, *tables.metrics, *tables.varied]
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
-        head = f"<b>{html.escape(self.name)}</b>: {len(self.trials)} trials ({counts}), {tables.num_epochs} epochs"
-        best = self.best
-        foot = "" if best is None else f"best checkpoint: <code>{html.escape(str(best.checkpoint))}</code>"
-        return head + tables.listed.head(10)[columns].to_html(index=False, na_rep="") + foot
+        lines = [f"<b>{html.escape(self.name)}</b>: {len(self.trials)} trials ({counts}), {tables.num_epochs} epochs"]
+        listed = tables.listed.head(NUM_LISTED)[columns].map(short)
+        lines.append(listed.to_html(index=False, na_rep=""))
+        if len(self.trials) > NUM_LISTED:
+            lines.append(f"the best {NUM_LISTED} of {len(self.trials)}: <code>trials</code> has all<br>")
+        for error, trial_ids in failures(tables):
+            lines.append(f"{len(trial_ids)} failed: {html.escape(error)}<br>")
+        if best is not None:
+            lines.append(f"best checkpoint: <code>{html.escape(str(best.checkpoint))}</code>")
+        return "\n".join(lines)
 
 
+@in_python
 def load(name: str | os.PathLike[str], storage: str | os.PathLike[str] | None = None) -> Results:
     """The results of a sweep, later, elsewhere, or while it runs.
 
@@ -212,10 +243,13 @@ def load(name: str | os.PathLike[str], storage: str | os.PathLike[str] | None = 
         >>> balltrain.load("runs/first").counts["failed"]
         0
     """
-    text = os.fspath(name).rstrip("/")
+    text, question, options = os.fspath(name).partition("?")  # s3://bucket/prefix/NAME?region=…
+    text = text.rstrip("/")
+    if storage is None and "://" not in text and (Path(text) / SWEEP_FILE).is_file():
+        text = str(Path(text).resolve())
     if storage is None and "/" in text:
         parent, _, text = text.rpartition("/")
-        storage = parent or "/"
+        storage = (parent or "/") + question + options
     place = Storage(storage_uri(storage))
     return Results(load_tables(place, text), place)
 

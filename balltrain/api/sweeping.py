@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from balltrain.api.arguments import Data, Run, documented
+from balltrain.api.arguments import Data, Run
+from balltrain.api.documented import documented
 from balltrain.api.preparing import Prepared, Sweepable, prepare
 from balltrain.api.progress import Progress, sweep_view
 from balltrain.api.results import Results
+from balltrain.api.wording import in_python
 from balltrain.execution.resources import Resources
 from balltrain.search.sweep import Sweep
 from balltrain.tracking.mirrors import Tracking
 
 
+@in_python
 @documented(Sweep, Run, Data, Resources, Tracking, optional=Sweep)
 def sweep(
     task: Sweepable, space: Mapping[str, Any] | None = None, *, progress: bool | Progress = True, **options: Any
@@ -25,8 +28,7 @@ def sweep(
             name, object or class, with a `space`.
         space: Hyperparameters to search, in Ray Tune's search space API. For a task alone.
         progress: Whether the sweep is shown on standard error, or in the notebook, while it runs.
-        **options: Those of `balltrain sweep`, with `_` for `-`: `trials`, `epochs`, `num_gpus`, `name`, …;
-            `hyperparameters` for `--set`. `help(balltrain.sweep)` lists all. None leaves the sweep's own value.
+        **options: Those below, which are `balltrain sweep`'s with `_` for `-`. None leaves the sweep's own value.
 
     Returns:
         The results, also of a sweep that Ctrl-C interrupted: `results.interrupted` says so.
@@ -44,30 +46,49 @@ def sweep(
     return run(prepared, _shown(progress, prepared))
 
 
+@in_python
 @documented(Sweep, Run, Data, Resources, Tracking, optional=Sweep)
 def forecast(
     task: Sweepable, space: Mapping[str, Any] | None = None, *, progress: bool | Progress = True, **options: Any
 ) -> dict[str, Any]:
     """What `sweep` would do with the same arguments, and cost: that of `balltrain sweep --dry-run --json`.
 
-    Prepares the data and times a few batches; runs no trial. Arguments and errors are those of `sweep`.
+    Prepares the data and times a few batches; runs no trial.
+
+    Args:
+        task: As for `sweep`.
+        space: As for `sweep`.
+        progress: Whether what takes its time is named on standard error, or in the notebook.
+        **options: As for `sweep`.
+
+    Returns:
+        JSON: trials at a time, rungs, epochs, seconds, bytes on disk.
+
+    Raises:
+        BalltrainError: As for `sweep`, where the sweep could not run.
 
     Example:
         >>> plan = balltrain.forecast("detect_heatmap", trials=4, epochs=2, size=60)
         >>> plan["all_epochs"]["at_most"]
         8
     """
+    prepared = prepare(task, space, options)
+    return foresee(prepared, _shown(progress, prepared))
+
+
+def foresee(prepared: Prepared, progress: Progress) -> dict[str, Any]:
+    """What `run` would do, and cost."""
     from balltrain.execution.preflight import forecast_sweep
 
-    prepared = prepare(task, space, options)
-    return forecast_sweep(
-        prepared.plan,
-        prepared.place.root / prepared.plan.name,
-        prepared.resources,
-        data_dir=prepared.data_dir,
-        wandb_mode=prepared.mirrors.wandb,
-        on_phase=_shown(progress, prepared).phase,
-    )
+    with progress.cleared():
+        return forecast_sweep(
+            prepared.plan,
+            prepared.place.root / prepared.plan.name,
+            prepared.resources,
+            data_dir=prepared.data_dir,
+            wandb_mode=prepared.mirrors.wandb,
+            on_phase=progress.phase,
+        )
 
 
 def run(prepared: Prepared, progress: Progress) -> Results:
@@ -75,16 +96,17 @@ def run(prepared: Prepared, progress: Progress) -> Results:
     from balltrain.execution.runner import run_sweep
 
     plan, place = prepared.plan, prepared.place
-    ran = run_sweep(
-        plan,
-        place.open(plan.name),
-        prepared.resources,
-        data_dir=prepared.data_dir,
-        mirrors=prepared.mirrors,
-        resume=prepared.resume,
-        storage=place,
-        **progress.hooks,
-    )
+    with progress.cleared():
+        ran = run_sweep(
+            plan,
+            place.open(plan.name),
+            prepared.resources,
+            data_dir=prepared.data_dir,
+            mirrors=prepared.mirrors,
+            resume=prepared.resume,
+            storage=place,
+            **progress.hooks,
+        )
     return Results.of(ran.folder, place, ran.seconds, ran.interrupted)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from balltrain.api.arguments import Data, documented, taken, time_stamped
+from balltrain.api.arguments import Data, plain_values, refuse_rest, taken, time_stamped
+from balltrain.api.documented import documented
 from balltrain.api.model import Model
 from balltrain.api.preparing import _pictures, refuse_within_file
 from balltrain.api.progress import Progress, training_view
 from balltrain.api.results import Results
+from balltrain.api.wording import in_python
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.resources import Resources
 from balltrain.search.sweep import Sweep
@@ -22,16 +25,22 @@ from balltrain.tracking.mirrors import Tracking
 
 
 class Trained(Model):
-    """A model with the results of its training."""
+    """A model with the `results` of its training."""
 
     def __init__(self, checkpoint: Path, results: Results):
         super().__init__(checkpoint)
         self.results = results
 
+    def __repr__(self) -> str:
+        best = self.results.best
+        figure = f", {self.results.objective} {best.objective:.4g} at epoch {best.epoch}" if best else ""
+        return f"Model({str(self.checkpoint)!r}{figure})"
 
+
+@in_python
 @documented(Data, Tracking)
 def train(
-    task: str | Task | type[Task],
+    task: str | os.PathLike[str] | Task | type[Task],
     *,
     epochs: int | None = None,
     folds: int | None = None,
@@ -55,10 +64,9 @@ def train(
         seed: Of the data, its splits, and the initialisation.
         out: The run's folder; `runs/TASK-TIME` unless given.
         resume: Go on with the run in `out`.
-        hyperparameters: Those that differ from the task's defaults; they may also be given by name: `lr=0.002`.
+        hyperparameters: Those that differ from the task's defaults, where they are in a dict.
         progress: Whether a line is printed on standard error after each epoch.
-        **options: `source`, `size`, `data`, `data_dir`, `wandb`, `wandb_checkpoint`, `tensorboard`, `mlflow`, as for
-            `balltrain train`; all others are hyperparameters.
+        **options: Those below; all others are hyperparameters, as in `lr=0.002`.
 
     Returns:
         The model; `model.results` has the figures of all epochs.
@@ -85,8 +93,13 @@ def train(
     return Trained(results.best.checkpoint, results)
 
 
+def default_folder(task: str | os.PathLike[str]) -> Path:
+    """Where the run of a task or of a file with one is kept unless told."""
+    return Path("runs") / time_stamped(Path(task).stem)
+
+
 def train_results(
-    task: str | Task | type[Task],
+    task: str | os.PathLike[str] | Task | type[Task],
     budget: dict[str, Any],
     resources: Resources,
     out: Path | None,
@@ -106,9 +119,11 @@ def train_results(
     if resume and out is None:
         raise UsageError("--resume needs the run's folder: --out runs/NAME")
     data, tracking = taken(Data, options), taken(Tracking, options)
-    settings = {**options.pop("hyperparameters", {}), **options}
-    ref = ref_of(task)
-    folder = out or Path("runs") / time_stamped(Path(ref.name if not isinstance(task, str) else task).stem)
+    ref, in_dict = ref_of(task), options.pop("hyperparameters", {})
+    hyperparameters = list(ref.load().Hyperparameters.model_fields)
+    refuse_rest(options, "train", Data, Tracking, more=[*hyperparameters, *inspect.signature(train).parameters])
+    settings = plain_values({**in_dict, **options})
+    folder = out or default_folder(task if isinstance(task, str | os.PathLike) else ref.name)
     one = Sweep(ref.name, {}, trials=1, searcher="random", scheduler="none", hyperparameters=settings, **budget)
     plan = make_plan(one, ref, name=folder.resolve().name, request=data.request(one.seed), check_weights=not resume)
     if not isinstance(progress, Progress):
@@ -119,8 +134,9 @@ def train_results(
         "resume": resume,
         **progress.hooks,
     }
-    if workers == 1:
-        ran = train_once(plan, folder, num_gpus=resources.num_gpus, **common)
-    else:
-        ran = run_sweep(plan, folder, resources, **common)
+    with progress.cleared():
+        if workers == 1:
+            ran = train_once(plan, folder, num_gpus=resources.num_gpus, **common)
+        else:
+            ran = run_sweep(plan, folder, resources, **common)
     return Results.of(ran.folder, Storage(str(folder.parent)), ran.seconds, ran.interrupted)

@@ -20,7 +20,11 @@ class Resources:
     workers_per_trial: int | None = knob(None, "Data-parallel workers of a trial.", Panel.RESOURCES, says="1")
     cpus_per_trial: float | None = knob(None, "CPUs of a trial.", Panel.RESOURCES, says="1, or a GPU's share")
     address: str | None = knob(
-        None, "Address host:port of a running Ray, or auto.", Panel.RESOURCES, says="a Ray of its own"
+        None,
+        "Address host:port of a running Ray, or auto.",
+        Panel.RESOURCES,
+        says="a Ray of its own",
+        envvar="RAY_ADDRESS",
     )
     gpu_type: str | None = knob(
         None, "Restrict the sweep to one GPU type, such as A10G.", Panel.RESOURCES, says="any"

@@ -23,8 +23,10 @@ def load_sweep_data(plan: Plan, folder: Path, data_dir: Path | None, resume: boo
     if resume:
         header = next(read_journal(folder), None)
         if header is not None:
+            state = SweepState.replay(read_journal(folder))
+            _check_models(plan, state)
             _check_same(header["sweep"], {**plan.to_json(), "data_fingerprint": dataset.fingerprint})
-            _check_after_search(plan, SweepState.replay(read_journal(folder)))
+            _check_after_search(plan, state)
     return dataset
 
 
@@ -43,6 +45,15 @@ def recorded_epochs(folder: Path) -> int:
     """Of the trials of a sweep's search, when it began. Raises BalltrainError where there is no sweep."""
     check_name(folder, resume=True)
     return next(read_journal(folder))["sweep"]["epochs"]
+
+
+def _check_models(plan: Plan, state: SweepState) -> None:
+    """Raises BalltrainError where trials are of models that were replaced by others of the same name."""
+    for trial in state.trials.values():
+        try:
+            plan.task.check_recorded(trial.config)
+        except BalltrainError as error:
+            raise BalltrainError(f"cannot resume {plan.name}: {error}") from error
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -133,6 +133,7 @@ def _run_on_ray(controller: Controller, context: TrialContext, placement: Placem
             storage_path=str(scratch.resolve()),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=0),
+            progress_reporter=tune.CLIReporter(),  # silent; that of notebooks would clear the cell's output
         ),
     )
     try:

@@ -18,7 +18,7 @@ STATUS = "status"  # a Status
 OBJECTIVE = "objective"  # the best value over the trial's epochs
 BEST_EPOCH = "best_epoch"  # the epoch that had it, from 1
 EPOCHS = "epochs"  # epochs trained
-SECONDS = "seconds"  # spent in these epochs
+SECONDS: Final = "seconds"  # spent in these epochs
 STARTED_AT = "started_at"  # UTC
 ENDED_AT = "ended_at"  # UTC
 ERROR = "error"  # first line of what went wrong
@@ -37,10 +37,10 @@ CONFIRMS = "confirms"  # trial_id of the searched trial that this one repeats wi
 
 # epochs.parquet: one row an epoch
 EPOCH: Final = "epoch"  # from 1
-LR = "lr"  # learning rate of the epoch's last batch
+LR: Final = "lr"  # learning rate of the epoch's last batch
 TRAIN_LOSS: Final = "train_loss"  # mean over the epoch, while the weights moved
-VAL_LOSS = "val_loss"  # after the epoch, on the validation split
-DECISION = "decision"  # a Decision
+VAL_LOSS: Final = "val_loss"  # after the epoch, on the validation split
+DECISION: Final = "decision"  # a Decision
 
 CONFIG_PREFIX = "config."  # one column a hyperparameter
 JSON_MARK = b"json"  # in the Parquet metadata of a column of hyperparameters that holds JSON text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import sqrt
 
 from balltrain.records.columns import Status
 
@@ -39,7 +40,7 @@ class Confirmed:
         from scipy.stats import t
 
         count = len(self.objectives)
-        return float(t.ppf(0.975, count - 1)) * stdev(self.objectives) / count**0.5
+        return float(t.ppf(0.975, count - 1)) * stdev(self.objectives) / sqrt(count)
 
 
 def confirmations(

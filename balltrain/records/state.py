@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from balltrain.errors import BalltrainError
+from balltrain.records import ranking
 from balltrain.records.columns import Decision, Status
-from balltrain.records.confirmation import Confirmed, confirmations
+from balltrain.records.confirmation import Confirmed
 from balltrain.records.journal import Kind, Line
+from balltrain.training.rows import EpochRow
 
 Point = dict[str, float | int]  # of a search space: a number for each label; of a choice its option's index
 
@@ -30,13 +32,14 @@ class Trial:
     attempts: int = 0
     lost_attempts: int = 0  # not held against it: ended by a node's loss, or before it was continued
     continued_after: int | None = None  # epochs that it had when the search was over and it was chosen to go on
-    searched_best: dict[str, Any] | None = None  # its best row at that time
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    searched_best: EpochRow | None = None  # its best row at that time
+    config_before: dict[str, Any] | None = None  # its configuration at that time
+    rows: list[EpochRow] = field(default_factory=list)
     started_at: float | None = None  # seconds since 1970
     ended_at: float | None = None
     error: str | None = None
     node: str | None = None
-    best: dict[str, Any] | None = None  # the row with the best objective
+    best: EpochRow | None = None  # the row with the best objective
     has_checkpoint: bool = False  # on disk; no longer once better trials have ended
 
     @property
@@ -53,6 +56,11 @@ class Trial:
         if self.continued_after is None:
             return None if self.status == Status.FAILED else self.objective
         return self.searched_best["objective"] if self.searched_best else None
+
+    @property
+    def searched_config(self) -> dict[str, Any]:
+        """Its configuration in the search: what goes on after it has other epochs, and may have another patience."""
+        return self.config if self.config_before is None else self.config_before
 
     @property
     def is_searched(self) -> bool:
@@ -94,7 +102,7 @@ class SweepState:
 
     @property
     def mode(self) -> str:
-        return self.sweep["mode"]
+        return str(self.sweep["mode"])
 
     def apply(self, line: Line) -> None:
         match line["type"]:
@@ -116,16 +124,15 @@ class SweepState:
                 trial.lost_attempts += bool(line.get("lost"))
                 self._end(trial, Status(line["status"]), line["time"], line.get("error"))
             case Kind.CONTINUE:
-                self._continue(self.trials[line["number"]], line["epochs"])
+                changes: dict[str, Any] = {name: line[name] for name in ("epochs", "patience") if name in line}
+                self._continue(self.trials[line["number"]], changes)
             case kind:
                 raise KeyError(f"unknown type {kind!r}")
 
     def epochs_of(self, trial: Trial) -> int:
         """The most that a trial trains: those that go on after the search, or confirm it, may have more."""
-        searched = self.sweep["epochs"]
-        if trial.continued_after is None and trial.confirms is None:
-            return searched
-        return self.sweep.get("continue_epochs") or searched
+        after_search = trial.continued_after is not None or trial.confirms is not None
+        return epochs_of(self.sweep, after_search=after_search)
 
     def to_continue(self, count: int) -> list[Trial]:
         """Of the `count` searched trials that go on after the search those to come, the best first.
@@ -146,29 +153,16 @@ class SweepState:
 
     def ranked(self, trials: Iterable[Trial] | None = None) -> list[Trial]:
         """Those that trained to an objective and did not fail, the best first; of all searched unless given."""
-        sign = 1 if self.mode == "min" else -1
-        among = self.searched if trials is None else trials
-        valid = [t for t in among if t.objective is not None and t.status != Status.FAILED and t.same_as is None]
-        # equal ones by number, whoever asks: the best and what is kept of the best must agree
-        return sorted(valid, key=lambda trial: (sign * trial.objective, trial.number))  # type: ignore[operator]
+        return ranking.ranked(self.searched if trials is None else trials, self.mode)
 
     @property
     def best(self) -> Trial | None:
         """The searched trial with the best objective; once there is a confirmed winner, its best training."""
-        _, winner = self.confirmations()
-        trials = self.searched
-        if winner is not None:
-            number = int(winner.trial_id)
-            trials = [t for t in self.trials.values() if number in (t.number, t.confirms) and t.has_checkpoint]
-        return next(iter(self.ranked(trials)), None)
+        return ranking.best(self.trials.values(), self.mode, self.sweep.get("repeats") or 0)
 
     def confirmations(self) -> tuple[list[Confirmed], Confirmed | None]:
         """What was confirmed, the best mean first, and the winner, if all of it has ended."""
-        if len(self.searched) == len(self.trials):
-            return [], None
-        repeating = [t for t in self.trials.values() if t.confirms is not None]
-        repetitions = [(self.trials[t.confirms].trial_id, t.status, t.objective) for t in repeating]  # type: ignore[index]
-        return confirmations(repetitions, self.sweep.get("repeats") or 0, self.mode)
+        return ranking.confirmed(self.trials.values(), self.mode, self.sweep.get("repeats") or 0)
 
     def _add(self, line: Line) -> None:
         more = (line.get("fold"), line.get("confirms"), line.get("same_as"))
@@ -205,12 +199,12 @@ class SweepState:
         same.status, same.best, same.error, same.ended_at = first.status, first.best, first.error, first.ended_at
         same.continued_after, same.searched_best = first.continued_after, first.searched_best
 
-    def _continue(self, trial: Trial, epochs: int) -> None:
-        """A trial that has ended goes on, up to so many epochs, and with it those of the same configuration."""
+    def _continue(self, trial: Trial, changes: dict[str, Any]) -> None:
+        """A trial that has ended goes on with other epochs, and with it those of the same configuration."""
         self._same[trial.number] = [t for t in self.searched if t.same_as == trial.number]
         for other in (trial, *self._same[trial.number]):
             other.continued_after, other.searched_best = trial.epochs, trial.best
-            other.config = {**other.config, "epochs": epochs}
+            other.config_before, other.config = other.searched_config, {**other.config, **changes}
             other.status, other.ended_at = Status.RUNNING, None
         trial.lost_attempts = trial.attempts
         self._kept = [kept for kept in self._kept if kept is not trial]
@@ -230,7 +224,7 @@ class SweepState:
             out.has_checkpoint = False
             self.dropped.append(out)
 
-    def _report(self, trial: Trial, row: dict[str, Any], time: float) -> None:
+    def _report(self, trial: Trial, row: EpochRow, time: float) -> None:
         if row["epoch"] <= trial.epochs:
             return
         trial.rows.append(row)
@@ -243,3 +237,9 @@ class SweepState:
         if decision != Decision.CONTINUE:
             error = f"epoch {row['epoch']}: the objective or the loss is not finite"
             self._end(trial, decision.status, time, error if decision == Decision.FAIL else None)
+
+
+def epochs_of(sweep: Mapping[str, Any], *, after_search: bool) -> int:
+    """The most that a trial trains, by what sweep.json says: after the search it may be more."""
+    searched: int = sweep["epochs"]
+    return (sweep.get("continue_epochs") or searched) if after_search else searched

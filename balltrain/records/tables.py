@@ -9,6 +9,7 @@ import json
 import os
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from balltrain.records import columns as c
 from balltrain.records.state import SweepState
 from balltrain.tasks.base import Task
+from balltrain.training.rows import EpochRow
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 SCALARS = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
@@ -76,7 +78,7 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
     fields = {field.name: field for field in trials_schema(task)}
     rows = []
     for trial in state.trials.values():
-        first = trial.rows[0] if trial.rows else {}
+        first: Mapping[str, Any] = trial.rows[0] if trial.rows else {}
         row = {
             c.SWEEP: name,
             c.TASK: task.name,
@@ -112,14 +114,16 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
 def epoch_rows(state: SweepState, task: Task) -> list[dict[str, Any]]:
     name = state.sweep["name"]
     plain = (c.EPOCH, c.SECONDS, c.LR, c.TRAIN_LOSS, c.VAL_LOSS, c.DECISION)
-    return [
-        {c.SWEEP: name, c.TRIAL_ID: trial.trial_id, **{key: row[key] for key in plain}, **_metrics(row)}
-        for trial in state.trials.values()
-        for row in trial.rows
-    ]
+    found = []
+    for trial in state.trials.values():
+        for row in trial.rows:
+            values: Mapping[str, Any] = row
+            own = {key: values[key] for key in plain}
+            found.append({c.SWEEP: name, c.TRIAL_ID: trial.trial_id, **own, **_metrics(row)})
+    return found
 
 
-def _metrics(row: dict[str, Any] | None) -> dict[str, float]:
+def _metrics(row: EpochRow | None) -> dict[str, float]:
     return {c.METRIC_PREFIX + name: value for name, value in (row["metrics"] if row else {}).items()}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from balltrain.errors import UsageError
 from balltrain.records import columns as c
 from balltrain.records.results import Results, plain
+from balltrain.reporting.history import history
 from balltrain.reporting.summary import summary_json
 from balltrain.reporting.text import short
 
@@ -45,7 +46,7 @@ def differing(sweeps: list[Results]) -> list[str]:
 
 def _best_after(sweep: Results, epochs: int) -> float | None:
     """The best objective when all trials together had trained so many epochs."""
-    reached = sweep.progress["best"].head(epochs).dropna()
+    reached = history(sweep)["best"].head(epochs).dropna()
     return float(reached.iloc[-1]) if len(reached) else None
 
 

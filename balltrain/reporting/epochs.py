@@ -6,7 +6,12 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from balltrain.records.state import Trial
+    from balltrain.search.controller import Controller
+    from balltrain.training.rows import EpochRow
 
 COLUMNS = {"seconds": (7, ".1f"), "lr": (9, ".2e"), "train_loss": (10, ".3e"), "val_loss": (10, ".3e")}
 METRIC_WIDTH, METRIC_FORMAT = 9, ".4g"
@@ -14,7 +19,7 @@ EPOCH_WIDTH, MARK_WIDTH = 9, 2  # of `   1/10  ` and ` *`
 
 
 @contextlib.contextmanager
-def epoch_lines(controller: Any, placement: Any) -> Iterator[None]:
+def epoch_lines(controller: Controller, placement: Any) -> Iterator[None]:
     """Print each reported row on stderr; the best epoch so far has a star.
 
     In a terminal only as many metrics as fit in a line, the objective first: the results have all.
@@ -27,7 +32,7 @@ def epoch_lines(controller: Any, placement: Any) -> Iterator[None]:
     header = "  ".join(f"{name:>{width}}" for name, (width, _) in columns.items())
     print(f"{'epoch':>{EPOCH_WIDTH}}  {header}", file=sys.stderr)
 
-    def show(trial: Any, row: dict[str, Any]) -> None:
+    def show(trial: Trial, row: EpochRow) -> None:
         values = {**row, **row["metrics"]}
         cells = []
         for name, (width, spec) in columns.items():

@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.results import Results
 from balltrain.reporting.scales import categories, is_choice, is_log, is_log_scale
 from balltrain.reporting.text import short
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_CURVE_POINTS = 100
+STATUS_COLOR = {
+    Status.COMPLETED: "@0",
+    Status.STOPPED: "@4",
+    Status.FAILED: "@1",
+    Status.RUNNING: "@2",
+    Status.INTERRUPTED: "@3",
+}
 
 
 def line_trace(

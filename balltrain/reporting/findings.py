@@ -9,6 +9,7 @@ from balltrain.records import columns as c
 from balltrain.records.columns import Status
 from balltrain.records.results import Results
 from balltrain.reporting.importance import MIN_TRIALS, importances
+from balltrain.reporting.occupancy import idle_share, lanes
 from balltrain.reporting.scales import bounds, categories, is_choice, unit_values
 from balltrain.reporting.text import short
 
@@ -177,10 +178,7 @@ def _overfitting(results: Results) -> list[str]:
 
 
 def _idleness(results: Results) -> list[str]:
-    if results.lanes.empty or len(results.lanes) < 4:
+    places = lanes(results)
+    if len(places) < 4 or (idle := idle_share(places)) < 0.2:
         return []
-    whole = float(results.lanes["until"].max()) * results.lanes["lane"].nunique()
-    idle = float((results.idle["until"] - results.idle["since"]).sum())
-    if whole <= 0 or idle < 0.2 * whole:
-        return []
-    return [f"The places for trials stood empty for {idle / whole:.0%} of the time: see the timeline."]
+    return [f"The places for trials stood empty for {idle:.0%} of the time: see the timeline."]

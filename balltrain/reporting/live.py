@@ -1,4 +1,4 @@
-"""What a terminal shows while a sweep runs. Reads what another thread changes, changes nothing."""
+"""What a terminal shows while a sweep runs, here or elsewhere: a panel, drawn again and again of a snapshot."""
 
 from __future__ import annotations
 
@@ -6,33 +6,38 @@ import contextlib
 import math
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from balltrain.background import every
 from balltrain.records.columns import Status
-from balltrain.reporting.terminal import STATUS_STYLE
+from balltrain.reporting.notebook import in_notebook, notebook_view
+from balltrain.reporting.snapshot import CURVE_LENGTH, LiveSnapshot, LiveTrial
+from balltrain.reporting.terminal.style import STATUS_STYLE
 from balltrain.reporting.text import duration, short
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-
-    from balltrain.execution.placement import Placement
-    from balltrain.records.state import SweepState, Trial
-    from balltrain.search.controller import Controller
 
 REFRESH_S = 0.25
 RATE_WINDOW_S = 30.0
 MAX_WIDTH = 100  # of the panel
 LINES_AROUND_TRIALS = 9  # of the panel, without its rows of running trials
 SPARKS = "▁▂▃▄▅▆▇█"
-CURVE_WIDTH = 20  # epochs
 
 
 @contextlib.contextmanager
-def live_view(controller: Controller, placement: Placement, console: Console | None = None) -> Iterator[None]:
-    """Shows the sweep on standard error until the block ends; shows nothing where that is no terminal."""
+def live_view(look: Callable[[], LiveSnapshot], console: Console | None = None) -> Iterator[None]:
+    """Shows the sweep in the notebook, or on standard error where that is a terminal, until the block ends.
+
+    `look` may raise RuntimeError where another thread has just changed what it looks at: it is asked again.
+    """
+    if console is None and in_notebook():
+        view = View(since=look())
+        with notebook_view(lambda width, height: view.render(look(), width, height)):
+            yield
+        return
     from rich.console import Console
     from rich.live import Live
 
@@ -40,13 +45,14 @@ def live_view(controller: Controller, placement: Placement, console: Console | N
     if not console.is_terminal or console.is_dumb_terminal:
         yield
         return
-    view = View(controller, placement)
+    view = View(since=look())
     # what goes to a standard output that is no terminal, such as `--json | jq`, must get there
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty())
 
     def draw() -> None:
-        live.update(view.render(console.width, console.height), refresh=True)
-        if controller.interrupted:
+        snapshot = look()
+        live.update(view.render(snapshot, console.width, console.height), refresh=True)
+        if snapshot.interrupted:
             console.show_cursor(True)  # a second Ctrl-C ends the process without a chance to
 
     # "dictionary changed size during iteration": the next drawing will do
@@ -54,89 +60,51 @@ def live_view(controller: Controller, placement: Placement, console: Console | N
         yield
 
 
-class Shown(Protocol):
-    """What the panel shows: a controller, or what the tables tell of one elsewhere."""
-
-    plan: Any
-    state: SweepState
-    live: set[int]
-    concurrency: int
-    interrupted: bool
-
-
 class View:
-    """Makes the panel, and remembers what its rates need."""
+    """Makes the panel of a snapshot, and remembers what its rates need."""
 
     def __init__(
         self,
-        controller: Shown,
-        placement: Any,
+        since: LiveSnapshot | None = None,
         clock: Callable[[], float] = time.monotonic,
         started: float | None = None,
     ):
-        """`started`, by the clock, is when the first trial was; unless given, now."""
-        self.controller, self.placement, self._clock = controller, placement, clock
-        self._started = clock() if started is None else started
-        # what the run of the sweep before has done, that this one resumes
-        trials = list(controller.state.trials.values()) if started is None else []
-        self._ended_before = _num_ended(trials)
-        self._samples = deque([(self._started, _num_epochs(trials))])
+        """`since` is what an earlier run of the sweep has done: it tells nothing of this one's speed.
 
-    def render(self, width: int, height: int) -> RenderableType:
-        """The panel as of now, no larger than this. Raises RuntimeError where the state just changed."""
+        `started`, by the clock, is when the first trial was; unless given, now.
+        """
+        self._clock = clock
+        self._started = clock() if started is None else started
+        self._ended_before = 0 if since is None else since.num_ended
+        self._samples = deque([(self._started, 0 if since is None else since.num_epochs)])
+
+    def render(self, snapshot: LiveSnapshot, width: int, height: int) -> RenderableType:
+        """The panel, no larger than this."""
         from rich.console import Group
         from rich.panel import Panel
 
-        trials = list(self.controller.state.trials.values())
-        plan, interrupted = self.controller.plan, self.controller.interrupted
-        parts: list[Any] = [_line(_interrupted_text(len(self.controller.live)))] if interrupted else []
-        parts.append(self._progress(trials))
-        parts += [_line(text) for text in (self._counts(trials), self._best(), self._rates(trials))]
-        parts.append(self._running(max(1, height - LINES_AROUND_TRIALS - interrupted)))
-        title = f"[bold]{_escape(plan.name)}[/]  {plan.task.name} · {plan.sweep.searcher} + {plan.sweep.scheduler}"
+        parts: list[Any] = [_line(_interrupted_text(len(snapshot.running)))] if snapshot.interrupted else []
+        parts.append(_progress(snapshot))
+        parts += [_line(text) for text in (_counts(snapshot), _best(snapshot), self._rates(snapshot))]
+        rows = max(1, height - LINES_AROUND_TRIALS - snapshot.interrupted)
+        parts.append(_running(snapshot.running, rows, snapshot.objective))
         # a terminal echoes ^C behind the panel: at its right edge that would make a line more
         return Panel(
             Group(*parts),
-            title=title,
+            title=f"[bold]{_escape(snapshot.name)}[/]  {snapshot.task} · {snapshot.method}",
             title_align="left",
             border_style="dim",
             width=min(width - 2, MAX_WIDTH),
         )
 
-    def _progress(self, trials: list[Trial]) -> RenderableType:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
-        total, ended = self.controller.plan.num_trials, _num_ended(trials)
-        table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(ratio=1)
-        table.add_column(no_wrap=True)
-        table.add_row(ProgressBar(total=total, completed=ended), f"{ended}/{total} trials")
-        return table
-
-    def _counts(self, trials: list[Trial]) -> str:
-        counts = Counter(trial.status for trial in trials)
-        counts[Status.RUNNING] = len(self.controller.live)
-        words = [f"[{STATUS_STYLE[s]}]{counts[s]} {s}[/]" for s in Status if counts[s]]
-        places = self.placement.concurrency
-        return " · ".join(words) + f"   [dim]{places} at a time[/]"
-
-    def _best(self) -> str:
-        name = _escape(self.controller.plan.task.objective)
-        best = self.controller.state.best
-        if best is None or best.best is None:
-            return f"[dim]best[/]  {name} —"
-        of = f"trial {best.trial_id}, epoch {best.best['epoch']}"
-        return f"[dim]best[/]  {name} [bold green]{short(best.objective)}[/]  {of}"
-
-    def _rates(self, trials: list[Trial]) -> str:
-        now = self._clock()
-        self._samples.append((now, _num_epochs(trials)))
+    def _rates(self, snapshot: LiveSnapshot) -> str:
+        now, epochs = self._clock(), snapshot.num_epochs
+        self._samples.append((now, epochs))
         while len(self._samples) > 2 and self._samples[1][0] <= now - RATE_WINDOW_S:
             self._samples.popleft()
-        (since, before), (_, epochs) = self._samples[0], self._samples[-1]
+        since, before = self._samples[0]
         rate = (epochs - before) / (now - since) if epochs > before and now > since else None
-        left = self._seconds_left(trials, now, rate)
+        left = self._seconds_left(snapshot, now, rate)
         return "   ".join(
             f"[dim]{name}[/] {value}"
             for name, value in (
@@ -147,55 +115,72 @@ class View:
             )
         )
 
-    def _seconds_left(self, trials: list[Trial], now: float, rate: float | None) -> float | None:
+    def _seconds_left(self, snapshot: LiveSnapshot, now: float, rate: float | None) -> float | None:
         """From the trials ended per second; None before one has ended for each that runs at a time.
 
         For those that go on after the search, from the epochs per second, `rate`.
         """
-        sweep = self.controller.state.sweep
-        going_on = [t for t in trials if t.continued_after is not None and t.same_as is None]
-        epochs = sum(self.controller.state.epochs_of(t) - t.epochs for t in going_on if not t.has_ended)
-        if to_come := max(0, (sweep.get("continue_best") or 0) - len(going_on)):
-            epochs += to_come * (sweep["continue_epochs"] - sweep["epochs"])
-        ended = _num_ended(trials)
-        by_this_run = ended - self._ended_before
-        more = self.controller.plan.num_trials - ended - sum(not t.has_ended for t in going_on)
-        few = more > 0 and by_this_run < max(2, self.controller.concurrency)
-        if self.controller.interrupted or few or (epochs and rate is None):
+        by_this_run = snapshot.num_ended - self._ended_before
+        more, epochs = snapshot.trials_to_come, snapshot.epochs_to_come
+        few = more > 0 and by_this_run < max(2, snapshot.concurrency)
+        if snapshot.interrupted or few or (epochs and rate is None):
             return None
         return (more * (now - self._started) / by_this_run if more > 0 else 0.0) + epochs / (rate or 1.0)
 
-    def _running(self, rows: int) -> RenderableType:
-        from rich import box
-        from rich.table import Table
 
-        state, plan = self.controller.state, self.controller.plan
-        running = [state.trials[number] for number in sorted(self.controller.live)]
-        if len(running) > rows:
-            rows -= 1  # for the line that says so
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), expand=True)
-        for name in ("trial", "epoch", plan.task.objective, "best"):
-            justify: Any = "left" if name == "trial" else "right"
-            table.add_column(_escape(name), justify=justify, no_wrap=True, overflow="ellipsis")
-        table.add_column(f"last {CURVE_WIDTH} epochs", ratio=1, no_wrap=True, overflow="crop")
-        for trial in running[:rows]:
-            values = [row["objective"] for row in list(trial.rows)]
-            last = values[-1] if values else None
-            table.add_row(
-                trial.trial_id,
-                f"{trial.epochs}/{state.epochs_of(trial)}",
-                short(last) or "—",
-                short(trial.objective) or "—",
-                f"[cyan]{sparkline(values[-CURVE_WIDTH:])}[/]",
-            )
-        if not running:
-            table.add_row("[dim]none[/]")
-        if len(running) > rows:
-            table.add_row("…", f"and {len(running) - rows} more")
-        return table
+def _progress(snapshot: LiveSnapshot) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    total, ended = snapshot.num_trials, snapshot.num_ended
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(ratio=1)
+    table.add_column(no_wrap=True)
+    table.add_row(ProgressBar(total=total, completed=ended), f"{ended}/{total} trials")
+    return table
 
 
-def sparkline(values: list[float | None]) -> str:
+def _counts(snapshot: LiveSnapshot) -> str:
+    counts = snapshot.counts
+    words = [f"[{STATUS_STYLE[s]}]{counts[s]} {s}[/]" for s in Status if counts.get(s)]
+    return " · ".join(words) + f"   [dim]{snapshot.concurrency} at a time[/]"
+
+
+def _best(snapshot: LiveSnapshot) -> str:
+    name, best = _escape(snapshot.objective), snapshot.best
+    if best is None:
+        return f"[dim]best[/]  {name} —"
+    of = f"trial {best.trial_id}, epoch {best.epoch}"
+    return f"[dim]best[/]  {name} [bold green]{short(best.objective)}[/]  {of}"
+
+
+def _running(running: Sequence[LiveTrial], rows: int, objective: str) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    if len(running) > rows:
+        rows -= 1  # for the line that says so
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), expand=True)
+    for name in ("trial", "epoch", objective, "best"):
+        justify: Any = "left" if name == "trial" else "right"
+        table.add_column(_escape(name), justify=justify, no_wrap=True, overflow="ellipsis")
+    table.add_column(f"last {CURVE_LENGTH} epochs", ratio=1, no_wrap=True, overflow="crop")
+    for trial in running[:rows]:
+        table.add_row(
+            trial.trial_id,
+            f"{trial.epoch}/{trial.num_epochs}",
+            short(trial.curve[-1]) or "—" if trial.curve else "—",
+            short(trial.objective) or "—",
+            f"[cyan]{sparkline(trial.curve)}[/]",
+        )
+    if not running:
+        table.add_row("[dim]none[/]")
+    if len(running) > rows:
+        table.add_row("…", f"and {len(running) - rows} more")
+    return table
+
+
+def sparkline(values: Sequence[float | None]) -> str:
     """A character a value, in a log scale where all are positive; a space where there is none."""
     finite = [value for value in values if value is not None]
     if not finite:
@@ -220,14 +205,6 @@ def _line(markup: str) -> RenderableType:
     text = Text.from_markup(markup, overflow="ellipsis")
     text.no_wrap = True
     return text
-
-
-def _num_ended(trials: list[Trial]) -> int:
-    return sum(trial.status in (Status.COMPLETED, Status.STOPPED, Status.FAILED) for trial in trials)
-
-
-def _num_epochs(trials: list[Trial]) -> int:
-    return sum(trial.epochs for trial in trials)
 
 
 def _escape(text: str) -> str:

@@ -1,18 +1,18 @@
-"""Sections of the report on how the sweep went: its curves, what was stopped where, and who ran when."""
+"""Sections of the report on how the sweep went: its curves, and what was stopped where."""
 
 from __future__ import annotations
 
 import math
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from balltrain.records import columns as c
 from balltrain.records.columns import Decision, Status
 from balltrain.records.results import Results
-from balltrain.reporting.figures import line_trace, numeric_scale, objective_axis, thinned, titled_axis
+from balltrain.reporting.figures import STATUS_COLOR, line_trace, numeric_scale, objective_axis, thinned, titled_axis
+from balltrain.reporting.history import history
 from balltrain.reporting.page import figure_html, grid, note, paragraph, section, table
 from balltrain.reporting.scales import is_log
-from balltrain.reporting.text import duration, short
+from balltrain.reporting.text import duration, short, time_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 NUM_HIGHLIGHTED = 5  # trials whose curves have a colour
 MAX_CURVES = 200  # more than that no eye tells apart, and no phone draws
 MAX_BARS = 40  # of the distribution
-STATUS_COLOR = {
-    Status.COMPLETED: "@0",
-    Status.STOPPED: "@4",
-    Status.FAILED: "@1",
-    Status.RUNNING: "@2",
-    Status.INTERRUPTED: "@3",
-}
 
 
 def learning_curves(results: Results) -> str:
@@ -102,12 +95,13 @@ def distribution(results: Results) -> str:
 
 def best_so_far(results: Results) -> str:
     """The sweep's progress, over time and over epochs trained by all trials."""
-    if results.best is None or results.progress["best"].isna().all():
+    trained = history(results)
+    rows = trained[trained["best"].notna()]
+    if results.best is None or rows.empty:
         return ""
-    rows = results.progress[results.progress["best"].notna()]
     steps = rows[rows["best"].diff().fillna(1.0) != 0]
-    last = results.progress.iloc[-1]
-    size, unit = _unit(last["seconds_since_start"])
+    last = trained.iloc[-1]
+    size, unit = time_unit(last["seconds_since_start"])
     values = [*steps["best"], rows["best"].iloc[-1]]
     figures = []
     for title, x in (
@@ -182,81 +176,6 @@ def saving(results: Results, with_time: bool = False) -> str:
     return text
 
 
-def timeline(results: Results) -> str:
-    """Who ran when and where, and when nobody did."""
-    lanes = results.lanes
-    if len(lanes) < 2:
-        return ""
-    size, unit = _unit(float(lanes["until"].max()))
-    rows = list(dict.fromkeys(lanes["lane"]))
-    data = []
-    idle = results.idle
-    if len(idle):
-        data.append(_bars("idle", "@faint", idle["lane"], idle["since"] / size, idle["until"] / size, None))
-    for status, color in STATUS_COLOR.items():
-        chosen = lanes[lanes[c.STATUS] == status]
-        if len(chosen):
-            hover = [
-                f"{trial_id}, {duration(seconds)}"
-                for trial_id, seconds in zip(chosen[c.TRIAL_ID], chosen["until"] - chosen["since"], strict=True)
-            ]
-            since, until = chosen["since"] / size, chosen["until"] / size
-            data.append(_bars(status, color, chosen["lane"], since, until, hover))
-    layout = {
-        "barmode": "overlay",
-        "bargap": 0.15,
-        "xaxis": titled_axis(f"time since the start ({unit})"),
-        "yaxis": {"autorange": "reversed", "type": "category", "categoryorder": "array", "categoryarray": rows},
-    }
-    return section(
-        "Timeline",
-        figure_html(data, layout, height=min(1200, 130 + 22 * len(rows))),
-        note(f"A row is one place for a trial on a node{_resources(results)}. {_idle_text(results)}".strip()),
-    )
-
-
-def _idle_text(results: Results) -> str:
-    lanes, idle = results.lanes, results.idle
-    whole = float(lanes["until"].max()) * lanes["lane"].nunique()
-    text = f"The places were busy {1 - float((idle['until'] - idle['since']).sum()) / whole:.0%} of the time."
-    if idle.empty:
-        return text
-    longest = idle.iloc[int((idle["until"] - idle["since"]).argmax())]
-    seconds = longest["until"] - longest["since"]
-    if seconds < 0.02 * whole:
-        return text
-    since = duration(longest["since"])
-    return f"{text} The longest gap: {duration(seconds)} on {longest['lane']}, {since} after the start."
-
-
-def _resources(results: Results) -> str:
-    placement = results.sweep.get("placement") or {}
-    workers = placement.get("workers") or 1
-    held = [
-        f"{float(placement[key]) * workers:.3g} {name}"
-        for key, name in (("gpus_per_worker", "GPU"), ("cpus_per_worker", "CPU"))
-        if placement.get(key)
-    ]
-    return f", which holds {' and '.join(held)}" if held else ""
-
-
-def _bars(
-    name: str, color: str, lanes: pd.Series, since: pd.Series, until: pd.Series, hover: list[str] | None
-) -> dict[str, Any]:
-    return {
-        "type": "bar",
-        "orientation": "h",
-        "name": name,
-        "y": [escape(lane) for lane in lanes],
-        "base": since.round(5).tolist(),
-        "x": (until - since).round(5).tolist(),
-        "marker": {"color": color, "line": {"color": "@back", "width": 1}},
-        "text": hover,
-        "textposition": "none",
-        "hovertemplate": f"%{{text}}, {name}<extra></extra>" if hover else f"{name}<extra></extra>",
-    }
-
-
 def _curves(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[dict[str, Any]], str]:
     """The traces, and a remark on what is left out."""
     curves = dict(iter(rows.groupby(c.TRIAL_ID, sort=False)))
@@ -306,7 +225,3 @@ def _rung_epochs(sweep: dict[str, Any]) -> list[int]:
         epochs.append(math.ceil(at))
         at *= factor
     return epochs
-
-
-def _unit(seconds: float) -> tuple[int, str]:
-    return next((s, u) for s, u in ((3600, "h"), (60, "min"), (1, "s")) if seconds >= 2 * s or s == 1)

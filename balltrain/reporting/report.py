@@ -1,4 +1,4 @@
-"""The report of a sweep: one HTML file that needs no network, drawn from the Parquet tables alone.
+"""The report of a sweep: one HTML file that needs no network, drawn from the tables, and the best checkpoint.
 
 A section is a function from `Results` to HTML, empty where the sweep has nothing to show in it; `SECTIONS` is
 their order.
@@ -15,10 +15,12 @@ from typing import Any
 from balltrain.records import columns as c
 from balltrain.records.columns import Status
 from balltrain.records.results import Results
+from balltrain.reporting.failures import failures
 from balltrain.reporting.figures import titled_axis
 from balltrain.reporting.findings import findings
 from balltrain.reporting.gallery import gallery
 from balltrain.reporting.hyperparameters import contours, importance, parallel_coordinates, plane, slices
+from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.page import (
     bullets,
     contents,
@@ -38,10 +40,10 @@ from balltrain.reporting.progress import (
     learning_curves,
     rungs,
     saving,
-    timeline,
 )
-from balltrain.reporting.terminal import verdict
 from balltrain.reporting.text import duration, quoted, short
+from balltrain.reporting.timeline import timeline
+from balltrain.reporting.verdict import verdict
 
 MAX_TABLE_ROWS = 100
 
@@ -68,7 +70,7 @@ def headline(results: Results) -> str:
         )
     statuses = [f"{counts[status]} {status}" for status in Status if counts[status]]
     ran = f"{total} trial{'s' * (total != 1)}" + (f": {', '.join(statuses)}." if statuses else ".")
-    ran += f" {results.num_epochs} epochs in {duration(results.seconds)}." if results.num_epochs else ""
+    ran += f" {results.num_epochs} epochs in {duration(running_seconds(results))}." if results.num_epochs else ""
     method = f"{results.sweep.get('searcher')} + {(results.sweep.get('scheduler') or {}).get('name')}"
     return (
         f"<header><p class=kicker>{escape(str(results.sweep.get('task')))} · {escape(method)}</p>"
@@ -172,12 +174,12 @@ def trials_table(results: Results) -> str:
     return section("Trials", table(heads, rows[shown].itertuples(index=False), rows[c.STATUS]), note(text))
 
 
-def failures(results: Results) -> str:
-    if not results.failures:
+def failures_table(results: Results) -> str:
+    found = failures(results)
+    if not found:
         return ""
     rows = [
-        (len(trial_ids), error, " ".join(trial_ids[:20]) + " …" * (len(trial_ids) > 20))
-        for error, trial_ids in results.failures
+        (len(trial_ids), error, " ".join(trial_ids[:20]) + " …" * (len(trial_ids) > 20)) for error, trial_ids in found
     ]
     return section("Failures", table(["trials", "error", "which"], rows, ["failed"] * len(rows)))
 
@@ -222,7 +224,7 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
     contours,
     timeline,
     trials_table,
-    failures,
+    failures_table,
     provenance,
 )
 

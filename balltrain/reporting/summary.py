@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.records import columns as c
 from balltrain.records.results import Results, plain
+from balltrain.reporting.cross_validation import cross_validation
+from balltrain.reporting.failures import failures
+from balltrain.reporting.occupancy import running_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +27,7 @@ def summary_json(results: Results) -> dict[str, Any]:
         "planned": results.sweep.get("trials"),
         **results.counts,
         "epochs": results.num_epochs,
-        **({"cross_validation": results.cross_validation} if results.sweep.get("folds") else {}),
+        **({"cross_validation": cross_validation(results)} if results.sweep.get("folds") else {}),
         **({"continued": list(results.trials[c.TRIAL_ID][results.went_on])} if results.went_on.any() else {}),
         **({"confirmation": confirmation_json(results)} if results.sweep.get("confirm") else {}),
         "best": None
@@ -36,7 +39,7 @@ def summary_json(results: Results) -> dict[str, Any]:
             "config": results.config(best),
             "checkpoint": str(results.checkpoint),
         },
-        "seconds": round(results.seconds, 3),
+        "seconds": round(running_seconds(results), 3),
     }
 
 
@@ -45,7 +48,7 @@ def results_json(results: Results, top: int) -> dict[str, Any]:
     return {
         **summary_json(results),
         "top": [_trial_json(results, trial) for _, trial in results.listed.head(top).iterrows()],
-        "failures": [{"error": error, "trial_ids": trial_ids} for error, trial_ids in results.failures],
+        "failures": [{"error": error, "trial_ids": trial_ids} for error, trial_ids in failures(results)],
         "objectives": {key: plain(value) for key, value in results.ranked[c.OBJECTIVE].describe().items()},
     }
 

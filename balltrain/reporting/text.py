@@ -32,6 +32,11 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def time_unit(seconds: float) -> tuple[int, str]:
+    """Seconds of the unit, and its name, in which an axis of that length has readable numbers."""
+    return next((s, u) for s, u in ((3600, "h"), (60, "min"), (1, "s")) if seconds >= 2 * s or s == 1)
+
+
 def quoted(path: Path | str) -> str:
     """As it is typed into a shell."""
     return shlex.quote(str(path))

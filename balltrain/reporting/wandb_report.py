@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from balltrain.errors import BalltrainError
 from balltrain.records import columns as c
 from balltrain.records.results import Results
 from balltrain.reporting.findings import findings
 from balltrain.reporting.hyperparameters import by_importance
+from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.progress import saving
 from balltrain.reporting.scales import is_choice, is_log, is_log_scale
 from balltrain.reporting.text import duration, short
 from balltrain.tracking.wandb import PROJECT, has_key, unreachable
-
-if TYPE_CHECKING:
-    import wandb_workspaces.reports.v2 as wr
 
 SPECIFICATION = "wandb_report.json"
 NUM_PARALLEL = 8  # axes that can be told apart
@@ -48,9 +47,10 @@ def publish(results: Results, folder: Path) -> str:
         raise BalltrainError(f"W&B did not take the report: {reason}; its specification is in {path}") from error
 
 
-def build_report(results: Results, entity: str) -> wr.Report:
-    """Our summary, curves, importances, parallel coordinates, and the table of the runs."""
-    import wandb_workspaces.reports.v2 as wr
+def build_report(results: Results, entity: str) -> Any:
+    """Our summary, curves, importances, parallel coordinates, and the table of the runs: W&B's `Report`."""
+    # by its name, because its module says nothing of what it exports, and a type checker then sees nothing of it
+    wr: Any = import_module("wandb_workspaces.reports.v2")
 
     objective = wr.SummaryMetric("objective")
     metrics = [name.removeprefix(c.METRIC_PREFIX) for name in results.metrics]
@@ -90,7 +90,9 @@ def build_report(results: Results, entity: str) -> wr.Report:
 
 def summary(results: Results) -> str:
     """What the report says in words, as Markdown."""
-    lines = [f"**{len(results.trials)} trials**, {results.num_epochs} epochs in {duration(results.seconds)}."]
+    lines = [
+        f"**{len(results.trials)} trials**, {results.num_epochs} epochs in {duration(running_seconds(results))}."
+    ]
     if results.best is not None:
         best = results.best
         lines.append(f"Trial `{best[c.TRIAL_ID]}` has {results.objective_name} **{short(best[c.OBJECTIVE])}**.")

@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from balltrain.background import every
 from balltrain.errors import BalltrainError
 from balltrain.records import columns as c
-from balltrain.records.columns import Status
-from balltrain.records.results import Results, load_results, plain
-from balltrain.records.state import SweepState, Trial
+from balltrain.records.results import Results, load_results
 from balltrain.reporting.live import View
+from balltrain.reporting.snapshot import LiveSnapshot, num_planned, snapshot_of_results
 from balltrain.reporting.text import duration, short
 from balltrain.storage import Storage
 
@@ -42,24 +39,13 @@ def watch(storage: Storage, name: str, console: Console) -> Results:
     return watched.results
 
 
-@dataclass
-class Progress:
-    """What `View` shows, which a running sweep's controller has too."""
-
-    plan: Any
-    state: SweepState
-    live: set[int]
-    concurrency: int
-    interrupted: bool = False
-
-
 class Watched:
     """What is known of the sweep by now; `update` looks again. Raises BalltrainError where there is no such sweep."""
 
     def __init__(self, storage: Storage, name: str):
         self.storage, self.name = storage, name
         self.results: Results | None = None
-        self.progress: Progress | None = None
+        self.snapshot: LiveSnapshot | None = None
         self.alive_at = time.time()  # seconds since 1970: when the sweep last wrote its tables
         self._read()
 
@@ -69,10 +55,9 @@ class Watched:
 
     @property
     def ended(self) -> bool:
-        if self.results is None:
+        if self.results is None or self.snapshot is None:
             return False
-        done = sum(self.results.counts[status] for status in (Status.COMPLETED, Status.STOPPED, Status.FAILED))
-        return ENDED_AT in self.results.sweep or done >= _num_trials(self.results.sweep)
+        return ENDED_AT in self.results.sweep or self.snapshot.num_ended >= self.snapshot.num_trials
 
     @property
     def silence(self) -> str | None:
@@ -86,53 +71,9 @@ class Watched:
         folder = self.storage.fetch_tables(self.name)
         if (folder / "sweep.json").is_file() and not (folder / c.EPOCHS_FILE).is_file():
             return  # it has just begun
-        self.results = load_results(self.storage.root, self.name)
+        results = load_results(self.storage.root, self.name)
+        self.snapshot, self.results = snapshot_of_results(results), results
         self.alive_at = self.storage.modified_at(self.name, c.EPOCHS_FILE) or self.alive_at
-        sweep = self.results.sweep
-        plan = SimpleNamespace(
-            name=self.name,
-            task=SimpleNamespace(name=sweep["task"], objective=sweep["objective"]),
-            sweep=SimpleNamespace(searcher=sweep["searcher"], scheduler=sweep["scheduler"]["name"]),
-            num_trials=_num_trials(sweep),
-        )
-        state = state_of(self.results)
-        live = {trial.number for trial in state.with_status(Status.RUNNING)}
-        self.progress = Progress(plan, state, live, sweep["placement"]["concurrency"])
-
-
-def state_of(results: Results) -> SweepState:
-    """The state that the tables tell of: trials without their configurations, and rows of running ones alone."""
-    state = SweepState()
-    state.sweep = results.sweep
-    running = results.trials[results.trials[c.STATUS] == Status.RUNNING][c.TRIAL_ID]
-    epochs = results.epochs[results.epochs[c.TRIAL_ID].isin(running)]
-    curves = {
-        trial_id: [
-            {"epoch": int(epoch), "objective": plain(value)}
-            for epoch, value in zip(rows[c.EPOCH], rows[results.objective_column], strict=True)
-        ]
-        for trial_id, rows in epochs.groupby(c.TRIAL_ID)
-    }
-    for row in results.trials.to_dict("records"):
-        trial = Trial(int(row[c.NUMBER]), {}, None, int(row[c.SEED]))
-        after = plain(row.get(c.CONTINUED_AFTER))
-        trial.continued_after = None if after is None else int(after)
-        others = [row.get(column) for column in (c.CONFIRMS, c.SAME_AS)]
-        trial.confirms, trial.same_as = (int(other) if isinstance(other, str) else None for other in others)
-        trial.status, trial.has_checkpoint = row[c.STATUS], isinstance(row[c.CHECKPOINT], str)
-        last = {"epoch": int(row[c.EPOCHS]), "objective": None}  # the tables may be of two moments
-        trial.rows = curves.get(row[c.TRIAL_ID]) or [last] * bool(row[c.EPOCHS])
-        if (objective := plain(row[c.OBJECTIVE])) is not None:
-            trial.best = {"epoch": int(row[c.BEST_EPOCH]), "objective": objective}
-        state.trials[trial.number] = trial
-        if trial.confirms is None:
-            state.searched.append(trial)
-    return state
-
-
-def _num_trials(sweep: dict[str, Any]) -> int:
-    trials = sweep["trials"]
-    return trials * (sweep.get("folds") or 1) + min(sweep.get("confirm") or 0, trials) * (sweep.get("repeats") or 0)
 
 
 @contextlib.contextmanager
@@ -145,7 +86,7 @@ def _panel(watched: Watched, console: Console) -> Iterator[None]:
 
     def draw() -> None:
         nonlocal view
-        if watched.progress is None or watched.results is None:
+        if watched.results is None or watched.snapshot is None:
             live.update(
                 Text(f"{watched.name} has just begun: its first tables come within half a minute"), refresh=True
             )
@@ -153,10 +94,9 @@ def _panel(watched: Watched, console: Console) -> Iterator[None]:
         if view is None:
             begun = watched.results.trials[c.STARTED_AT].min()
             started = begun.timestamp() if begun == begun else watched.alive_at
-            view = View(watched.progress, watched.progress, lambda: watched.alive_at, started)
-        view.controller = watched.progress
+            view = View(clock=lambda: watched.alive_at, started=started)
         text = watched.silence or f"as of {duration(max(0.0, time.time() - watched.alive_at))} ago"
-        panel = view.render(console.width, console.height - 1)
+        panel = view.render(watched.snapshot, console.width, console.height - 1)
         live.update(Group(panel, Text(text, style="yellow" if watched.silence else "dim")), refresh=True)
 
     live = Live(console=console, auto_refresh=False, transient=True)
@@ -187,6 +127,6 @@ def _line(watched: Watched) -> str:
         return f"{watched.name}: it has just begun"
     results, best = watched.results, watched.results.best
     counts = ", ".join(f"{count} {status}" for status, count in results.counts.items() if count)
-    text = f"{watched.name}: {len(results.trials)} of {_num_trials(results.sweep)} trials ({counts})"
+    text = f"{watched.name}: {len(results.trials)} of {num_planned(results.sweep)} trials ({counts})"
     text += f", {results.num_epochs} epochs"
     return text if best is None else f"{text}, best {results.objective_name} {short(best[c.OBJECTIVE])}"

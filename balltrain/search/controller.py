@@ -59,7 +59,7 @@ class Controller:
         self.interrupted = False
         self.error: BaseException | None = None  # ends the sweep
         self.on_dropped: Callable[[Trial], None] = lambda trial: None  # for who deletes its checkpoint
-        self.on_row: Callable[[Trial, dict[str, Any]], None] = lambda trial, row: None  # for who watches
+        self.on_row: Callable[[Trial, EpochRow], None] = lambda trial, row: None  # for who watches
         self._journal, self._clock = journal, clock
         self._searcher = plan.build_searcher()
         self._stopping = plan.build_stopping()
@@ -145,7 +145,7 @@ class Controller:
             if (trial := self._propose()) is not None:
                 return trial
         if (best := self._to_continue()) is not None:
-            self._write({"type": Kind.CONTINUE, "number": best.number, "epochs": self.plan.sweep.continue_epochs})
+            self._write({"type": Kind.CONTINUE, "number": best.number, **self.plan.after_search})
             return best
         repeated = self._to_confirm()
         return None if repeated is None else self._confirm(repeated)
@@ -191,7 +191,7 @@ class Controller:
         """The same configuration with a new seed: the n-th repeats of all have the same one, and compare better."""
         times = sum(trial.confirms == repeated.number for trial in self.state.trials.values())
         seed = _seed(self.plan.sweep.seed, times, 1)  # the 1 keeps it apart from the search's
-        config = {**repeated.config, "epochs": self.plan.most_epochs}
+        config = {**repeated.config, **self.plan.after_search}
         return self._add_trial(repeated.point, config, seed, confirms=repeated.number)
 
     def _add_trial(self, point: Point | None, config: dict[str, Any], seed: int, **more: int) -> Trial:
@@ -261,7 +261,7 @@ class Controller:
         for trial in self.state.searched:
             if not trial.fold:
                 self._searcher.add(trial.order // (self.plan.sweep.folds or 1), trial.point or {})
-            self._first_with.setdefault(_key(trial.config, trial.fold or 0), trial)
+            self._first_with.setdefault(_key(trial.searched_config, trial.fold or 0), trial)
             for row in trial.rows[: trial.continued_after]:
                 if row["decision"] != Decision.FAIL:
                     self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
@@ -271,7 +271,7 @@ class Controller:
 
 
 def _key(config: dict[str, Any], fold: int) -> str:
-    """Without the epochs, which are no part of a search but are more in a trial that went on after it."""
+    """Without the epochs, which are no part of a search: a resumed one may have others."""
     return json.dumps([fold, {**config, "epochs": None}], sort_keys=True)
 
 

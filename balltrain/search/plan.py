@@ -54,6 +54,12 @@ class Plan:
         """Trainings in all, those that confirm the best among them; fewer where the search found fewer."""
         return self.num_searched + min(self.sweep.confirm, self.sweep.trials) * self.sweep.repeats
 
+    @property
+    def after_search(self) -> dict[str, Any]:
+        """What trials that go on after the search, or confirm it, have in place of the search's values."""
+        patience = self.sweep.continue_patience
+        return {"epochs": self.most_epochs, **({} if patience is None else {"patience": patience})}
+
     def configure(self, values: Mapping[str, Any], epochs: int | None = None) -> dict[str, Any]:
         """All hyperparameters of a trial, as JSON. Raises UsageError where they break the task's rules.
 
@@ -76,7 +82,7 @@ class Plan:
         """What could be better about a plan that is right."""
         trials = self.sweep.trials
         below = 2 ** (trials.bit_length() - 1)
-        if self.sweep.searcher != "sobol" or trials == below:
+        if self.sweep.searcher != "sobol" or trials == below or self.sweep.sobol_numbers != "scipy":
             return None
         return (
             f"{trials} Sobol points cover the space less evenly than a power of two: --trials {below} or {2 * below}"
@@ -117,8 +123,9 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest, ch
 
 def _resolved(sweep: Sweep, task: Task) -> Sweep:
     epochs = sweep.epochs or resolve(task, sweep.hyperparameters).epochs
+    continue_epochs, continue_patience = sweep.continue_epochs, sweep.continue_patience
     if not sweep.continue_best:
-        continue_epochs = None
+        continue_epochs = continue_patience = None
     elif sweep.continue_epochs is None:
         raise UsageError("the best go on to which epoch? add --epochs N, or Sweep(continue_epochs=N)")
     elif sweep.continue_epochs <= epochs:
@@ -126,10 +133,10 @@ def _resolved(sweep: Sweep, task: Task) -> Sweep:
             f"the best go on to epoch {sweep.continue_epochs}, but all trials of the search train to epoch {epochs} "
             "already: continue to a higher one, or search with fewer epochs"
         )
-    else:
-        continue_epochs = sweep.continue_epochs
     grace = max(1, math.ceil(epochs / 10)) if sweep.grace is None else sweep.grace
-    return dataclasses.replace(sweep, epochs=epochs, grace=grace, continue_epochs=continue_epochs)
+    return dataclasses.replace(
+        sweep, epochs=epochs, grace=grace, continue_epochs=continue_epochs, continue_patience=continue_patience
+    )
 
 
 def _check_corners(plan: Plan, check_weights: bool) -> None:

@@ -6,6 +6,7 @@ None keeps a random state of its own, so that a resumed sweep proposes what an u
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +16,9 @@ from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob
 from balltrain.records.state import Point
 from balltrain.search.space import Space
+
+BRATLEY_FOX = "bratley-fox"
+SOBOL_NUMBERS = ("scipy", BRATLEY_FOX)
 
 
 class Searcher(Protocol):
@@ -44,8 +48,21 @@ class Sobol:
         mixes="another scrambling of the Sobol sequence",
         earlier=True,
     )
+    sobol_numbers: str = knob(
+        "scipy",
+        f"Direction numbers of the Sobol sequence: {' or '.join(SOBOL_NUMBERS)}, which is not scrambled.",
+        Panel.SEARCH,
+        mixes="other numbers of the Sobol sequence",
+        earlier="scipy",
+    )
 
     def __post_init__(self) -> None:
+        if self.sobol_numbers not in SOBOL_NUMBERS:
+            raise UsageError(
+                f"unknown Sobol numbers {self.sobol_numbers!r}: choose one of {', '.join(SOBOL_NUMBERS)}"
+            )
+        if self.sobol_numbers == BRATLEY_FOX:
+            object.__setattr__(self, "sobol_scramble", False)  # a repeated search is of the sequence as it is
         if not 0 <= self.sobol_start < MAX_SOBOL_POINTS:
             raise UsageError(f"the Sobol points begin at {self.sobol_start}, but {sobol_range(1)}")
 
@@ -119,32 +136,24 @@ class HyperOptSearcher:
 
 
 class SobolSearcher:
-    """Sobol points (Sobol' 1967, by scipy.stats.qmc), which fill the space evenly, best in powers of two.
+    """Sobol points (Sobol' 1967), which fill the space evenly, best in powers of two.
 
-    `sobol_start` is the sequence's index of the first. Scrambled (Owen 1998) they differ by the seed, and none is
-    special; as they are, the seed changes nothing, and index 0 is the corner where each dimension has its lower
-    bound or first option. Raises UsageError for more dimensions than scipy has direction numbers for.
+    They are scipy.stats.qmc's, or with `sobol_numbers` bratley-fox those of the package sobol_seq. `sobol_start` is
+    the sequence's index of the first. Scrambled (Owen 1998) they differ by the seed, and none is special; as they
+    are, the seed changes nothing, and index 0 is the corner where each dimension has its lower bound or first option.
+    A range written downwards is gone through downwards. Raises UsageError for more dimensions than there are
+    direction numbers for.
     """
 
     def __init__(self, space: Space, mode: str, seed: int, options: Sobol):
-        from scipy.stats import qmc
-
-        if not 1 <= len(space.dimensions) <= qmc.Sobol.MAXDIM:
-            raise UsageError(
-                f"the space has {len(space.dimensions)} dimensions, but a Sobol search needs 1 to {qmc.Sobol.MAXDIM}"
-            )
         self.space = space
-        self._sequence = qmc.Sobol(
-            len(space.dimensions), scramble=options.sobol_scramble, rng=np.random.default_rng(seed)
-        )
-        if options.sobol_start:
-            self._sequence.fast_forward(options.sobol_start)
-        self._points: list[np.ndarray] = []
+        count = len(space.dimensions)
+        self._point = (_bratley_fox if options.sobol_numbers == BRATLEY_FOX else _scipy)(count, seed, options)
 
     def suggest(self, number: int) -> Point:
-        while len(self._points) <= number:
-            self._points += list(self._sequence.random(1))
-        return self.space.from_unit_cube(self._points[number].tolist())
+        dimensions = self.space.dimensions
+        coordinates = zip(self._point(number), dimensions, strict=True)
+        return self.space.from_unit_cube([1 - u if d.falling else u for u, d in coordinates])
 
     def add(self, number: int, point: Point) -> None:
         pass
@@ -172,6 +181,38 @@ class RandomSearcher:
 
 MAX_SOBOL_POINTS = 2**30  # scipy's, with the 30 bits a coordinate that it has unless told otherwise
 SEARCHERS: dict[str, type] = {"hyperopt": HyperOptSearcher, "sobol": SobolSearcher, "random": RandomSearcher}
+
+
+def _scipy(count: int, seed: int, options: Sobol) -> Callable[[int], Sequence[float]]:
+    """The coordinates of each point of scipy's sequence, from its start on."""
+    from scipy.stats import qmc
+
+    _check_dimensions(count, qmc.Sobol.MAXDIM)
+    sequence = qmc.Sobol(count, scramble=options.sobol_scramble, rng=np.random.default_rng(seed))
+    if options.sobol_start:
+        sequence.fast_forward(options.sobol_start)
+    points: list[Sequence[float]] = []
+
+    def point(number: int) -> Sequence[float]:
+        while len(points) <= number:
+            points.append(sequence.random(1)[0].tolist())
+        return points[number]
+
+    return point
+
+
+def _bratley_fox(count: int, seed: int, options: Sobol) -> Callable[[int], Sequence[float]]:
+    """As `_scipy`, of Bratley and Fox's sequence, which no seed changes."""
+    from balltrain.search.bratley_fox import MAX_DIMENSIONS, BratleyFoxSequence
+
+    _check_dimensions(count, MAX_DIMENSIONS, f" with the numbers {BRATLEY_FOX}")
+    sequence = BratleyFoxSequence(count)
+    return lambda number: sequence.point(options.sobol_start + number)
+
+
+def _check_dimensions(count: int, most: int, which: str = "") -> None:
+    if not 1 <= count <= most:
+        raise UsageError(f"the space has {count} dimensions, but a Sobol search{which} needs 1 to {most}")
 
 
 def sobol_range(trials: int) -> str:

@@ -19,7 +19,11 @@ from balltrain.records.state import Point
 
 @dataclass(frozen=True)
 class Dimension:
-    """One number to choose. `high` is a choice's number of options, and excluded for integers without a step."""
+    """One number to choose. `high` is a choice's number of options, and excluded for integers without a step.
+
+    `falling` is a range that was written from its upper bound to its lower, which searchers that go through it in
+    order begin with.
+    """
 
     label: str
     kind: str  # "float", "int" or "choice"
@@ -28,6 +32,7 @@ class Dimension:
     log: bool = False
     step: float | None = None  # values are multiples of it
     condition: tuple[tuple[str, int], ...] = ()  # choices, with the option each must have, for this to count
+    falling: bool = False
 
     def active(self, point: Mapping[str, float | int]) -> bool:
         return all(point.get(label) == option for label, option in self.condition)
@@ -124,7 +129,8 @@ def _dimensions(label: str, value: Any, condition: tuple[tuple[str, int], ...]) 
         raise UsageError(f"{label}: a domain needs bounds, use tune.uniform or tune.loguniform")
     kind = "float" if isinstance(value, sample.Float) else "int"
     log = isinstance(sampler, sample.LogUniform)
-    return [Dimension(label, kind, value.lower, value.upper, log, step, condition)]
+    low, high = sorted((value.lower, value.upper))
+    return [Dimension(label, kind, low, high, log, step, condition, falling=value.lower > value.upper)]
 
 
 def _decode(key: str, label: str, value: Any, point: Mapping[str, float | int], config: dict[str, Any]) -> None:
@@ -152,6 +158,7 @@ def _describe(value: Any) -> Any:
         return {
             "log" * dimension.log + dimension.kind: [dimension.low, dimension.high],
             **({"step": dimension.step} if dimension.step else {}),
+            **({"falling": True} if dimension.falling else {}),
         }
     if isinstance(value, Mapping):
         return {key: _describe(inner) for key, inner in value.items()}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import UsageError
-from balltrain.knobs import Panel, knob, require_at_least
+from balltrain.knobs import Panel, knob, knobs_of, require_at_least
 from balltrain.search.searchers import MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
 from balltrain.search.stopping import SCHEDULERS, Asha
-from balltrain.tasks.base import Task
+
+if TYPE_CHECKING:
+    from balltrain.tasks.base import Task  # whose torch the command line's help does without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +39,25 @@ class SecondStage:
     """The best of the search go on from their checkpoints, no longer stopped by ASHA."""
 
     continue_best: int = knob(
-        0, "After the search the best K go on, to --epochs; the search keeps its own.", Panel.AFTER, earlier=0
+        0,
+        "Number of the search's best trials that go on to --epochs; the search keeps its own.",
+        Panel.AFTER,
+        earlier=0,
     )
     continue_epochs: int | None = knob(
-        None, "They go on to this epoch; --epochs is then the search's.", Panel.AFTER, says="none"
+        None, "Epoch that they go on to; --epochs is then the search's.", Panel.AFTER, says="none"
+    )
+
+    continue_patience: int | None = knob(
+        None,
+        "Epochs without a better objective after which they end.",
+        Panel.AFTER,
+        says="the patience of the search",
     )
 
     def __post_init__(self) -> None:
         require_at_least(self.continue_best, 0, "the number of trials to continue")
+        require_at_least(self.continue_patience, 1, "the patience of those that go on")
         require_at_least(self.continue_epochs, 1, "the epoch to continue to")
 
 
@@ -52,8 +65,10 @@ class SecondStage:
 class Confirmation:
     """The best configurations are trained again with new seeds; the winner has the best mean."""
 
-    confirm: int = knob(0, "Train the best K configurations again, with new seeds.", Panel.AFTER, earlier=0)
-    repeats: int = knob(5, "New seeds for each of them.", Panel.AFTER, earlier=5)
+    confirm: int = knob(
+        0, "Number of the best configurations that are trained again, with new seeds.", Panel.AFTER, earlier=0
+    )
+    repeats: int = knob(5, "Seeds for each of these configurations.", Panel.AFTER, earlier=5)
 
     def __post_init__(self) -> None:
         require_at_least(self.confirm, 0, "the number of configurations to confirm")
@@ -75,17 +90,27 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     searcher is told the mean; a trial is then one fold. With `confirm`, so many of the best configurations are
     trained again at the end, each with `repeats` new seeds and not stopped by ASHA; the winner has the best mean.
     With `continue_best`, so many of the search's best trials go on from their checkpoints once it has ended, up to
-    epoch `continue_epochs`, no longer stopped by ASHA: a second stage, after which the best are confirmed.
-    The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not.
+    epoch `continue_epochs`, no longer stopped by ASHA, and with the patience `continue_patience`: a second stage,
+    after which the best are confirmed.
+    The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not, or those
+    of Bratley and Fox's (`sobol_numbers`), which many searches of other projects were made with.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
 
     Its parts, `Budget`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own values and can be made
-    alone. Raises UsageError, which quotes the value and the rule, when it is made.
+    alone.
+
+    Args:
+        task: A task's name, or a `Task`.
+        space: Hyperparameters to search, by name. `help(balltrain.sweep)` has all the others.
+
+    Raises:
+        UsageError: A value, or a combination, breaks a rule; the message quotes both.
 
     Example:
         >>> from ray import tune
-        >>> Sweep("detect", {"lr": tune.loguniform(1e-4, 1e-2)}, trials=20, epochs=5).trials
-        20
+        >>> space = {"lr": tune.loguniform(1e-4, 1e-2), "channels": tune.choice([16, 24])}
+        >>> balltrain.Sweep("detect", space, trials=20, epochs=5)
+        Sweep('detect', space of lr and channels, trials=20, epochs=5)
     """
 
     task: str | Task
@@ -93,7 +118,7 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     _: KW_ONLY
     hyperparameters: Mapping[str, Any] = knob(
         {},
-        "A hyperparameter of every trial. Repeatable.",
+        "A hyperparameter's value, in every trial. Repeatable.",
         Panel.MODEL,
         flag="set",
         metavar="KEY=VALUE",
@@ -101,17 +126,24 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
         mixes="other fixed hyperparameters",
     )
     searcher: str = knob(
-        "hyperopt", f"What proposes configurations: {', '.join(SEARCHERS)}.", Panel.SEARCH, mixes="another searcher"
+        "hyperopt",
+        f"Method that proposes configurations: {', '.join(SEARCHERS)}.",
+        Panel.SEARCH,
+        mixes="another searcher",
     )
     scheduler: str = knob(
         "asha",
-        f"What stops trials early: {', '.join(SCHEDULERS)}.",
+        f"Rule that stops trials early: {', '.join(SCHEDULERS)}.",
         Panel.STOPPING,
         record="scheduler.name",
         mixes="another scheduler",
     )
     seed: int = knob(
-        0, "Seed of all that is random: data, splits, proposals, training.", Panel.RUN, mixes="another seed"
+        0,
+        "Seed of all that is random: data, splits, proposals, training.",
+        Panel.RUN,
+        mixes="another seed",
+        minimum=0,
     )
     folds: int | None = knob(
         None,
@@ -130,7 +162,9 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
         if self.scheduler not in SCHEDULERS:
             raise UsageError(f"unknown scheduler {self.scheduler!r}: choose one of {', '.join(SCHEDULERS)}")
         if self.searcher != "sobol" and Sobol() != Sobol(**_values(Sobol, self)):
-            raise UsageError(f"a start and scrambling are of the searcher sobol, and this one is {self.searcher}")
+            raise UsageError(
+                f"start, scrambling and numbers are of the searcher sobol, and this one is {self.searcher}"
+            )
         if self.sobol_start > MAX_SOBOL_POINTS - self.trials:
             raise UsageError(f"the Sobol points begin at {self.sobol_start}, but {sobol_range(self.trials)}")
         require_at_least(self.seed, 0, "the seed")
@@ -149,6 +183,14 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
                 "the folds of a configuration cannot be continued: leave out continue_best, or the folds"
             )
 
+    def __repr__(self) -> str:
+        """The task, the names in its space, and what differs from the defaults."""
+        plain = Sweep("", {})
+        values = {entry.name: getattr(self, entry.name) for entry in knobs_of(self)}
+        changed = [f"{name}={value!r}" for name, value in values.items() if value != getattr(plain, name)]
+        task = self.task if isinstance(self.task, str) else self.task.name
+        return f"Sweep({', '.join([repr(task), 'space of ' + ' and '.join(self.space), *changed])})"
+
     def main(self, file: str) -> None:
         """Run this file's sweep with the options of `balltrain sweep`: the last line of a sweep file."""
         import sys
@@ -160,7 +202,13 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
 
 
 def override(sweep: Sweep, **options: Any) -> Sweep:
-    """The sweep with the options that were given (not None) in place of its own."""
+    """The sweep with the options that were given (not None) in place of its own.
+
+    Raises UsageError for a combination that the sweep would refuse or that says two things at once.
+    """
+    numbers = options.get("sobol_numbers") or sweep.sobol_numbers
+    if options.get("sobol_scramble") and numbers != "scipy":
+        raise UsageError(f"the Sobol numbers {numbers} are not scrambled: leave out --sobol-scramble")
     return dataclasses.replace(sweep, **{name: value for name, value in options.items() if value is not None})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from balltrain.errors import UsageError
@@ -38,7 +39,9 @@ def shipped_sweeps() -> list[str]:
 
 def _shipped(name: str) -> Path:
     if name not in shipped_sweeps():
-        raise UsageError(f"no sweep of {name!r}: choose one of {', '.join(shipped_sweeps())}, or a Python file")
+        near = difflib.get_close_matches(name, shipped_sweeps(), n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"no sweep of {name!r}: {hint}choose one of {', '.join(shipped_sweeps())}, or a Python file")
     return _folder() / f"{name}.py"
 
 

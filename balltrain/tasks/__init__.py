@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import sys
@@ -32,7 +33,8 @@ PLUGIN_GROUP = "balltrain.tasks"
 class TaskRef:
     """Names a task such that any process on any node can load it.
 
-    The text of a user's file travels along, because the file itself exists on the user's machine alone.
+    The text of a user's file travels along, because the file itself exists on the user's machine alone. A task of a
+    notebook has a text and no file.
     """
 
     name: str
@@ -47,7 +49,8 @@ class TaskRef:
     def load(self) -> Task:
         """The task itself. Raises UsageError where there is none of that name, BalltrainError where it breaks."""
         if self.source is not None:
-            return only_task(run_file(Path(self.file or "<task>"), self.source), self.file or "")
+            file = self.file or f"<task {self.name}>"
+            return only_task(run_file(Path(file), self.source), file, self.name)
         return _import(self.name, known_tasks())
 
 
@@ -66,7 +69,9 @@ def task_ref(name_or_file: str) -> TaskRef:
         return TaskRef(name_or_file)
     path = Path(name_or_file)
     if path.suffix != ".py":
-        raise UsageError(f"unknown task {name_or_file!r}: choose one of {', '.join(tasks)}, or a Python file")
+        near = difflib.get_close_matches(name_or_file, tasks, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"unknown task {name_or_file!r}: {hint}choose one of {', '.join(tasks)}, or a Python file")
     source = read_source(path)
     return TaskRef(only_task(run_file(path, source), name_or_file).name, str(path.resolve()), source)
 
@@ -103,7 +108,7 @@ def run_file(path: Path, source: str) -> types.ModuleType:
     sys.modules[name] = module  # dataclasses and pydantic look their own module up
     _being_run.append(path)
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except BalltrainError:
         raise
     except Exception as error:
@@ -115,25 +120,37 @@ def run_file(path: Path, source: str) -> types.ModuleType:
     return module
 
 
-def only_task(module: types.ModuleType, file: str) -> Task:
+def only_task(module: types.ModuleType, file: str, name: str | None = None) -> Task:
     """The one task of a user's file: a `Task` in a variable, or the one subclass that the file defines.
 
-    Raises UsageError where there is none or several, or something is wrong with it.
+    Of several the one that is called `name`, or that the others are bases of. Raises UsageError where there is none or
+    several, or something is wrong with it.
     """
     from balltrain.tasks.base import Task
     from balltrain.tasks.checks import check_task
 
-    found = {id(value): value for value in vars(module).values() if isinstance(value, Task)}
+    found: list[Any] = list({id(value): value for value in vars(module).values() if isinstance(value, Task)}.values())
     if not found:
-        classes = [
-            value
-            for value in vars(module).values()
-            if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__
-        ]
-        found = {id(cls): cls() for cls in classes}
+        classes = {value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Task)}
+        found = [cls for cls in classes if cls.__module__ == module.__name__]
+        if len(found) > 1 and name is not None:
+            found = [cls for cls in found if getattr(cls, "name", None) == name]
+        bases = {base for cls in found for base in cls.__mro__[1:]}
+        found = [cls() for cls in found if cls not in bases]
+    elif len(found) > 1 and name is not None:
+        found = [task for task in found if getattr(task, "name", None) == name]
     if len(found) != 1:
         raise UsageError(f"{file} has {len(found)} tasks: define exactly one subclass of balltrain.Task")
-    return check_task(next(iter(found.values())), file, BUILT_IN)
+    return check_task(found[0], file, BUILT_IN)
+
+
+def check_name(task: Task | type[Task], what: str) -> None:
+    """Raises UsageError for a task of a user that has no name, or one that is taken."""
+    name = getattr(task, "name", None)
+    if not isinstance(name, str) or not name.isidentifier():
+        raise UsageError(f'{what} needs a name, an identifier: set `name = "…"` in its class')
+    if name in BUILT_IN:
+        raise UsageError(f"{what} is called {name}, as a built-in one: rename it")
 
 
 def _import(name: str, tasks: Mapping[str, str]) -> Task:

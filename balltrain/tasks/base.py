@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Protocol, get_args, get_origin
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
@@ -27,9 +28,23 @@ class Hyperparameters(BaseModel):
     better objective. `precision` is that of the layers for which torch's autocast lowers it: auto is bfloat16 on
     GPUs that have it; bfloat16 is so on CPUs that have it too. `restarts` initialisations train a few batches each,
     and the one with the lowest loss then is trained.
+
+    A class with a field `model` may have `recipes`: by its value, the other values that this model is trained with
+    where none are given. What is given wins, on the command line, in a sweep's space and in a checkpoint alike.
+
+    Raises:
+        pydantic.ValidationError: A value breaks a rule. balltrain's functions make a UsageError of it.
+
+    Example:
+        >>> class MoonsHyperparameters(balltrain.Hyperparameters):
+        ...     width: int = 16
+        ...     lr: float = 0.01
+        >>> MoonsHyperparameters(width=4).lr
+        0.01
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(64, ge=1)
@@ -48,6 +63,30 @@ class Hyperparameters(BaseModel):
     restarts: int = Field(1, ge=1, description="initialisations to choose from")
     sync_batch_norm: bool = Field(False, description="over all workers of a data-parallel trial")
 
+    @classmethod
+    def renewed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Values as an earlier version may have written them, by the names that they have now."""
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_recipe(cls, values: Any) -> Any:
+        if not cls.recipes or not isinstance(values, Mapping):
+            return values
+        model = values.get("model", cls.model_fields["model"].default)
+        return {**cls.recipes.get(model, {}), **values} if isinstance(model, str) else values
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Raises TypeError where `recipes` are not of this class's fields, or it has no `model` to choose one by."""
+        if cls.recipes and "model" not in cls.model_fields:
+            raise TypeError(f"{cls.__name__} has recipes, but no field `model` that they belong to: add one")
+        for model, recipe in cls.recipes.items():
+            if unknown := sorted(set(recipe) - (set(cls.model_fields) - {"model"})):
+                raise TypeError(
+                    f"the recipe of {model} sets {', '.join(unknown)}: set other fields of {cls.__name__}"
+                )
+
 
 HP = TypeVar("HP", bound=Hyperparameters, default=Any)
 
@@ -57,6 +96,10 @@ class DataRequest:
     """Which data a user asked for: that of `source`, or built-in; the first `size` items; with this seed.
 
     `options` are values of the task's `DataOptions`, as typed: `options_of` checks them.
+
+    Example:
+        >>> balltrain.DataRequest(size=100).seed
+        0
     """
 
     source: str | None = None
@@ -90,7 +133,19 @@ class Download:
 
 
 class Arrays(Protocol):
-    """Where `Task.prepare` puts its arrays, one item a row. They live on disk, not in memory."""
+    """Where `Task.prepare` puts its arrays, one item a row. They live on disk, not in memory.
+
+    Example:
+        >>> class Ramp(Sum):
+        ...     name = "ramp"
+        ...     def prepare(self, request, arrays):
+        ...         arrays["number"] = np.arange(100)
+        ...         x = arrays.create("x", (100, 4), np.float32)
+        ...         x[:] = np.linspace(0, 1, 400).reshape(100, 4)
+        ...         return {}
+        >>> balltrain.train(Ramp, epochs=1, progress=False).evaluate().items
+        10
+    """
 
     def __setitem__(self, name: str, array: np.ndarray) -> None:
         """Write a whole array."""
@@ -152,6 +207,34 @@ class Task(Generic[HP]):
 
     and define `augment` or `predict_thorough`. What serves other commands (`predict`, `data export`, `inspect`,
     `--with`, files of weights) is a method of a protocol in `balltrain.tasks.protocols`: a task that has it, can it.
+
+    Example:
+        >>> import numpy as np
+        >>> from torch import nn
+        >>> class Sum(balltrain.Task):
+        ...     '''The sum of four numbers.'''
+        ...
+        ...     name = "sum"
+        ...
+        ...     def prepare(self, request, arrays):
+        ...         rng = np.random.default_rng(request.seed)
+        ...         arrays["x"] = rng.standard_normal((request.size or 100, 4)).astype(np.float32)
+        ...         return {}
+        ...
+        ...     def build_model(self, hp, facts):
+        ...         return nn.Linear(4, 1)
+        ...
+        ...     def loss(self, model, batch, hp):
+        ...         return (model(batch["x"]) - batch["x"].sum(1, keepdim=True)).square().mean()
+        ...
+        ...     def predict(self, model, batch, hp):
+        ...         return {"y": model(batch["x"])}
+        ...
+        ...     def metrics(self, outputs, targets, hp, *, thorough):
+        ...         error = outputs["y"] - targets["x"].sum(1, keepdim=True)
+        ...         return {"loss": float(error.square().mean())}
+        >>> balltrain.train(Sum, epochs=1, progress=False).task
+        'sum'
     """
 
     name: ClassVar[str]
@@ -270,6 +353,12 @@ class Task(Generic[HP]):
         """
         return batch
 
+    def check_recorded(self, config: Mapping[str, Any]) -> None:
+        """Raises BalltrainError where a trial's configuration, as an earlier version wrote it, is of another model.
+
+        It would be taken for that of the same name: no checkpoint of it is loaded, no sweep with it resumed.
+        """
+
     def predict_thorough(self, model: nn.Module, batch: Batch, hp: HP) -> dict[str, Tensor]:
         """As `predict`, for `metrics(…, thorough=True)`: with what is too slow for every epoch.
 
@@ -291,11 +380,10 @@ def resolve(task: Task, values: Mapping[str, Any]) -> Any:
 
     Raises UsageError that quotes the value and the rule.
     """
+    values = task.Hyperparameters.renewed(values)
     known = task.Hyperparameters.model_fields
     for name in values:
         if name not in known:
-            import difflib
-
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
             raise UsageError(f"{task.name} has no hyperparameter {name!r}: {hint}")
@@ -304,10 +392,14 @@ def resolve(task: Task, values: Mapping[str, Any]) -> Any:
 
 def options_of(task: Task, request: DataRequest) -> Any:
     """The request's options as the task's `DataOptions`. Raises UsageError that quotes the value and the rule."""
+    known = list(task.DataOptions.model_fields)
     for name in request.options:
-        if name not in task.DataOptions.model_fields:
-            raise UsageError(f"the data of {task.name} has no {name}: leave out --{name.replace('_', '-')}")
-    return _validated(task.DataOptions, request.options, "data option")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean --data {near[0]}?" if near else f"leave out --data {name}"
+            of_these = f" (it has {', '.join(known)})" if known and not near else ""
+            raise UsageError(f"the data of {task.name} has no {name}: {hint}{of_these}")
+    return _validated(task.DataOptions, request.options, "--data")
 
 
 def _validated(model: type[BaseModel], values: Mapping[str, Any], what: str) -> Any:

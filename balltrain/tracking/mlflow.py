@@ -7,12 +7,14 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.records import columns as c
 from balltrain.records.columns import Status
 from balltrain.records.state import SweepState, Trial
+from balltrain.training.rows import EpochRow
 
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks")
 CHECK_TIMEOUT_S = 2.0
@@ -134,13 +136,14 @@ class MlflowMirror:
             self._client.set_terminated(run_id, words.get(trial.status, "FINISHED"), ended)
 
 
-def _metrics(trial: Trial, row: dict[str, Any]) -> list[Any]:
+def _metrics(trial: Trial, row: EpochRow) -> list[Any]:
     from mlflow.entities import Metric
 
     seconds = sum(before[c.SECONDS] for before in trial.rows[: row[c.EPOCH]])
     time = int(((trial.started_at or 0.0) + seconds) * 1000)
     names = (c.EPOCH, c.TRAIN_LOSS, c.VAL_LOSS, c.LR, c.SECONDS, "objective")
-    values = {name: row[name] for name in names} | row["metrics"]
+    plain: Mapping[str, Any] = row
+    values = {name: plain[name] for name in names} | row["metrics"]
     return [Metric(name, float(v), time, row[c.EPOCH]) for name, v in values.items() if v is not None]
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from balltrain.errors import BalltrainError, StorageError
-from balltrain.tasks import TaskRef, task_ref
+from balltrain.tasks import TaskRef, read_source, task_ref
 from balltrain.tasks.base import DataRequest, Task, resolve
 
 FORMAT = 1
@@ -44,6 +44,7 @@ class CheckpointConfig:
             "format": FORMAT,
             "task": self.ref.name,
             "task_file": self.ref.file,
+            "task_source": self.ref.source,  # of a user's task: its file may be of another machine, or none at all
             "hyperparameters": self.hyperparameters,
             "seed": self.seed,
             "data": {
@@ -146,10 +147,13 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> L
         if config["format"] != FORMAT:
             raise ValueError(f"format {config['format']}, this version of balltrain reads {FORMAT}")
         name, file, values = config["task"], config["task_file"], config["hyperparameters"]
-        facts = config["data"]["facts"]
+        source, facts = config.get("task_source"), config["data"]["facts"]
     try:
-        ref = task_ref(file or name)
+        if file and (source is None or Path(file).is_file()):  # as it is by now, not as it was
+            source = read_source(Path(file))
+        ref = task_ref(name) if source is None else TaskRef(name, file, source)
         task = ref.load()
+        task.check_recorded(values)
         hp = resolve(task, values)
     except BalltrainError as error:
         raise BalltrainError(f"{folder / CONFIG} is of a task that is not here, or has changed: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import get_args
 
@@ -28,6 +29,27 @@ class Evaluation:
     tables: dict[str, Table]
     members: list[tuple[Path, dict[str, float]]]
     vote: Vote
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
+        of = f", {len(self.members)} models by {self.vote}" if self.members else ""
+        return f"Evaluation({self.task.name}, {self.split}, {self.items} items{of}: {figures})"
+
+    def _repr_html_(self) -> str:
+        head = f"<b>{self.task.name}</b>: {self.split}, {self.items} items"
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{value:.4g}</td></tr>" for name, value in self.metrics.items()
+        )
+        return f"{head}<table>{rows}</table>{''.join(map(_as_html, self.tables.values()))}"
+
+
+def _as_html(table: Table) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in ["", *table.columns])
+    rows = "".join(
+        f"<tr><th>{escape(row)}</th>{''.join(f'<td>{value:.4g}</td>' for value in values)}</tr>"
+        for row, values in zip(table.rows, table.values, strict=True)
+    )
+    return f"{escape(table.title)}<table><tr>{head}</tr>{rows}</table>"
 
 
 def vote_of(text: str) -> Vote:
@@ -64,7 +86,7 @@ def open_split(
     """
     request = loaded.request
     if other is not None and other.options:
-        given = ", ".join(f"--{name.replace('_', '-')}" for name in other.options)
+        given = ", ".join(f"--data {name}" for name in other.options)
         raise UsageError(f"{given}: a checkpoint's data has those that it was trained with; leave it out")
     if other is not None and other.source not in (None, request.source):
         request = replace(other, seed=request.seed, options=request.options)

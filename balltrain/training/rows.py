@@ -25,7 +25,7 @@ class EpochRow(TypedDict):
 
     # added later
     node: NotRequired[str]  # the host that trained it; by the trial
-    decision: NotRequired[str]  # one of records.columns.DECISIONS; by the controller, in the journal
+    decision: NotRequired[str]  # a records.columns.Decision; by the controller, in the journal
 
 
 def objective_of(objective: str, row: Mapping[str, Any]) -> float:

@@ -1,17 +1,16 @@
 """Augmentation of batches of pictures, in levels, on their device.
 
-Five levels are reconstructed from what is known of the original: its parts are a flip (0.5), grey (0.15, but 0.4 in
-medium-low), crops of at least 0.8, 0.85 or 0.95 of the picture, a rotation of up to 15 degrees, and a random choice
-of one. Here each level does more than the one before; the choice is made for each picture by itself.
+`low` to `high` are those of a course assignment of February 2019, for pictures of 64x64 pixels, with the meaning that
+torchvision gives to its transforms. What a level does by chance it decides for each picture by itself.
 
-| level        | always                          | and by chance one of               |
-|--------------|---------------------------------|------------------------------------|
-| `none`       |                                 |                                    |
-| `low`        | flip                            |                                    |
-| `medium-low` | flip                            | grey 0.4, crop 0.95, rotation      |
-| `medium`     | flip, grey 0.15                 | crop 0.85, rotation                |
-| `high`       | flip, grey 0.15, crop 0.8, rotation |                                |
-| `strong`     | flip, crop 0.45, rotation, colours  |                                |
+| level        | grey | flip | and                                                                |
+|--------------|------|------|--------------------------------------------------------------------|
+| `normal`     |      |      |                                                                    |
+| `low`        | 0.15 | 0.5  |                                                                    |
+| `medium`     | 0.15 | 0.5  | crop (0.85 to 1, ratio 0.8 to 1.2) to 80 px, the middle 64 of it   |
+| `high`       | 0.15 | 0.5  | crop (0.8 to 1, ratio 0.75 to 1.25) to 90 px, the middle 64 of it  |
+| `medium-low` | 0.4  |      | one of flip (0.75), rotation (15°), crop (0.95 to 1, 0.95 to 1.05) |
+| `strong`     |      | 0.5  | crop (0.45 to 1), rotation, colours, a rectangle cut out           |
 
 `strong` is ours, for trainings of many epochs: brightness, contrast and saturation change too, a rectangle is cut
 out of a part of the pictures, and beyond the edge lies the picture's reflection.
@@ -24,67 +23,143 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from balltrain.vision.pixels import to_float
 
+Augmentation = Literal["normal", "low", "medium-low", "medium", "high", "strong"]
+
+GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow has it
+CROP_ATTEMPTS = 10  # as in torchvision, which takes the whole picture where none fits
+
+# of `strong`: the smallest part of the area that is left, the largest ratio's logarithm and angle, the largest change
+# of brightness, contrast and saturation, and the part of the pictures that a rectangle is cut out of
+STRONG_AREA, STRONG_DEGREES, STRONG_COLORS, STRONG_ERASED = 0.45, 10, 0.2, 0.3
 MOST_ASPECT = math.log(4 / 3)
 
-Augmentation = Literal["none", "low", "medium-low", "medium", "high", "strong"]
+
+@dataclass(frozen=True, kw_only=True)
+class _Crop:
+    """A random part of a picture, resized to `zoom` times the picture's size, of which the middle is taken."""
+
+    area: tuple[float, float]  # part of the picture's
+    ratio: tuple[float, float]  # of width to height, in those of the picture
+    zoom: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Level:
-    flip: float = 0.5  # probability
-    grey: float = 0.0  # probability
-    crop: float = 1.0  # smallest part of the picture's area that is left
+    grey: float  # probability
+    flip: float  # probability
+    crop: _Crop | None = None
     degrees: float = 0.0  # largest angle, either way
-    colors: float = 0.0  # largest change of brightness, contrast and saturation, as a part of them
-    erase: float = 0.0  # probability
-    one_of: tuple[str, ...] = ()  # of these a picture gets one
+    one_of: bool = False  # of flip, rotation and crop a picture gets one
 
 
 _LEVELS = {
-    "low": _Level(),
-    "medium-low": _Level(grey=0.4, crop=0.95, degrees=15, one_of=("grey", "crop", "rotation")),
-    "medium": _Level(grey=0.15, crop=0.85, degrees=15, one_of=("crop", "rotation")),
-    "high": _Level(grey=0.15, crop=0.8, degrees=15),
-    "strong": _Level(crop=0.45, degrees=10, colors=0.2, erase=0.3),
+    "low": _Level(grey=0.15, flip=0.5),
+    "medium": _Level(grey=0.15, flip=0.5, crop=_Crop(area=(0.85, 1), ratio=(0.8, 1.2), zoom=80 / 64)),
+    "high": _Level(grey=0.15, flip=0.5, crop=_Crop(area=(0.8, 1), ratio=(0.75, 1.25), zoom=90 / 64)),
+    "medium-low": _Level(
+        grey=0.4, flip=0.75, crop=_Crop(area=(0.95, 1), ratio=(0.95, 1.05), zoom=1), degrees=15, one_of=True
+    ),
 }
 
 
 def augmented(images: Tensor, level: Augmentation) -> Tensor:
-    """`images` (n, height, width, 3) uint8 changed at random: uint8 as they are, or (n, 3, height, width) float32
-    from 0 to 1 where pixels were mixed.
+    """`images` (n, height, width, 3) uint8 changed at random: as they are with `normal`, else (n, 3, height, width)
+    float32 from 0 to 1.
 
     Draws from torch's random state on the CPU, so that a seed gives the same on every device.
     """
-    if level == "none":
+    if level == "normal":
         return images
-    do, count, device = _LEVELS[level], len(images), images.device
-    flipped = (torch.rand(count) < do.flip).to(device)
-    images = torch.where(flipped[:, None, None, None], images.flip(2), images)
-    if level == "low":
-        return images
-    applies = {name: torch.ones(count, dtype=torch.bool) for name in ("grey", "crop", "rotation")}
+    return _strong(images) if level == "strong" else _by_level(images, _LEVELS[level])
+
+
+def _by_level(images: Tensor, do: _Level) -> Tensor:
+    count = len(images)
+    grey = torch.rand(count) < do.grey
+    flipped = torch.rand(count) < do.flip
+    turned = torch.full((count,), do.degrees > 0)
+    cropped = torch.full((count,), do.crop is not None)
     if do.one_of:
-        chosen = torch.randint(len(do.one_of), (count,))
-        applies |= {name: chosen == number for number, name in enumerate(do.one_of)}
-    floats = to_float(images).contiguous()  # a picture in one piece, which is quicker to pick out
-    _make_grey(floats, applies["grey"] & (torch.rand(count) < do.grey))
-    edge = "reflection" if level == "strong" else "zeros"
-    _warp(floats, _crops(count, do.crop), torch.empty(count).uniform_(-do.degrees, do.degrees), applies, edge)
-    if do.colors:
-        floats = _recolored(floats, do.colors)
-    return _erased(floats, do.erase) if do.erase else floats
+        chosen = torch.randint(3, (count,))
+        flipped, turned, cropped = flipped & (chosen == 0), turned & (chosen == 1), cropped & (chosen == 2)
+    floats = _flipped(images, flipped)
+    _make_grey(floats, grey)
+    size = (floats.shape[3], floats.shape[2])
+    if do.crop is not None:
+        _resample(floats, cropped, _crop_matrices(count, size, do.crop), "border")
+    if do.degrees:
+        angles = torch.empty(count).uniform_(-do.degrees, do.degrees)
+        _resample(floats, turned, _rotation_matrices(angles, size), "zeros")
+    return floats
+
+
+def _flipped(images: Tensor, which: Tensor) -> Tensor:
+    """As floats, (n, 3, height, width), each picture in one piece, which is quicker to pick out."""
+    flipped = torch.where(which.to(images.device)[:, None, None, None], images.flip(2), images)
+    return to_float(flipped).contiguous()
 
 
 def _make_grey(images: Tensor, which: Tensor) -> None:
-    """In place, by ITU-R BT.601's weights, as Pillow has it."""
-    from kornia.color import rgb_to_grayscale  # 0.2 s, which `none` need not wait for
-
+    """In place."""
     rows = which.nonzero()[:, 0].to(images.device)
-    images[rows] = rgb_to_grayscale(images[rows]).expand(-1, 3, -1, -1)
+    weights = torch.tensor(GREY_WEIGHTS, device=images.device).view(1, 3, 1, 1)
+    images[rows] = (images[rows] * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+
+
+def _crop_matrices(count: int, size: tuple[int, int], crop: _Crop) -> Tensor:
+    """(count, 2, 3): from places in the result, -1 to 1 from edge to edge, to places in the picture.
+
+    As torchvision's RandomResizedCrop: the area is uniform, the logarithm of the ratio too; width and height are
+    whole pixels, and a crop that does not fit is drawn again.
+    """
+    area = torch.empty(count, CROP_ATTEMPTS).uniform_(*crop.area)
+    ratio = torch.empty(count, CROP_ATTEMPTS).uniform_(math.log(crop.ratio[0]), math.log(crop.ratio[1])).exp()
+    whole = torch.tensor(size, dtype=torch.float32)  # width, height
+    sides = (torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], 2) * whole).round()  # (count, attempts, 2)
+    fits = (sides <= whole).all(2) & (sides > 0).all(2)
+    first = fits.int().argmax(1)  # the first that fits, or 0
+    chosen = torch.where(fits.any(1)[:, None], sides[torch.arange(count), first], whole)  # (count, 2)
+    start = (torch.rand(count, 2) * (whole - chosen + 1)).floor()  # of the crop, from 0 to what is left
+    matrices = torch.zeros(count, 2, 3)
+    matrices[:, [0, 1], [0, 1]] = chosen / whole / crop.zoom
+    matrices[:, :, 2] = (2 * start + chosen) / whole - 1
+    return matrices
+
+
+def _rotation_matrices(degrees: Tensor, size: tuple[int, int]) -> Tensor:
+    """As `_crop_matrices`: about the middle, counted in pixels, so that nothing is stretched."""
+    width, height = size
+    cos, sin = degrees.deg2rad().cos(), degrees.deg2rad().sin()
+    zeros = torch.zeros_like(cos)
+    rows = (torch.stack([cos, -sin * height / width, zeros], 1), torch.stack([sin * width / height, cos, zeros], 1))
+    return torch.stack(rows, 1)
+
+
+def _resample(images: Tensor, which: Tensor, matrices: Tensor, beyond: str) -> None:
+    """In place, those of `images` (n, 3, height, width) that are chosen, with one bilinear interpolation.
+
+    `beyond` says what lies outside of the picture.
+    """
+    rows = which.nonzero()[:, 0]
+    if len(rows) == 0:
+        return
+    on_device = rows.to(images.device)
+    chosen = images[on_device]
+    grid = F.affine_grid(matrices[rows].to(images.device), list(chosen.shape), align_corners=False)
+    images[on_device] = F.grid_sample(chosen, grid, padding_mode=beyond, align_corners=False)
+
+
+def _strong(images: Tensor) -> Tensor:
+    count = len(images)
+    floats = _flipped(images, torch.rand(count) < 0.5)
+    torch.rand(count)  # was for grey: what follows is drawn as it ever was, and published figures can be had again
+    _warp(floats, _crops(count, STRONG_AREA), torch.empty(count).uniform_(-STRONG_DEGREES, STRONG_DEGREES))
+    return _erased(_recolored(floats, STRONG_COLORS), STRONG_ERASED)
 
 
 def _crops(count: int, smallest: float) -> Tensor:
@@ -99,20 +174,17 @@ def _crops(count: int, smallest: float) -> Tensor:
     return torch.cat([size, torch.empty(count, 2).uniform_(-1, 1)], 1)
 
 
-def _warp(images: Tensor, crops: Tensor, degrees: Tensor, applies: dict[str, Tensor], edge: str) -> None:
-    """Crop, resize and rotate in place, with one interpolation for all. `edge` says what lies beyond the picture."""
-    from kornia.geometry.transform import get_affine_matrix2d, warp_affine
+def _warp(images: Tensor, crops: Tensor, degrees: Tensor) -> None:
+    """Crop, resize and rotate in place, with one interpolation for all. Beyond a picture is its reflection."""
+    from kornia.geometry.transform import get_affine_matrix2d, warp_affine  # 0.2 s, which others need not wait for
 
-    rows = (applies["crop"] | applies["rotation"]).nonzero()[:, 0]
-    crop, turn = applies["crop"][rows], applies["rotation"][rows]
-    scale = torch.where(crop[:, None], 1 / crops[rows, :2], 1.0)  # (k, 2): x, y
+    scale = 1 / crops[:, :2]  # (n, 2): x, y
     height, width = images.shape[2:]
     size = torch.tensor([width, height], dtype=torch.float32)
-    shift = crops[rows, 2:] * (scale - 1) * size / 2
-    center = ((size - 1) / 2).expand(len(rows), 2)
-    matrix = get_affine_matrix2d(shift, center, scale, torch.where(turn, degrees[rows], 0.0))[:, :2]
-    rows = rows.to(images.device)
-    images[rows] = warp_affine(images[rows], matrix.to(images.device), (height, width), padding_mode=edge)
+    shift = crops[:, 2:] * (scale - 1) * size / 2
+    center = ((size - 1) / 2).expand(len(images), 2)
+    matrix = get_affine_matrix2d(shift, center, scale, degrees)[:, :2].to(images.device)
+    images[:] = warp_affine(images, matrix, (height, width), padding_mode="reflection")
 
 
 def _recolored(images: Tensor, most: float) -> Tensor:

@@ -115,7 +115,7 @@ class Simulation:
         sweep |= {
             "host": "node-1",
             "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
-            "placement": {},
+            "placement": {"concurrency": concurrency},
         }
         self.state.apply({"type": "sweep", "sweep": json.loads(json.dumps(sweep)), "time": start})
         self.controller = Controller(self.plan, self.state, self, concurrency, clock=lambda: self.now)

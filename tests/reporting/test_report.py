@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from balltrain.cli import _settings
+from balltrain.cli.options import parse_pairs
 from balltrain.errors import BalltrainError
 from balltrain.records.results import Results
 from balltrain.reporting import report
@@ -90,7 +90,7 @@ def test_train_command_reproduces_the_best_configuration(sweep: Run):
     # what varies, what the space holds fixed, and what the sweep sets
     assert set(given) == {"lr", "width", "layers", "activation", "depth", "dropout", "batch_size", "optimizer"}
     for name, text in given.items():
-        assert _settings([f"{name}={text}"]) == {name: config[name]}  # as the command line reads it
+        assert parse_pairs([f"{name}={text}"], "--set") == {name: config[name]}  # as the command line reads it
     assert given["activation"] == config["activation"]
     assert words[-2:] == ["--size", "100"]
 
@@ -99,7 +99,7 @@ def test_train_command_reproduces_the_best_configuration(sweep: Run):
     "value", ["18", "None", "True", "relu", "[1, 2]", "NaN", "", "a b", 1e-5, None, [1, "2"], True]
 )
 def test_a_value_survives_the_command_line(value):
-    assert _settings([f"key={report.set_text(value)}"]) == {"key": value}
+    assert parse_pairs([f"key={report.set_text(value)}"], "--set") == {"key": value}
 
 
 def test_learning_curves_hold_every_epoch_of_every_trial(sweep: Run, tmp_path: Path):

@@ -15,6 +15,8 @@ from rich.console import Console
 
 from balltrain.errors import BalltrainError
 from balltrain.records.results import Results, list_sweeps, load_results
+from balltrain.reporting.failures import failures
+from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.summary import results_json, summary_json
 from balltrain.reporting.terminal import print_results, print_sweeps
 from balltrain.reporting.text import duration, short
@@ -158,6 +160,14 @@ def test_only_hyperparameters_that_differ_are_shown(sweep: Run):
     assert "batch" not in text
 
 
+def test_what_a_models_choice_brings_along_is_no_hyperparameter_of_the_search(sweep: Run):
+    results = sweep()
+    trials = results.trials.assign(**{"config.weight_decay": range(len(results.trials))})
+    assert replace(results, trials=trials).varied == results.varied
+    unknown = {name: value for name, value in results.sweep.items() if name != "space"}
+    assert "config.weight_decay" in replace(results, trials=trials, sweep=unknown).varied
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_no_cell_is_cut_and_no_line_is_too_wide(sweep: Run, width: int):
     results = sweep(failing=one_fails_and_one_is_nan)
@@ -195,7 +205,7 @@ def test_top_limits_the_table(sweep: Run):
 
 def test_failures_are_grouped_by_error_whatever_the_numbers_in_it(sweep: Run):
     results = sweep(failing=lambda number: f"worker {number} died" if number in (2, 4, 11) else None)
-    ((error, trial_ids),) = results.failures
+    ((error, trial_ids),) = failures(results)
     assert (error, sorted(trial_ids)) == ("worker … died", ["00002", "00004", "00011"])
     assert "worker … died" in printed(results)
 
@@ -226,13 +236,14 @@ def test_seconds_leave_out_the_pause_before_a_resume(sweep: Run):
     after_pause = results.trials.copy()
     after_pause.loc[after_pause.number >= 12, ["started_at", "ended_at"]] += pd.Timedelta(days=3)
     resumed = replace(results, trials=after_pause)
-    assert results.seconds == pytest.approx(resumed.seconds)
-    assert results.seconds == pytest.approx(results.trials.seconds.sum(), rel=0.3)
+    assert running_seconds(results) == pytest.approx(running_seconds(resumed))
+    assert running_seconds(results) == pytest.approx(results.trials.seconds.sum(), rel=0.3)
 
 
 def test_seconds_count_trials_beside_each_other_once(sweep: Run):
     trials = (results := sweep(concurrency=4)).trials
-    assert results.seconds == pytest.approx((trials.ended_at.max() - trials.started_at.min()).total_seconds())
+    whole = (trials.ended_at.max() - trials.started_at.min()).total_seconds()
+    assert running_seconds(results) == pytest.approx(whole)
 
 
 def test_a_sweep_may_be_named_by_its_folder(sweep: Run):

@@ -16,7 +16,9 @@ from balltrain.records.results import Results
 from balltrain.reporting import gallery, hyperparameters, progress, report
 from balltrain.reporting.findings import findings, without_effect
 from balltrain.reporting.importance import importances
+from balltrain.reporting.occupancy import idle_times, lanes
 from balltrain.reporting.scales import bounds, is_log_scale, unit_values
+from balltrain.reporting.timeline import timeline
 
 Run = Callable[..., Results]
 
@@ -135,14 +137,15 @@ def test_rungs_count_who_was_stopped_where(sweep: Run):
 
 def test_the_timeline_has_a_row_for_each_place_and_shows_gaps(sweep: Run):
     results = sweep(concurrency=3)
-    assert results.lanes.lane.nunique() == 3
-    for _, trials in results.lanes.groupby("lane"):
+    assert lanes(results).lane.nunique() == 3
+    for _, trials in lanes(results).groupby("lane"):
         assert (trials.since.iloc[1:].to_numpy() >= trials.until.iloc[:-1].to_numpy() - 0.5).all()
     later = results.trials.copy()
     later.loc[later.number >= 12, ["started_at", "ended_at"]] += pd.Timedelta(seconds=1000)
     gap = replace(results, trials=later)
-    assert gap.idle.until.sub(gap.idle.since).max() > 900
-    html = progress.timeline(gap)
+    idle = idle_times(lanes(gap))
+    assert idle.until.sub(idle.since).max() > 900
+    html = timeline(gap)
     assert "The longest gap: 1" in words(html)
     assert {trace["name"] for trace in figures(html)[0]["data"]} >= {"idle", "completed", "stopped"}
     assert any("stood empty" in line for line in findings(gap))

@@ -5,15 +5,15 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from balltrain.execution.placement import Placement
+from balltrain.records.results import load_results
 from balltrain.reporting.findings import findings
 from balltrain.reporting.importance import importances
 from balltrain.reporting.live import View
 from balltrain.reporting.progress import rungs, saving
 from balltrain.reporting.report import train_command, write_report
+from balltrain.reporting.snapshot import snapshot_of, snapshot_of_results
 from balltrain.reporting.summary import results_json
 from balltrain.reporting.terminal import print_results
-from balltrain.reporting.watch import state_of
 
 STAGES = {"epochs": 6, "continue_best": 2, "continue_epochs": 30}
 
@@ -53,11 +53,11 @@ def test_what_went_on_is_named_with_its_epochs(both, tmp_path):
 def test_the_live_view_counts_the_epochs_of_each_stage(simulate):
     now = 0.0
     simulation = simulate(**STAGES)
-    view = View(simulation.controller, Placement(1, 1, 0, 4, 0), lambda: now)
+    view = View(snapshot_of(simulation.controller), lambda: now)
 
     def shown():
         console = Console(file=StringIO(), width=120)
-        console.print(view.render(120, 40))
+        console.print(view.render(snapshot_of(simulation.controller), 120, 40))
         return console.file.getvalue()
 
     while not any(trial.epochs == 9 for trial in simulation.state.trials.values()):
@@ -76,9 +76,11 @@ def test_the_live_view_counts_the_epochs_of_each_stage(simulate):
     assert "24/24 trials" in shown()
 
 
-def test_who_watches_from_elsewhere_sees_the_same(both):
-    two, _ = both
-    state = state_of(two)
-    trial = state.trials[int(two.trials[two.went_on]["number"].iloc[0])]
-    assert (trial.continued_after, state.epochs_of(trial)) == (6, 30)
-    assert state.epochs_of(next(t for t in state.trials.values() if t.continued_after is None)) == 6
+def test_who_watches_from_elsewhere_sees_the_same(simulate, tmp_path):
+    simulation = simulate(**STAGES)
+    while not any(trial.epochs == 9 for trial in simulation.state.trials.values()):
+        simulation.step()
+    snapshot = snapshot_of_results(load_results(tmp_path, simulation.write(tmp_path).name))
+    assert snapshot == snapshot_of(simulation.controller)
+    assert [(trial.num_epochs, trial.epoch >= 6) for trial in snapshot.running] == [(30, True)] * 2
+    assert snapshot.epochs_to_come == sum(30 - trial.epoch for trial in snapshot.running)

@@ -16,9 +16,10 @@ from rich.console import Console
 
 from balltrain.cli import main
 from balltrain.errors import BalltrainError
-from balltrain.records.results import load_results
 from balltrain.reporting import watch as watching
-from balltrain.reporting.watch import Watched, state_of, watch
+from balltrain.reporting.live import View
+from balltrain.reporting.snapshot import snapshot_of
+from balltrain.reporting.watch import Watched, watch
 from balltrain.storage import Storage, Uploads
 
 
@@ -64,7 +65,6 @@ def begun(simulate: Any, storage: Path, steps: int = 30, **options: Any) -> Any:
     simulation = simulate(**options)
     for _ in range(steps):
         simulation.step()
-    simulation.state.sweep["placement"] = {"concurrency": 4}
     simulation.write(storage)
     return simulation
 
@@ -94,23 +94,37 @@ def test_without_a_terminal_it_is_a_line_a_change(simulate, tmp_path: Path):
     assert "best val_loss" in lines[-1]
 
 
-def test_the_state_of_the_tables_is_that_of_the_sweep(simulate, tmp_path: Path):
-    simulation = begun(simulate, tmp_path, steps=70, failing=lambda number: "boom" if number == 2 else None)
-    state = state_of(load_results(tmp_path, "bowl-1"))
-    for number, trial in simulation.state.trials.items():
-        found = state.trials[number]
-        assert (found.status, found.epochs, found.objective) == (trial.status, trial.epochs, trial.objective)
-        if trial.status == "running":
-            assert [row["objective"] for row in found.rows] == [row["objective"] for row in trial.rows]
-    assert state.best.number == simulation.state.best.number
+@pytest.mark.parametrize("steps", [0, 3, 70, 150])
+def test_the_panel_of_the_tables_is_that_of_the_sweep(simulate, tmp_path: Path, steps: int):
+    simulation = begun(simulate, tmp_path, steps=steps, failing=lambda number: "boom" if number == 2 else None)
+    snapshot = Watched(Storage(str(tmp_path)), "bowl-1").snapshot
+    assert snapshot == snapshot_of(simulation.controller)
+    running = simulation.state.with_status("running")
+    assert [trial.trial_id for trial in snapshot.running] == [trial.trial_id for trial in running]
+    assert [trial.curve for trial in snapshot.running] == [
+        tuple(row["objective"] for row in trial.rows) for trial in running
+    ]
+
+
+def test_tables_of_two_moments_are_shown(simulate, tmp_path: Path):
+    """Each is replaced by itself: the trials may be ahead of the epochs."""
+    simulation = begun(simulate, tmp_path, steps=1)
+    before = (tmp_path / "bowl-1" / "epochs.parquet").read_bytes()
+    for _ in range(10):
+        simulation.step()
+    (simulation.write(tmp_path) / "epochs.parquet").write_bytes(before)
+    snapshot = Watched(Storage(str(tmp_path)), "bowl-1").snapshot
+    assert any(trial.epoch and not trial.curve for trial in snapshot.running)
+    assert snapshot.num_epochs == sum(trial.epochs for trial in simulation.state.trials.values())
+    assert View().render(snapshot, 80, 24)
 
 
 def test_confirmations_count(simulate, tmp_path: Path):
     simulation = begun(simulate, tmp_path, steps=10**3, trials=4, confirm=2)
     watched = Watched(Storage(str(tmp_path)), "bowl-1")
-    assert watched.progress.plan.num_trials == 4 + 2 * 3
+    assert watched.snapshot.num_trials == 4 + 2 * 3
     assert watched.ended
-    assert watched.progress.state.best.number == simulation.state.best.number
+    assert watched.snapshot.best.trial_id == simulation.state.best.trial_id
 
 
 def test_a_sweep_without_tables_is_waited_for(simulate, tmp_path: Path):

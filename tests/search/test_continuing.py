@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 import pytest
+from ray import tune
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.resuming import _check_after_search
@@ -207,6 +208,40 @@ def test_confirming_trains_all_of_the_epochs(make_toy_plan, simulate):
     assert went_on(SweepState.replay(sim.lines[:first]))[0].epochs == 7
 
 
+def test_a_second_stage_has_a_patience_of_its_own(make_toy_plan, simulate):
+    """In the search, in the repeats, and after a resume, which proposes an equal configuration once more."""
+    space = {"lr": tune.choice([1e-3, 1e-2]), "batch_size": tune.choice([8, 16])}
+    options = {"space": space, "hyperparameters": {"patience": 2}, "epochs": 3, "confirm": 2, "repeats": 2}
+    options |= {"continue_best": 1, "continue_epochs": 7, "continue_patience": 5}
+    sim = simulate(make_toy_plan(trials=6, **options))
+    sim.run()
+    (best,) = [trial for trial in went_on(sim.state) if trial.same_as is None]
+    others = [t for t in sim.state.searched if t.continued_after is None]
+    assert (best.config["patience"], best.searched_config["patience"]) == (5, 2)
+    assert {trial.config["patience"] for trial in others} == {2}
+    repeats = [t for t in sim.state.trials.values() if t.confirms is not None]
+    assert [(t.config["epochs"], t.config["patience"]) for t in repeats] == [(7, 5)] * 4
+    resumed = simulate(make_toy_plan(trials=12, **options), sim.lines)
+    resumed.run()
+    trained = [trial.searched_config for trial in resumed.state.searched if trial.same_as is None]
+    assert len(trained) == len({(config["lr"], config["batch_size"]) for config in trained})
+
+
+def test_a_real_second_stage_goes_on_after_the_search_ran_out_of_patience(make_toy_plan, tmp_path, shared_data_dir):
+    from balltrain.execution.runner import Resources, run_sweep
+
+    plan = make_toy_plan(
+        trials=2, epochs=3, space={"lr": tune.choice([1e-9])}, hyperparameters={"patience": 1, "batch_size": 100},
+        continue_best=1, continue_epochs=9, continue_patience=4,
+    )  # fmt: skip
+    resources = Resources(num_gpus=0, cpus_per_trial=1)
+    result = run_sweep(plan, tmp_path / "s", resources, data_dir=shared_data_dir, resume=False)
+    (first, _) = result.state.searched
+    after = first.epochs - first.best["epoch"]
+    assert first.continued_after is not None
+    assert first.epochs == 9 or after == 4
+
+
 def test_the_tables_tell_of_it(plan, simulate, tmp_path):
     sim = simulate(plan)
     sim.run()
@@ -248,6 +283,7 @@ def test_what_would_not_compare_is_not_resumed(make_toy_plan, simulate):
     [
         ({"continue_best": -1}, "trials to continue is -1"),
         ({"continue_best": 1}, "to which epoch"),
+        ({"continue_best": 1, "continue_epochs": 9, "continue_patience": 0}, "patience of those that go on is 0"),
         ({"continue_best": 1, "continue_epochs": 4}, "go on to epoch 4, but all trials .* to epoch 4 already"),
         ({"continue_best": 1, "continue_epochs": 9, "folds": 3, "scheduler": "none"}, "folds .* cannot be continued"),
     ],

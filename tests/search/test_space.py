@@ -80,3 +80,12 @@ def test_descriptions_are_equal_for_equal_spaces_only():
 def test_what_no_searcher_can_propose_is_refused(space, message):
     with pytest.raises(UsageError, match=message):
         Space(space)
+
+
+def test_a_range_written_downwards_has_the_same_bounds_and_is_another_space():
+    up, down = Space({"lr": tune.uniform(1e-5, 0.01)}), Space({"lr": tune.uniform(0.01, 1e-5)})
+    for space in (up, down):
+        assert [point["lr"] for point in space.corners()] == [1e-5, 0.01]
+        assert space.from_unit_cube([0.0])["lr"] == 1e-5
+    assert up.to_json() == {"lr": {"float": [1e-5, 0.01]}}
+    assert down.to_json() == {"lr": {"float": [1e-5, 0.01], "falling": True}}

@@ -112,7 +112,9 @@ def test_plug_ins_are_found(monkeypatch):
 
 
 def test_unknown_tasks_are_refused_with_those_that_are_known():
-    with pytest.raises(UsageError, match=r"unknown task 'detekt': choose one of .*detect.*or a Python file"):
+    with pytest.raises(
+        UsageError, match=r"unknown task 'detekt': did you mean detect\? choose one of .*detect.*or a Python file"
+    ):
         task_ref("detekt")
 
 

@@ -1,8 +1,6 @@
-"""Networks that tell cats from dogs: the originals and a residual one.
+"""Networks that tell cats from dogs: those of a course assignment of February 2019, and a residual one.
 
-Of the originals only the numbers of parameters are known, and that they learn from pictures of 64x64 pixels. Their
-layers are a reconstruction that gives these numbers exactly, found by going through plain stacks: convolutions that
-keep the size, poolings by 2, one hidden layer or, in `vgg`, two of equal width. 5 and 7 are then the hidden layers.
+A convolution of the originals has stride 1 and «same» padding, a pooling takes the largest of 2x2.
 """
 
 from __future__ import annotations
@@ -10,103 +8,102 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from balltrain.tasks.catdogs.data import CLASSES, PICTURE_SIZE
-from balltrain.tasks.classifier import ClassifierHyperparameters
-from balltrain.vision.augment import Augmentation
-from balltrain.vision.pixels import Normalized
+from balltrain.tasks.catdogs.hyperparameters import CatDogsHyperparameters
+from balltrain.vision.pixels import Normalized, to_float
 from balltrain.vision.resnet import small_resnet
 
 # of the channels of 9 000 pictures of Kaggle's Dogs vs. Cats, from 0 to 1
 MEAN, STD = (0.486, 0.453, 0.415), (0.246, 0.240, 0.243)
-MAX_POOLINGS = PICTURE_SIZE.bit_length() - 1  # leave one pixel
 
 # (kernel, channels) of a convolution, or a pooling
-Layer = tuple[int, int] | Literal["pool"]
-CLASSIFIER5: tuple[Layer, ...] = ((5, 32), "pool", (7, 32), "pool", (3, 64), (3, 64))
-CLASSIFIER7: tuple[Layer, ...] = (
-    *((5, 16), "pool", (5, 32), "pool", (5, 64), "pool"),
-    *((3, 128), (3, 256), (3, 512), "pool"),
+Layer = tuple[int, int] | Literal["M"]
+CLASSIFIER5: tuple[Layer, ...] = (
+    *((5, 16), "M", (5, 32), "M", (5, 64), "M", (3, 128)),
+    *((3, 256), "M", (3, 256), "M", (3, 512), "M"),
 )
-
-
-class CatDogsHyperparameters(ClassifierHyperparameters):
-    """`l2_norm` weighs the L2 norm of all weights in the loss: not squared, without biases.
-
-    Of `resnet`: the channels of its stages, the residual blocks of each, and `train_px`, the side of the pictures
-    that it is trained on: a crop shows things larger than the whole picture does, and smaller pictures make up for
-    that, at half the cost (Touvron et al., arXiv 1906.06423). Of `vgg`: the channels of its convolutions, block by
-    block with a pooling after each, and the width of its two hidden layers.
-    """
-
-    model: Literal["resnet", "classifier5", "classifier5d", "classifier7", "vgg"] = "resnet"
-    augmentation: Augmentation = "strong"
-    l2_norm: float = Field(0.0, ge=0)
-    train_px: int | None = Field(48, ge=16, description="of resnet")
-    widths: tuple[PositiveInt, ...] = Field((32, 64, 128, 256), min_length=1)
-    blocks: int = Field(2, ge=1)
-    vgg_channels: tuple[tuple[PositiveInt, ...], ...] = Field(
-        ((100, 100), (200, 200), (200, 200), (400, 400), (400, 400)), min_length=1, max_length=MAX_POOLINGS
-    )
-    vgg_width: int = Field(1875, ge=1)
-    epochs: int = Field(70, ge=1)
-    batch_size: int = Field(64, ge=1)
-    lr: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = "onecycle"
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _blocks_have_layers(self) -> CatDogsHyperparameters:
-        if not all(self.vgg_channels):
-            raise ValueError("each block of vgg_channels needs at least one convolution")
-        return self
+CLASSIFIER7: tuple[Layer, ...] = (
+    *((5, 16), "M", (5, 32), "M", (5, 64), "M", (3, 128)),
+    *((3, 256), "M", (3, 512)),
+)
 
 
 def build_classifier(hp: CatDogsHyperparameters, facts: dict[str, Any]) -> nn.Module:
     """Images, uint8 or float, to logits (n, 2). The originals take 64x64 pixels, `resnet` any size."""
     match hp.model:
         case "resnet":
-            network = small_resnet(hp.widths, hp.blocks, len(CLASSES))
-        case "vgg":
-            layers: list[Layer] = []
-            for block in hp.vgg_channels:
-                layers += [*((3, channels) for channels in block), "pool"]
-            network = original(layers, [hp.vgg_width, hp.vgg_width], nn.ReLU)
+            return Normalized(small_resnet(hp.widths, hp.blocks, len(CLASSES)), MEAN, STD)
+        case "classifier5":
+            return original(hp.pixels, CLASSIFIER5, last=None)
+        case "classifier5d":
+            # cross-entropy, which takes a softmax itself, is applied to this one's output, as the original did
+            return original(hp.pixels, CLASSIFIER5, last=nn.Tanh, output=(nn.ReLU(), nn.Softmax(dim=1)))
         case "classifier7":
-            network = original(CLASSIFIER7, [512], nn.ReLU)
-        case _:
-            network = original(CLASSIFIER5, [128], nn.Tanh if hp.model == "classifier5d" else nn.ReLU)
-    return Normalized(network, MEAN, STD)
+            return original(hp.pixels, CLASSIFIER7, hidden=[512])
+        case "vgg":
+            layers: list[Layer] = [layer if layer == "M" else (3, layer) for layer in hp.vgg_layers]
+            return original(hp.pixels, layers, hidden=[hp.vgg_width, hp.vgg_width])
 
 
-def original(layers: Sequence[Layer], hidden: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
-    """Convolutions and poolings, then fully connected layers of the widths `hidden`, and two logits.
+def original(
+    pixels: int,
+    layers: Sequence[Layer],
+    hidden: Sequence[int] = (),
+    last: type[nn.Module] | None = nn.ReLU,
+    output: Sequence[nn.Module] = (),
+) -> nn.Sequential:
+    """Convolutions, each before a ReLU, and poolings; then fully connected layers of the widths `hidden` and of 2.
 
-    Weights are Glorot uniform (Glorot and Bengio, AISTATS 2010), biases zero.
+    `last` comes after the last convolution in place of its ReLU, `output` after the last layer. Weights are Glorot
+    uniform (Glorot and Bengio, AISTATS 2010), biases zero.
     """
-    modules: list[nn.Module] = []
+    num_convolutions = sum(layer != "M" for layer in layers)
+    modules: list[nn.Module] = [Pixels(pixels)]
     channels, size = 3, PICTURE_SIZE
     for layer in layers:
-        if layer == "pool":
+        if layer == "M":
             modules.append(nn.MaxPool2d(2))
             size //= 2
-        else:
-            kernel, channels_out = layer
-            modules += [nn.Conv2d(channels, channels_out, kernel, padding=kernel // 2), activation()]
-            channels = channels_out
+            continue
+        kernel, width = layer
+        modules.append(nn.Conv2d(channels, width, kernel, padding=kernel // 2))
+        num_convolutions -= 1
+        activation = nn.ReLU if num_convolutions else last
+        modules += [] if activation is None else [activation()]
+        channels = width
     modules.append(nn.Flatten())
-    width = channels * size * size
-    for width_out in hidden:
-        modules += [nn.Linear(width, width_out), activation()]
-        width = width_out
-    modules.append(nn.Linear(width, len(CLASSES)))
-    network = nn.Sequential(*modules)
+    values = channels * size * size
+    for width in hidden:
+        modules += [nn.Linear(values, width), nn.ReLU()]
+        values = width
+    network = nn.Sequential(*modules, nn.Linear(values, len(CLASSES)), *output)
     for parameter in network.parameters():
         if parameter.ndim > 1:
             nn.init.xavier_uniform_(parameter)
         else:
             nn.init.zeros_(parameter)
     return network
+
+
+def weight_norm(model: nn.Module) -> Tensor:
+    """The L2 norm of all weights together, a scalar; biases and batch norm's own are left out."""
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    return torch.stack([torch.linalg.vector_norm(weight) for weight in weights]).norm()
+
+
+class Pixels(nn.Module):
+    """Pictures, uint8 or floats from 0 to 1, as floats from 0 to `largest`."""
+
+    def __init__(self, largest: int):
+        super().__init__()
+        self.largest = largest
+
+    def forward(self, images: Tensor) -> Tensor:
+        floats = to_float(images)
+        return floats if self.largest == 1 else floats * self.largest
+
+    def extra_repr(self) -> str:
+        return f"0 to {self.largest}"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from balltrain.tasks.base import Arrays, Batch, DataRequest
 from balltrain.tasks.catdogs import data
-from balltrain.tasks.catdogs.model import CatDogsHyperparameters, build_classifier
+from balltrain.tasks.catdogs.hyperparameters import CatDogsHyperparameters, check_recorded
+from balltrain.tasks.catdogs.model import build_classifier, weight_norm
 from balltrain.tasks.classifier import Classifier
 from balltrain.vision.augment import augmented
 from balltrain.vision.pixels import to_float
@@ -30,8 +31,11 @@ class CatDogs(Classifier):
     def build_model(self, hp: CatDogsHyperparameters, facts: dict[str, Any]) -> nn.Module:
         return build_classifier(hp, facts)
 
+    def check_recorded(self, config: Mapping[str, Any]) -> None:
+        check_recorded(config)
+
     def mirrors(self, hp: CatDogsHyperparameters) -> bool:
-        return hp.model == "resnet" and hp.augmentation != "none"  # all other levels mirror half of the pictures
+        return hp.model == "resnet" and hp.augmentation != "normal"  # all other levels mirror a part of the pictures
 
     def augment(self, batch: Batch, hp: CatDogsHyperparameters) -> Batch:
         images = augmented(batch["images"], hp.augmentation)
@@ -40,16 +44,9 @@ class CatDogs(Classifier):
         return {**batch, "images": images}
 
     def loss(self, model: nn.Module, batch: Batch, hp: CatDogsHyperparameters) -> Tensor:
-        """Cross-entropy, and `l2_norm` times the L2 norm of the weights."""
+        """Cross-entropy, and `regularization` times the L2 norm of the weights."""
         loss = super().loss(model, batch, hp)
-        return loss + hp.l2_norm * weight_norm(model) if hp.l2_norm > 0 else loss
-
-
-def weight_norm(model: nn.Module) -> Tensor:
-    """The L2 norm of all weights together, a scalar; biases and batch norm's own are left out."""
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    norm: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(weight) for weight in weights]))
-    return norm
+        return loss + hp.regularization * weight_norm(model) if hp.regularization > 0 else loss
 
 
 task = CatDogs()

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import lzma
-import tarfile
-import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from balltrain.errors import BalltrainError
-from balltrain.tasks.base import Arrays, DataRequest
+from balltrain.tasks.base import Arrays, DataOptions, DataRequest
+from balltrain.tasks.cifar10.files import META, TEST_BATCH, TRAIN_BATCHES, read_files
 from balltrain.tasks.cifar10.unpickle import unpickle
 from balltrain.tasks.splits import SPLITS
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32  # pixels
-FOLDER = "cifar-10-batches-py"
-ARCHIVE = "cifar-10-python.tar.gz"
-TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
-TEST_BATCH = "test_batch"
-META = "batches.meta"
 
-VALIDATION_SHARE = 0.1  # of the training batches
+VALIDATION_SHARE = 0.1  # of the training batches, unless told how many
 SAMPLE_PICTURES = 1000  # of the training split, for the facts: a million pixels for a few numbers
 
 
-def prepare(request: DataRequest, arrays: Arrays) -> dict[str, Any]:
+class Cifar10Options(DataOptions):
+    """`validation` of the pictures of the training batches validate; the original work's were 8000 of 50 000."""
+
+    validation: int | None = Field(None, ge=1, description="pictures that validate; a tenth unless told")
+
+
+def prepare(request: DataRequest, options: Cifar10Options, arrays: Arrays) -> dict[str, Any]:
     """Arrays `images` (n, 32, 32, 3) uint8, `label` (n,) uint8, and `split`: the test batch is the test split.
 
     `request.size` takes so many pictures in all, the first of the training and of the test batches, in the
@@ -53,7 +53,7 @@ def prepare(request: DataRequest, arrays: Arrays) -> dict[str, Any]:
     images[num_train:] = batches[-1][0][:num_test]
     arrays["label"] = np.concatenate([labels[:num_train], batches[-1][1][:num_test]])
     split = np.full(num_train + num_test, SPLITS.index("test"), np.uint8)
-    split[:num_train] = draw_validation(num_train, request.seed)
+    split[:num_train] = draw_validation(num_train, options.validation, request.seed)
     arrays["split"] = split
     sample = images[np.flatnonzero(split == SPLITS.index("train"))[:SAMPLE_PICTURES]] / 255
     mean = sample.mean(axis=(0, 1, 2))
@@ -62,10 +62,19 @@ def prepare(request: DataRequest, arrays: Arrays) -> dict[str, Any]:
     return {"mean": mean.tolist(), "std": std.tolist(), "whitening": whitening.tolist()}
 
 
-def draw_validation(num_items: int, seed: int) -> np.ndarray:
-    """(num_items,) uint8: 1 for the tenth that validates, drawn with the seed, else 0. At least one of two."""
+def draw_validation(num_items: int, num_val: int | None, seed: int) -> np.ndarray:
+    """(num_items,) uint8: 1 for the `num_val` that validate, a tenth unless told, drawn with the seed; else 0.
+
+    At least one of two. Raises BalltrainError where they would leave none to train on.
+    """
+    if num_val is None:
+        num_val = max(1, round(num_items * VALIDATION_SHARE)) if num_items > 1 else 0
+    elif num_val >= num_items:
+        raise BalltrainError(
+            f"validation = {num_val} leaves no picture to train on: there are {num_items} that are not of the test "
+            f"batch; give at most {num_items - 1}"
+        )
     split = np.full(num_items, SPLITS.index("train"), np.uint8)
-    num_val = max(1, round(num_items * VALIDATION_SHARE)) if num_items > 1 else 0
     split[np.random.default_rng([seed, num_items]).permutation(num_items)[:num_val]] = SPLITS.index("val")
     return split
 
@@ -93,76 +102,25 @@ def whitening_of(images: np.ndarray) -> np.ndarray:
     return filters
 
 
-def read_files(source: Path) -> dict[str, bytes]:
-    """The content of each batch by its name, and of `batches.meta` where it is there.
-
-    `source` is the archive, its folder, or a folder that holds one of both. Raises BalltrainError where a batch is
-    missing, the archive is truncated, or a member is a link or lies outside.
-    """
-    if source.is_dir():
-        for folder in (source, source / FOLDER):
-            if (folder / TRAIN_BATCHES[0]).exists():
-                return _read_folder(folder)
-        if not (source / ARCHIVE).is_file():
-            raise BalltrainError(f"{source} holds neither {FOLDER} nor {ARCHIVE}")
-        source = source / ARCHIVE
-    return _read_archive(source)
-
-
-def _read_folder(folder: Path) -> dict[str, bytes]:
-    files = {}
-    for name in (*TRAIN_BATCHES, TEST_BATCH, META):
-        try:
-            files[name] = (folder / name).read_bytes()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise BalltrainError(f"cannot read {folder / name}: {error.strerror or error}") from error
-    return _complete(files, folder)
-
-
-def _read_archive(path: Path) -> dict[str, bytes]:
-    files = {}
-    try:
-        with tarfile.open(path, "r:*") as archive:
-            for member in archive:
-                name = PurePosixPath(member.name)
-                if name.is_absolute() or ".." in name.parts:
-                    raise BalltrainError(f"{path} is refused: its member {member.name} lies outside")
-                if member.issym() or member.islnk():
-                    raise BalltrainError(f"{path} is refused: its member {member.name} is a link")
-                wanted = name.name in (*TRAIN_BATCHES, TEST_BATCH, META) and member.isfile()
-                if wanted and (file := archive.extractfile(member)) is not None:
-                    files[name.name] = file.read()
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        reason = str(error).partition(":")[0]  # tarfile lists what each compression says, a line each
-        raise BalltrainError(f"{path} is no tar archive, or is truncated or damaged: {reason}") from error
-    return _complete(files, path)
-
-
-def _complete(files: dict[str, bytes], source: Path) -> dict[str, bytes]:
-    missing = [name for name in (*TRAIN_BATCHES, TEST_BATCH) if name not in files]
-    if missing:
-        raise BalltrainError(f"{source} has no {', '.join(missing)}: it should hold {FOLDER}, complete")
-    return files
-
-
 def read_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, 32, 32, 3) uint8 and labels (n,) uint8 of a batch. Raises BalltrainError where it is wrong.
 
     The format is that of https://www.cs.toronto.edu/~kriz/cifar.html: `data` (n, 3072) uint8, the red, green and
-    blue values of a picture one after the other, row by row, and `labels`, a list of n numbers.
+    blue values of a picture one after the other, row by row, and `labels`, a list of n numbers. Integers of any
+    other kind, as programs that pack it anew write them, are read too.
     """
     batch = _dict_of(content, name)
     for key in ("data", "labels"):
         if key not in batch:
             raise BalltrainError(f"{name} has no {key!r}: it holds {', '.join(map(str, batch)) or 'nothing'}")
     data, labels = batch["data"], _labels_of(batch["labels"], name)
-    shape, dtype = getattr(data, "shape", None), getattr(data, "dtype", None)
-    if dtype != np.uint8 or shape != (len(labels), 3 * SIDE * SIDE):
-        what = f"{shape} {dtype}" if shape is not None else type(data).__name__
+    is_array = isinstance(data, np.ndarray)
+    if not is_array or data.dtype.kind not in "iu" or data.shape != (len(labels), 3 * SIDE * SIDE):
+        what = f"{data.shape} {data.dtype}" if is_array else type(data).__name__
         raise BalltrainError(f"{name}: data is {what}, but should be ({len(labels)}, {3 * SIDE * SIDE}) uint8")
-    return data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1), labels
+    if data.size and (data.min() < 0 or data.max() > 255):
+        raise BalltrainError(f"{name}: data has values from {data.min()} to {data.max()}, but should have 0 to 255")
+    return data.astype(np.uint8, copy=False).reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1), labels
 
 
 def check_classes(content: bytes, name: str) -> None:
@@ -183,7 +141,7 @@ def _dict_of(content: bytes, name: str) -> dict[str, Any]:
 def _labels_of(found: Any, name: str) -> np.ndarray:
     if isinstance(found, np.ndarray):
         found = found.tolist()
-    if not isinstance(found, list) or not all(isinstance(label, int) for label in found):
+    if not isinstance(found, list | tuple) or not all(isinstance(label, int) for label in found):
         raise BalltrainError(f"{name}: labels should be a list of whole numbers")
     wrong = [label for label in found if not 0 <= label < len(CLASSES)]
     if wrong:

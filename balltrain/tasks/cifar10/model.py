@@ -1,63 +1,102 @@
-"""Classifiers of pictures of 32x32 pixels: plain stacks of blocks, from A to GAP, and a fast one."""
+"""Classifiers of pictures of 32x32 pixels: those of a course assignment of 2022, A to GAP, and a fast one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from balltrain.errors import BalltrainError
 from balltrain.tasks.cifar10.data import CLASSES, SIDE
 from balltrain.tasks.classifier import ClassifierHyperparameters
-from balltrain.vision.pixels import Normalized
+from balltrain.vision.pixels import Normalized, to_float
 
 HEAD_SCALE = 1 / 9  # of the fast network's logits, that of airbench: they start small, and rise with the weights
 
 
 class Block(BaseModel):
-    """Convolution, activation, [norm], convolution, activation, [norm], 2x2 max pooling, [dropout]."""
+    """Convolution, activation, [norm], convolution, activation, [norm], max pooling, [dropout].
+
+    The convolutions make `mid` and `out` channels with kernels of `kernel_a` and `kernel_b` pixels and keep the size;
+    pooling divides it by `pool`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    channels: int = Field(ge=1)
+    mid: int = Field(ge=1)
+    out: int = Field(ge=1)
+    kernel_a: int = Field(3, ge=1, le=2 * SIDE - 1)  # of a larger one, weights would see nothing but padding
+    kernel_b: int = Field(3, ge=1, le=2 * SIDE - 1)
+    pool: int = Field(2, ge=1, le=SIDE)
     activation: Literal["sigmoid", "relu"] = "relu"
     norm: bool = False
     dropout: float = Field(0.0, ge=0, lt=1)
 
-
-@dataclass(frozen=True)
-class Plain:
-    """Blocks, and whether the pooled average of their maps is classified, or the maps laid flat."""
-
-    blocks: tuple[Block, ...]
-    average: bool = False
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        """`mid` is `out` unless given."""
+        if not isinstance(given, dict):
+            return given
+        if "channels" in given:
+            raise ValueError("channels are those of networks that are no more: a block has out, and mid before it")
+        return {"mid": given["out"], **given} if "out" in given else given
 
 
 def _blocks(*channels: int, dropout: tuple[float, ...] = (), **same: Any) -> tuple[Block, ...]:
     drops = dropout or (0.0,) * len(channels)
-    return tuple(Block(channels=width, dropout=drop, **same) for width, drop in zip(channels, drops, strict=True))
+    return tuple(
+        Block(mid=width, out=width, dropout=drop, **same) for width, drop in zip(channels, drops, strict=True)
+    )
 
 
-_DEEP = (32, 64, 128, 256)
+_DEEP = (20, 40, 80, 160)
 _DROPOUT = (0.1, 0.2, 0.3, 0.4)
 # each is one step from the one before it
 PLAIN = {
-    "a": Plain(_blocks(8, 16, activation="sigmoid")),
-    "b": Plain(_blocks(32, 64, activation="sigmoid")),  # wider
-    "c": Plain(_blocks(32, 64, 128, activation="sigmoid")),  # deeper
-    "d": Plain(_blocks(32, 64, 128)),  # ReLU
-    "e": Plain(_blocks(*_DEEP)),  # deeper again
-    "f": Plain(_blocks(*_DEEP, norm=True)),
-    "g": Plain(_blocks(*_DEEP, norm=True, dropout=_DROPOUT)),
-    "gap": Plain(_blocks(*_DEEP, norm=True, dropout=_DROPOUT), average=True),
+    "a": _blocks(5, pool=8, activation="sigmoid"),
+    "b": _blocks(20, pool=8, activation="sigmoid"),  # wider
+    "c": _blocks(20, 40, activation="sigmoid"),  # deeper
+    "d": _blocks(20, 40),  # ReLU
+    "e": _blocks(*_DEEP),  # deeper again
+    "f": _blocks(*_DEEP, norm=True),
+    "g": _blocks(*_DEEP, norm=True, dropout=_DROPOUT),
 }
+# the last block's maps are averaged instead of pooled and laid flat
+PLAIN["gap"] = (*PLAIN["g"][:-1], PLAIN["g"][-1].model_copy(update={"pool": 1}))
+
+# The report names the learning rate alone. SGD without momentum on batches of 32 gives its accuracies: `a` begins to
+# learn at epoch 140, `b` has 0.28 at 150 (docs/cifar10.md). With Adam `a` would have 0.3 after 6.
+RECIPE: Mapping[str, Any] = {
+    "optimizer": "sgd",
+    "momentum": 0.0,
+    "lr": 1e-3,
+    "batch_size": 32,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "label_smoothing": 0.0,
+    "precision": "float32",  # what a picture changes in a sigmoid's output is less than bfloat16 can tell apart
+    **{"flip": False, "shift": 0, "cutout": 0},
+}
+# as far as the report tells; those of d to g are gap's first figure's
+EPOCHS = {"a": 150, "b": 150, "c": 16, "d": 120, "e": 120, "f": 120, "g": 120, "gap": 240}
 
 
 class Cifar10Hyperparameters(ClassifierHyperparameters):
-    """Defaults are those of the fast network."""
+    """Defaults are those of the fast network; a to gap have the original's recipe, and blocks of their own.
+
+    A block has the arguments of the original's, `{"in": 3, "mid": 20, "out": 20, "kernel_a": 3, "kernel_b": 3,
+    "pool": 2, "activation": "relu", "norm": false, "dropout": 0.0}`. All but `out` may be left out: `in` has to be
+    what the block before gives, and `mid` is `out` unless given.
+    """
+
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        model: {**RECIPE, "epochs": EPOCHS[model], "blocks": blocks} for model, blocks in PLAIN.items()
+    }
 
     epochs: int = Field(110, ge=1)
     batch_size: int = Field(128, ge=1)
@@ -74,44 +113,85 @@ class Cifar10Hyperparameters(ClassifierHyperparameters):
     shift: int = Field(3, ge=0, lt=SIDE, description="training pictures by up to so many pixels each way")
     cutout: int = Field(10, ge=0, le=2 * SIDE, description="pixels, the side of the square; 0 cuts nothing out")
 
+    @field_validator("blocks", mode="before")
+    @classmethod
+    def _chained(cls, blocks: Any) -> Any:
+        """Without `in`, which the block before tells."""
+        if not isinstance(blocks, list | tuple):
+            return blocks
+        width: Any = 3  # channels; None after a block that says none, which is refused after this
+        chained = []
+        for number, block in enumerate(blocks, 1):
+            if isinstance(block, dict):
+                if width is not None and block.get("in", width) != width:
+                    raise ValueError(f"block {number} takes in = {block['in']} channels, but gets {width}")
+                block = {name: value for name, value in block.items() if name != "in"}
+            width = block.get("out") if isinstance(block, dict) else getattr(block, "out", None)
+            chained.append(block)
+        return tuple(chained)
+
     @model_validator(mode="after")
     def _fits(self) -> Cifar10Hyperparameters:
         if min(self.widths) < 1:
             raise ValueError("a width should be greater than or equal to 1")
         if self.blocks and self.model == "fast":
             raise ValueError("blocks are those of the models a to gap: set model too, to gap or any other of them")
-        if 2 ** len(self.blocks) > SIDE:
-            raise ValueError(
-                f"{len(self.blocks)} blocks, each of which halves the picture, leave nothing of {SIDE} pixels"
-            )
+        if not self.blocks and self.model != "fast":
+            raise ValueError(f"blocks are empty: give {self.model} at least one, or leave them out for its own")
+        side = SIDE
+        for number, block in enumerate(self.blocks, 1):
+            if side < block.pool:
+                raise ValueError(
+                    f"block {number} pools by {block.pool}, but the maps that it gets have {side} of {SIDE} pixels: "
+                    "less than one would be left; pool less, or in fewer blocks"
+                )
+            side //= block.pool
         return self
+
+
+def check_recorded(config: Mapping[str, Any]) -> None:
+    """Raises BalltrainError for a configuration of the networks that had the names a to gap before.
+
+    Theirs named no blocks, or blocks with `channels`.
+    """
+    blocks = config.get("blocks") or [{}]
+    if config.get("model") in PLAIN and any("out" not in block for block in blocks):
+        raise BalltrainError(
+            f"the model {config['model']} was another network, made up before the original's layers were known, when "
+            "this was trained: train it anew"
+        )
 
 
 def build_classifier(hp: Cifar10Hyperparameters, facts: dict[str, Any]) -> nn.Module:
     """Maps images (n, height, width, 3) uint8, or (n, 3, height, width) from 0 to 1, to logits (n, 10)."""
-    network = fast(hp.widths, facts["whitening"]) if hp.model == "fast" else plain(PLAIN[hp.model], hp.blocks)
-    return Normalized(network, facts["mean"], facts["std"])
+    if hp.model == "fast":
+        return Normalized(fast(hp.widths, facts["whitening"]), facts["mean"], facts["std"])
+    return plain(hp.blocks, average=hp.model == "gap")
 
 
-def plain(model: Plain, blocks: tuple[Block, ...] = ()) -> nn.Sequential:
-    """The blocks, those of the model unless others are given, and a linear layer on what they make."""
+def plain(blocks: tuple[Block, ...], *, average: bool) -> nn.Sequential:
+    """The blocks, on pictures from 0 to 1, and a linear layer on what they make.
+
+    With `average` the last block's maps are averaged before its dropout, so that pictures may have any size.
+    """
     layers: list[nn.Module] = []
-    width = 3
-    for block in blocks or model.blocks:
-        for _ in range(2):
-            layers += [nn.Conv2d(width, block.channels, 3, padding=1), _ACTIVATIONS[block.activation]()]
+    width, side = 3, SIDE
+    for number, block in enumerate(blocks, 1):
+        for channels, kernel in ((block.mid, block.kernel_a), (block.out, block.kernel_b)):
+            layers += [nn.Conv2d(width, channels, kernel, padding="same"), _ACTIVATIONS[block.activation]()]
             if block.norm:
-                layers.append(nn.BatchNorm2d(block.channels))
-            width = block.channels
-        layers.append(nn.MaxPool2d(2))
+                layers.append(nn.BatchNorm2d(channels))
+            width = channels
+        if block.pool > 1:
+            layers.append(nn.MaxPool2d(block.pool))
+        side //= block.pool
+        if average and number == len(blocks):
+            layers.append(nn.AdaptiveAvgPool2d(1))
         if block.dropout:
             layers.append(nn.Dropout(block.dropout))
-    if model.average:
-        return nn.Sequential(
-            Enlarged(), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, len(CLASSES))
-        )
-    side = SIDE // 2 ** len(blocks or model.blocks)
-    return nn.Sequential(OneSize(), *layers, nn.Flatten(), nn.Linear(width * side * side, len(CLASSES)))
+    values = width if average else width * side * side
+    sized = Enlarged(math.prod(block.pool for block in blocks)) if average else OneSize()
+    return nn.Sequential(ZeroToOne(), sized, *layers, nn.Flatten(), nn.Linear(values, len(CLASSES)))
 
 
 def fast(widths: tuple[int, int, int], whitening: list[list[float]]) -> nn.Sequential:
@@ -128,7 +208,7 @@ def fast(widths: tuple[int, int, int], whitening: list[list[float]]) -> nn.Seque
     groups = [_group(get, give) for get, give in zip((first.out_channels, *widths), widths, strict=False)]
     head = nn.Linear(widths[-1], len(CLASSES), bias=False)
     return nn.Sequential(
-        Enlarged(), first, nn.GELU(), *groups, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head, Scaled(HEAD_SCALE)
+        Enlarged(SIDE), first, nn.GELU(), *groups, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head, Scaled(HEAD_SCALE)
     )
 
 
@@ -143,12 +223,26 @@ def _group(get: int, give: int) -> nn.Sequential:
 _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 
 
-class Enlarged(nn.Module):
-    """Pictures smaller than those that were learned from, enlarged to their size: pooling would leave nothing."""
+class ZeroToOne(nn.Module):
+    """Pictures as they lie on disk, (n, height, width, 3) uint8, as (n, 3, height, width) from 0 to 1."""
 
     def forward(self, images: Tensor) -> Tensor:
-        factor = SIDE / min(images.shape[2:])
-        return images if factor <= 1 else F.interpolate(images, scale_factor=factor, mode="bilinear")
+        return to_float(images)
+
+
+class Enlarged(nn.Module):
+    """Pictures with a side of less than `least_px`, enlarged to those that were learned from.
+
+    Pooling would leave nothing of them.
+    """
+
+    def __init__(self, least_px: int):
+        super().__init__()
+        self.least_px = least_px
+
+    def forward(self, images: Tensor) -> Tensor:
+        side = min(images.shape[2:])
+        return images if side >= self.least_px else F.interpolate(images, scale_factor=SIDE / side, mode="bilinear")
 
 
 class OneSize(nn.Module):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from balltrain.tasks.base import Arrays, Batch, DataRequest, Download
+from balltrain.tasks.base import Arrays, Batch, DataRequest, Download, options_of
 from balltrain.tasks.cifar10 import data
 from balltrain.tasks.cifar10.augment import cut_out, mirrored_and_shifted
-from balltrain.tasks.cifar10.model import Cifar10Hyperparameters, build_classifier
+from balltrain.tasks.cifar10.files import ARCHIVE
+from balltrain.tasks.cifar10.model import Cifar10Hyperparameters, build_classifier, check_recorded
 from balltrain.tasks.classifier import Classifier
 
 
@@ -20,18 +22,22 @@ class Cifar10(Classifier):
     classes = data.CLASSES
     picture_size = data.SIDE
     Hyperparameters = Cifar10Hyperparameters
+    DataOptions = data.Cifar10Options
     # https://www.cs.toronto.edu/~kriz/cifar.html, which gives the MD5 c58f30108f718f92721af3b95e74349a
     download = Download(
-        url=f"https://www.cs.toronto.edu/~kriz/{data.ARCHIVE}",
+        url=f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}",
         sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9384329d7fe0b5c001ce",
         num_bytes=170_498_071,
     )
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
-        return data.prepare(request, arrays)
+        return data.prepare(request, options_of(self, request), arrays)
 
     def build_model(self, hp: Cifar10Hyperparameters, facts: dict[str, Any]) -> nn.Module:
         return build_classifier(hp, facts)
+
+    def check_recorded(self, config: Mapping[str, Any]) -> None:
+        check_recorded(config)
 
     def keeps_shape(self, hp: Cifar10Hyperparameters) -> bool:
         return hp.model in ("fast", "gap")

@@ -198,7 +198,7 @@ def _choose(path: Path, categories: list[dict[str, Any]], chosen: Sequence[str] 
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names[:10])}{' …' * (len(names) > 10)}"
-            raise UsageError(f"--categories: {path.name} has no category {name!r}: {hint}")
+            raise UsageError(f"--data categories: {path.name} has no category {name!r}: {hint}")
     return [category for category in categories if category["name"] in chosen]
 
 

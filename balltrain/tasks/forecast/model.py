@@ -7,7 +7,7 @@ Both map boxes (batch, steps, 3, 4), pixels, and colours (batch, 3) to the boxes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from balltrain.tasks.base import Hyperparameters
 from balltrain.tasks.forecast.metrics import ROLLOUT_START, centers, scaled
 
 # The best of the original project's searches (BallDetectionAndForecasting, P.-E. Sotir 2019, docs/rapport.md).
-REFERENCE_DEFAULTS: Mapping[str, Any] = {
+REFERENCE_RECIPE: Mapping[str, Any] = {
     "optimizer": "adam",
     "lr": 9.891933484569264e-05,
     "weight_decay": 2.0217734556558288e-4,
@@ -44,7 +44,9 @@ RECEIVERS, SENDERS = [0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]
 
 
 class ForecastHyperparameters(Hyperparameters):
-    """Defaults are the best known ones of the interaction model; `model="reference"` has its own."""
+    """Defaults are the best known ones of the interaction model; `model="reference"` has its own recipe."""
+
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"reference": REFERENCE_RECIPE}
 
     model: Literal["interaction", "reference"] = "interaction"
     batch_size: int = Field(64, ge=1)
@@ -65,13 +67,6 @@ class ForecastHyperparameters(Hyperparameters):
     widths: tuple[int, ...] = Field((512, 256, 128, 128), description="reference: of the hidden layers")
     activation: Literal["tanh", "relu", "leaky_relu"] = Field("tanh", description="reference")
     dropout: float = Field(0.44996724122672166, ge=0, lt=1, description="reference: probability of dropping a value")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _reference_has_its_own_defaults(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and values.get("model") == "reference":
-            return {**REFERENCE_DEFAULTS, **values}
-        return values
 
     @model_validator(mode="after")
     def _fits_the_sequence(self) -> ForecastHyperparameters:

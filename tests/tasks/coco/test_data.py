@@ -224,7 +224,7 @@ def test_without_a_source_the_user_is_told_where_data_comes_from(tmp_path):
 def test_other_tasks_refuse_the_options_of_coco(tmp_path):
     from balltrain.tasks.detect.task import task as detect
 
-    with pytest.raises(UsageError, match="the data of detect has no image_size: leave out --image-size"):
+    with pytest.raises(UsageError, match="the data of detect has no image_size: leave out --data image_size"):
         load_data(TaskRef("detect"), detect, DataRequest(options={"image_size": 64}), tmp_path)
 
 

@@ -284,6 +284,9 @@ def test_a_dry_run_of_a_sobol_search_says_which_points_and_advises_a_power_of_tw
     code, out, err = cli("sweep", TOY_FILE, "--trials", 16, "--json", *options)
     assert (code, err) == (0, "")
     assert (json.loads(out)["sobol_start"], json.loads(out)["sobol_scramble"]) == (0, True)
+    code, out, err = cli("sweep", TOY_FILE, "--trials", 20, "--sobol-numbers", "bratley-fox", *options)
+    assert (code, err) == (0, "")  # it repeats a search, whose number of points is what it was
+    assert "sobol, points 0 to 19 of the numbers bratley-fox, not scrambled" in " ".join(out.split())
 
 
 def test_where_the_best_go_on_the_epochs_are_theirs_or_the_searchs(cli, tmp_path, shared_data_dir):
@@ -307,7 +310,7 @@ def test_where_the_best_go_on_the_epochs_are_theirs_or_the_searchs(cli, tmp_path
 
 
 def test_a_sweep_file_runs_as_a_script(tmp_path):
-    file = Path(__file__).parents[1] / "sweeps" / "detect.py"
+    file = Path(__file__).parents[2] / "sweeps" / "detect.py"
     done = subprocess.run(
         [sys.executable, str(file), "--dry-run", "--json", "--size", "300", "--num-gpus", "0", "--data-dir", "data"],
         capture_output=True, text=True, cwd=tmp_path, check=True,
@@ -319,6 +322,7 @@ USAGE = [
     (("sweep", "nope"), ["no sweep of 'nope'", "detect"]),
     (("sweep", "nope.py"), ["cannot read nope.py"]),
     (("sweep", "detect", "--continue-epochs", "9"), ["needs --continue-best K"]),
+    (("sweep", "detect", "--continue-patience", "9"), ["needs --continue-best K"]),
     (("sweep", TOY_FILE, "--continue-best", "1", "--epochs", "4"), ["go on to epoch 4", "to epoch 4 already"]),
     (("sweep", "detect", "--sobol-start", "1"), ["of the searcher sobol", "this one is hyperopt"]),
     (("sweep", "detect", "--searcher", "sobol", "--sobol-start", "-1"), ["begin at -1", "from 0 to"]),

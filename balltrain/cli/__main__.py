@@ -1,0 +1,3 @@
+from balltrain.cli import main
+
+main()

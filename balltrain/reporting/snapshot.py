@@ -1,0 +1,178 @@
+"""What a live view draws of a sweep at one moment: of one that runs here, or by its tables of one elsewhere.
+
+What was planned is in `sweep.json`'s contents, which state and results hold alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from balltrain.records import columns as c
+from balltrain.records.columns import Status
+from balltrain.records.results import Results, plain
+from balltrain.records.state import SweepState, epochs_of
+
+CURVE_LENGTH = 20  # epochs
+
+
+@dataclass(frozen=True)
+class LiveTrial:
+    """A trial that trains. `curve` has the objectives of its last epochs, None where one was not finite."""
+
+    trial_id: str
+    epoch: int  # 0 until the first has ended
+    num_epochs: int  # the most that it trains
+    objective: float | None  # the best so far
+    curve: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class LiveBest:
+    trial_id: str
+    epoch: int
+    objective: float
+
+
+@dataclass(frozen=True)
+class LiveSnapshot:
+    """A sweep at one moment. `counts` are its trials by status, `running` those that train, in their order."""
+
+    name: str
+    task: str
+    method: str  # searcher and scheduler
+    objective: str  # its name
+    concurrency: int  # trials at a time
+    num_trials: int  # planned, those that confirm the best among them
+    num_epochs: int  # trained by all trials together
+    counts: Mapping[Status, int]
+    best: LiveBest | None
+    running: tuple[LiveTrial, ...]
+    trials_to_come: int  # that have not ended, but for those that go on after the search
+    epochs_to_come: int  # of those
+    interrupted: bool = False
+
+    @property
+    def num_ended(self) -> int:
+        return sum(count for status, count in self.counts.items() if status.has_ended)
+
+
+class Running(Protocol):
+    """A sweep that runs in this process, as `search.controller.Controller` holds it."""
+
+    state: SweepState
+    live: set[int]
+    concurrency: int
+    interrupted: bool
+
+
+def snapshot_of(running: Running) -> LiveSnapshot:
+    """Of a sweep that another thread changes. Raises RuntimeError where it did so right now: ask again."""
+    state = running.state
+    best = state.best
+    return _snapshot(
+        state.sweep,
+        list(state.trials.values()),
+        [_live_trial(state, number) for number in sorted(running.live)],
+        LiveBest(best.trial_id, best.best["epoch"], best.best["objective"]) if best and best.best else None,
+        running.concurrency,
+        running.interrupted,
+    )
+
+
+def snapshot_of_results(results: Results) -> LiveSnapshot:
+    """Of a sweep elsewhere, when its tables were written: they do not say that it is being interrupted."""
+    best = results.best
+    return _snapshot(
+        results.sweep,
+        [_tabled(row) for row in results.trials.to_dict("records")],
+        _live_trials(results),
+        None if best is None else LiveBest(best[c.TRIAL_ID], int(best[c.BEST_EPOCH]), float(best[c.OBJECTIVE])),
+        results.sweep["placement"]["concurrency"],
+    )
+
+
+def num_planned(sweep: Mapping[str, Any]) -> int:
+    """Trainings of a sweep in all, by what sweep.json says: fewer where the search finds fewer to confirm."""
+    trials: int = sweep["trials"]
+    return trials * (sweep.get("folds") or 1) + min(sweep.get("confirm") or 0, trials) * (sweep.get("repeats") or 0)
+
+
+class _Counted(Protocol):
+    """What is counted of a trial."""
+
+    @property
+    def status(self) -> Status: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def continued_after(self) -> int | None: ...
+    @property
+    def same_as(self) -> Any: ...
+
+
+class _Tabled(NamedTuple):
+    status: Status
+    epochs: int
+    continued_after: int | None
+    same_as: str | None
+
+
+def _snapshot(
+    sweep: Mapping[str, Any],
+    trials: Sequence[_Counted],
+    running: list[LiveTrial],
+    best: LiveBest | None,
+    concurrency: int,
+    interrupted: bool = False,
+) -> LiveSnapshot:
+    # a trial whose configuration another one has trains with that one
+    counts = {**Counter(trial.status for trial in trials), Status.RUNNING: len(running)}
+    going_on = [trial for trial in trials if trial.continued_after is not None and trial.same_as is None]
+    going = [trial for trial in going_on if not trial.status.has_ended]
+    epochs_to_come = sum(epochs_of(sweep, after_search=True) - trial.epochs for trial in going)
+    if will_go_on := max(0, (sweep.get("continue_best") or 0) - len(going_on)):
+        epochs_to_come += will_go_on * (sweep["continue_epochs"] - sweep["epochs"])
+    num_ended = sum(trial.status.has_ended for trial in trials)
+    return LiveSnapshot(
+        name=sweep["name"],
+        task=sweep["task"],
+        method=f"{sweep['searcher']} + {sweep['scheduler']['name']}",
+        objective=sweep["objective"],
+        concurrency=concurrency,
+        num_trials=num_planned(sweep),
+        num_epochs=sum(trial.epochs for trial in trials),
+        counts=counts,
+        best=best,
+        running=tuple(running),
+        trials_to_come=num_planned(sweep) - num_ended - len(going),
+        epochs_to_come=epochs_to_come,
+        interrupted=interrupted,
+    )
+
+
+def _live_trial(state: SweepState, number: int) -> LiveTrial:
+    trial = state.trials[number]
+    curve = tuple(row["objective"] for row in trial.rows[-CURVE_LENGTH:])
+    return LiveTrial(trial.trial_id, trial.epochs, state.epochs_of(trial), trial.objective, curve)
+
+
+def _live_trials(results: Results) -> list[LiveTrial]:
+    trials = results.trials[(results.trials[c.STATUS] == Status.RUNNING) & results.same_as.isna()]
+    epochs = results.epochs[results.epochs[c.TRIAL_ID].isin(trials[c.TRIAL_ID])]
+    curves = dict(iter(epochs.groupby(c.TRIAL_ID)[results.objective_column]))
+    after_search = results.went_on | results.confirms.notna()
+    found = []
+    for (_, row), after in zip(trials.iterrows(), after_search[trials.index], strict=True):
+        # the tables may be of two moments
+        curve = tuple(plain(value) for value in curves.get(row[c.TRIAL_ID], [])[-CURVE_LENGTH:])
+        num_epochs = epochs_of(results.sweep, after_search=bool(after))
+        found.append(LiveTrial(row[c.TRIAL_ID], int(row[c.EPOCHS]), num_epochs, plain(row[c.OBJECTIVE]), curve))
+    return found
+
+
+def _tabled(row: Mapping[Any, Any]) -> _Tabled:
+    after = plain(row.get(c.CONTINUED_AFTER))
+    return _Tabled(Status(row[c.STATUS]), int(row[c.EPOCHS]), after, plain(row.get(c.SAME_AS)))

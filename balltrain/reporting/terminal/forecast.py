@@ -1,0 +1,71 @@
+"""What a sweep would take, before it starts: `balltrain sweep --dry-run`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from balltrain.reporting.terminal.style import plain_table
+from balltrain.reporting.text import duration, short
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_forecast(forecast: dict[str, Any], console: Console) -> None:
+    """What `forecast_sweep` found, one line a subject."""
+    from rich.table import Table
+
+    f = forecast
+    epochs, seconds, gpu_hours, disk = f["all_epochs"], f["seconds"], f["gpu_hours"], f["disk_bytes"]
+    rungs = ", ".join(f"{rung['trials']} reach epoch {rung['epoch']}" for rung in f["rungs"])
+    scheduler = f["scheduler"]
+    rows = {
+        "sweep": f"{f['name']}: {f['task']}, {f['trials']} configurations"
+        + (f" x {f['folds']} folds" if f["folds"] else "")
+        + f" of at most {f['epochs']} epochs, seed {f['seed']}",
+        "at a time": f"{f['at_a_time']} trials: {f['because']}",
+        "searcher": f"{f['searcher']}, the first {f['random_proposals']} at random"
+        if f["random_proposals"] < f["trials"]
+        else f"{f['searcher']}"
+        + (f", points {f['sobol_start']} to {f['sobol_start'] + f['trials'] - 1}" if f["searcher"] == "sobol" else "")
+        + (f" of the numbers {f['sobol_numbers']}" if f["sobol_numbers"] != "scipy" else "")
+        + (", not scrambled" if not f["sobol_scramble"] else "")
+        + (": all of them at random, 20 come before it learns" if f["searcher"] == "hyperopt" else ""),
+        "scheduler": scheduler["name"] if scheduler["name"] == "none" else f"{scheduler['name']}: {rungs}, expected",
+        "then": f"the best {f['continue_best']} go on to epoch {f['continue_epochs']}"
+        + (f", with a patience of {f['continue_patience']}" if f["continue_patience"] else ""),
+        "epochs": f"{epochs['expected']} expected, {epochs['at_most']} at most",
+        "time": f"{duration(seconds['expected'])} expected, {duration(seconds['at_most'])} at most, at "
+        f"{duration(f['epoch_seconds'])} an epoch: timed on the default configuration",
+        "GPU-hours": f"{short(gpu_hours['expected'])} expected, {short(gpu_hours['at_most'])} at most",
+        "disk": f"{_bytes(disk['at_most'])} at most: {f['checkpoints']} checkpoints of "
+        f"{_bytes(f['checkpoint_bytes'])} ({f['num_params']} parameters); {_bytes(disk['free'])} are free",
+        "W&B": f["wandb"],
+        "storage": f["storage"],
+    }
+    if not f["continue_best"]:
+        del rows["then"]
+    if not gpu_hours["at_most"]:
+        del rows["GPU-hours"]
+    table = Table.grid(padding=(0, 2))
+    for subject, text in rows.items():
+        table.add_row(f"[bold]{subject}[/]", text)
+    console.print(table, highlight=False)
+    if disk["at_most"] > disk["free"]:
+        console.print("[red]The checkpoints may not fit on the disk.[/]")
+    console.print(f"\nThe first {len(f['examples'])} configurations, of the space:", highlight=False)
+    table = plain_table()
+    names = [name for name in f["examples"][0] if any(e[name] != f["examples"][0][name] for e in f["examples"])]
+    for name in names:
+        table.add_column(name, justify="right")
+    for example in f["examples"]:
+        table.add_row(*(short(example[name]) for name in names))
+    console.print(table, highlight=False)
+
+
+def _bytes(count: float) -> str:
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while count >= 1000 and len(units) > 1:
+        count /= 1000
+        del units[0]
+    return f"{count:.3g} {units[0]}"
