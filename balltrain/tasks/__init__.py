@@ -123,8 +123,8 @@ def run_file(path: Path, source: str) -> types.ModuleType:
 def only_task(module: types.ModuleType, file: str, name: str | None = None) -> Task:
     """The one task of a user's file: a `Task` in a variable, or the one subclass that the file defines.
 
-    Of several the one that is called `name`, or that the others are bases of. Raises UsageError where there is none or
-    several, or something is wrong with it.
+    Of several the one that is called `name`, or that the others are bases of. Raises UsageError where there is none
+    or several, or something is wrong with it.
     """
     from balltrain.tasks.base import Task
     from balltrain.tasks.checks import check_task
