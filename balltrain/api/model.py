@@ -163,6 +163,7 @@ class Model:
         Raises:
             BalltrainError: An input is not there or is none of the task's, or `out` cannot be written.
         """
+        from balltrain.tasks.protocols import WritesPredictions, predicting, predicting_together
         from balltrain.training.evaluation import validate_members, vote_of
 
         paths = [Path(inputs)] if isinstance(inputs, str | os.PathLike) else [Path(path) for path in inputs]
@@ -174,11 +175,13 @@ class Model:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if len(members) == 1:
-                found = task.draw_predictions(members[0].model, members[0].hp, device, paths, folder)
+                found = predicting(task).draw_predictions(members[0].model, members[0].hp, device, paths, folder)
             else:
-                found = task.draw_ensemble([(m.model, m.hp) for m in members], decide, device, paths, folder)
+                found = predicting_together(task).draw_ensemble(
+                    [(m.model, m.hp) for m in members], decide, device, paths, folder
+                )
             (folder / "predictions.json").write_text(json.dumps(found, indent=1))
-            files = task.export_predictions(found, folder)
+            files = task.export_predictions(found, folder) if isinstance(task, WritesPredictions) else []
         except OSError as error:
             raise BalltrainError(f"cannot write to {folder}: {error.strerror or error}") from error
         where = None if data_dir is None else Path(data_dir)

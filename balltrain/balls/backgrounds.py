@@ -87,7 +87,8 @@ def _tiles(rng: np.random.Generator) -> np.ndarray:
     second = period * 2 // 5
     floor[(at[0] == 0) | (at[0] == second)] = joint
     floor[:, (at[1] == 0) | (at[1] == second)] = joint
-    return np.maximum(floor, 0)
+    tiles: np.ndarray = np.maximum(floor, 0)
+    return tiles
 
 
 def _cuts(period: int, rng: np.random.Generator) -> np.ndarray:

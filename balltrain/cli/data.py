@@ -68,6 +68,7 @@ def export(
     """Write the built-in data in the task's public format, or in another's."""
     from balltrain.data.cache import load_data
     from balltrain.tasks import task_ref
+    from balltrain.tasks.protocols import ExportsFormats, exporting
     from balltrain.tasks.splits import SPLITS
 
     given, ref = Data(**options), task_ref(task)
@@ -76,12 +77,14 @@ def export(
         known = ", ".join(found.export_formats)
         hint = f"choose {known}, or leave it out" if known else "leave it out, there is one alone"
         raise UsageError(f"{ref.name} has no --format {format_!r}: {hint}")
+    if format_ is None:
+        exporting(found)  # before its data is made
     request = given.request(seed)
     dataset = load_data(ref, found, request, given.folder)
-    if format_ is None:
-        lines = found.export(request, folder, dataset.arrays)
-    else:
+    if format_ is not None and isinstance(found, ExportsFormats):
         splits = {name: dataset.splits[name] for name in SPLITS}
         lines = found.export_as(format_, folder, dataset.arrays, splits)
+    else:
+        lines = exporting(found).export(request, folder, dataset.arrays)
     for line in lines:
         print(line)

@@ -198,7 +198,7 @@ def _build_locked(task: Task, request: DataRequest, source: str | None, folder: 
             "fingerprint": _fingerprint(writer.arrays),
         }
         for array in writer.arrays.values():
-            array.flush()  # type: ignore[attr-defined]
+            array.flush()  # type: ignore[attr-defined]  # a np.memmap, which np.load's type leaves out
         (building / MANIFEST).write_text(json.dumps(manifest, indent=1))
         building.rename(folder)
 

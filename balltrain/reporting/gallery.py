@@ -69,11 +69,14 @@ def draw_rows(loaded: Loaded, dataset: Dataset, rows: Any, folder: Path, device:
 
     Raises BalltrainError where the task draws none.
     """
+    from balltrain.tasks.protocols import exporting, predicting
+
     inputs, out = folder / "inputs", folder / "out"
     out.mkdir()
-    loaded.task.export(dataset.request, inputs, {name: array[rows] for name, array in dataset.arrays.items()})
+    exports, predicts = exporting(loaded.task), predicting(loaded.task)
+    exports.export(dataset.request, inputs, {name: array[rows] for name, array in dataset.arrays.items()})
     files = sorted(inputs.rglob(loaded.task.predicts_from))
-    found = loaded.task.draw_predictions(loaded.model, loaded.hp, device, files, out)
+    found = predicts.draw_predictions(loaded.model, loaded.hp, device, files, out)
     return [Path(entry["picture"]) for entry in found]
 
 

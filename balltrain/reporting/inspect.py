@@ -1,6 +1,6 @@
 """The page of a checkpoint: what it gets wrong and right, and what it sees in pictures. One file, without a network.
 
-Items and their groups are the task's (`Task.examples`); kernels and feature maps are read off any network.
+Items and their groups are the task's (`ShowsExamples`); kernels and feature maps are read off any network.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from balltrain.reporting.page import (
 )
 from balltrain.reporting.text import short
 from balltrain.tasks.base import Examples
-from balltrain.training.loop import figures_of, outputs_of
+from balltrain.training.outputs import examples_of, figures_of, outputs_of, tables_of
 from balltrain.vision.projection import Layer, Projected, first_convolution, list_layers, project
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def write_inspection(
         raise BalltrainError(f"{task.name} is not learned from pictures: there is nothing to look at")
     outputs, targets = outputs_of(task, hp, loaded.model, dataset, split, device)
     metrics = figures_of(task, hp, outputs, targets)
-    examples = task.examples(outputs, targets, hp)
+    examples = examples_of(task, hp, outputs, targets)
     rows = dataset.splits[split]
     shown = _rows_for_maps(examples)
     # picture by picture: in a batch the task may send those of another shape through the model by themselves
@@ -78,7 +78,7 @@ def write_inspection(
         _figures(metrics),
         *(
             section(found.title[:1].upper() + found.title[1:], _matrix(found.rows, found.columns, found.values))
-            for found in task.tables(outputs, targets, dataset.facts).values()
+            for found in tables_of(task, outputs, targets, dataset.facts).values()
         ),
         *_groups(loaded, dataset, rows, examples, device),
         section(f"Histogram: {examples.axis}", _histograms(examples)),

@@ -16,6 +16,7 @@ from balltrain.search.stopping import Stopping
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Task, options_of, resolve
+from balltrain.tasks.protocols import ChecksWeights
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _check_corners(plan: Plan, check_weights: bool) -> None:
     for point in plan.space.corners():
         try:
             hp = plan.task.Hyperparameters(**plan.configure(plan.space.decode(point)))
-            if check_weights:
+            if check_weights and isinstance(plan.task, ChecksWeights):
                 plan.task.check_weights(hp)
             plan.configure(plan.space.decode(point), plan.most_epochs)
         except UsageError as error:

@@ -123,9 +123,11 @@ def run_file(path: Path, source: str) -> types.ModuleType:
 def only_task(module: types.ModuleType, file: str, name: str | None = None) -> Task:
     """The one task of a user's file: a `Task` in a variable, or the one subclass that the file defines.
 
-    Of several the one that is called `name`, or that the others are bases of.
+    Of several the one that is called `name`, or that the others are bases of. Raises UsageError where there is none
+    or several, or something is wrong with it.
     """
     from balltrain.tasks.base import Task
+    from balltrain.tasks.checks import check_task
 
     found: list[Any] = list({id(value): value for value in vars(module).values() if isinstance(value, Task)}.values())
     if not found:
@@ -139,8 +141,7 @@ def only_task(module: types.ModuleType, file: str, name: str | None = None) -> T
         found = [task for task in found if getattr(task, "name", None) == name]
     if len(found) != 1:
         raise UsageError(f"{file} has {len(found)} tasks: define exactly one subclass of balltrain.Task")
-    check_name(found[0], f"the task in {file}")
-    return found[0]
+    return check_task(found[0], file, BUILT_IN)
 
 
 def check_name(task: Task | type[Task], what: str) -> None:
@@ -155,12 +156,18 @@ def check_name(task: Task | type[Task], what: str) -> None:
 def _import(name: str, tasks: Mapping[str, str]) -> Task:
     if name not in tasks:
         raise UsageError(f"unknown task {name!r}: choose one of {', '.join(tasks)}")
+    from balltrain.tasks.base import Task
+    from balltrain.tasks.checks import check_task
+
     module, _, attribute = tasks[name].partition(":")
     try:
         found: Any = getattr(importlib.import_module(module), attribute or "task")
     except (ImportError, AttributeError) as error:
         raise BalltrainError(f"task {name} ({tasks[name]}) cannot be imported: {error}") from error
-    return found
+    task = found() if isinstance(found, type) else found
+    if not isinstance(task, Task):
+        raise UsageError(f"{tasks[name]} of the plug-in {name} is {task!r}: make it a balltrain.Task")
+    return check_task(task, tasks[name])
 
 
 def _line_in(path: Path, error: BaseException) -> str:

@@ -6,15 +6,14 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Generic, Literal, Protocol, get_args, get_origin
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
-from balltrain.errors import BalltrainError, UsageError
+from balltrain.errors import UsageError
 
 Batch = Mapping[str, Tensor]
 Vote = Literal["mean", "majority"]  # how several models decide: their mean probability, or one vote each
@@ -87,6 +86,9 @@ class Hyperparameters(BaseModel):
                 raise TypeError(
                     f"the recipe of {model} sets {', '.join(unknown)}: set other fields of {cls.__name__}"
                 )
+
+
+HP = TypeVar("HP", bound=Hyperparameters, default=Any)
 
 
 @dataclass(frozen=True)
@@ -176,10 +178,35 @@ class Examples:
     drawn: bool = True
 
 
-class Task:
-    """One thing that can be learned. Has no state: the methods are functions of their arguments.
+class Task(Generic[HP]):
+    """One thing that can be learned: `class Moons(Task[MoonsHyperparameters])`.
 
-    A subclass sets `name` and `metric_names`, and defines `prepare`, `build_model`, `loss`, `predict` and `metrics`.
+    An instance holds no state: its methods are functions of their arguments, and run in many processes.
+
+    Every subclass sets
+
+    - `name`: an identifier, which no built-in task has.
+    - `metric_names`: what `metrics` returns beside `loss`, once an epoch: columns of the results.
+
+    and defines five methods: `prepare`, `build_model`, `loss`, `predict` and `metrics`. The hyperparameters in the
+    brackets become the attribute `Hyperparameters`, which can be set in their place: `Hyperparameters = …`.
+
+    Some set
+
+    - `objective` and `mode`: what a sweep optimises, `val_loss`, `train_loss` or one of `metric_names`, and whether
+      it is minimised (`"min"`) or maximised (`"max"`).
+    - `inputs`: names of large arrays that only the model reads: `metrics` is not given them.
+    - `DataOptions`: what `prepare` can be told beside its request; `options_of(task, request)` has the values.
+    - `default_size`: how many items are generated unless told. `download`: a public file that is the source where
+      none was given.
+    - `data_version`: raised when `prepare` writes something else than before. The text of a user's file counts by
+      itself.
+    - `evaluation_batch`: items at a time in evaluation, a multiple of any usual number of workers.
+    - `predicts_from`: which of the files that `export` writes `draw_predictions` reads, a pattern.
+      `predicts_folders`: whether it takes folders and archives too. `export_formats`: those of `export_as`.
+
+    and define `augment` or `predict_thorough`. What serves other commands (`predict`, `data export`, `inspect`,
+    `--with`, files of weights) is a method of a protocol in `balltrain.tasks.protocols`: a task that has it, can it.
 
     Example:
         >>> import numpy as np
@@ -212,86 +239,119 @@ class Task:
 
     name: ClassVar[str]
     Hyperparameters: ClassVar[type[Hyperparameters]] = Hyperparameters
-    DataOptions: ClassVar[type[DataOptions]] = DataOptions  # what `prepare` finds in `options_of(task, request)`
-    objective: ClassVar[str] = "val_loss"  # what early stopping and a sweep look at: a column of a row
+    DataOptions: ClassVar[type[DataOptions]] = DataOptions
+    objective: ClassVar[str] = "val_loss"
     mode: ClassVar[Literal["min", "max"]] = "min"
-    metric_names: ClassVar[tuple[str, ...]] = ()  # what `metrics` returns beside `loss`: columns of the results
-    inputs: ClassVar[tuple[str, ...]] = ()  # large arrays that only the model reads, never `metrics`
-    data_version: ClassVar[int] = 1  # raise it when `prepare` changes what it writes
-    predicts_from: ClassVar[str] = "*"  # of the files that `export` writes, those that `draw_predictions` reads
-    predicts_folders: ClassVar[bool] = False  # whether `draw_predictions` takes folders and archives too
-    default_size: ClassVar[int | None] = None  # items the built-in generator makes when not told
-    download: ClassVar[Download | None] = None  # what `prepare` gets as source where none was given
-    evaluation_batch: ClassVar[int] = 256  # items at a time; a multiple of any usual number of workers
-    export_formats: ClassVar[tuple[str, ...]] = ()  # that `export_as` writes, beside the task's own
+    metric_names: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[tuple[str, ...]] = ()
+    data_version: ClassVar[int] = 1
+    predicts_from: ClassVar[str] = "*"
+    predicts_folders: ClassVar[bool] = False
+    default_size: ClassVar[int | None] = None
+    download: ClassVar[Download | None] = None
+    evaluation_batch: ClassVar[int] = 256
+    export_formats: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """`Hyperparameters` is what the subclass has in its brackets, unless it sets it itself."""
+        super().__init_subclass__(**kwargs)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            origin, arguments = get_origin(base), get_args(base)
+            if not (isinstance(origin, type) and issubclass(origin, Task)) or "Hyperparameters" in cls.__dict__:
+                continue
+            if arguments[0] is not Any and not isinstance(arguments[0], TypeVar):
+                cls.Hyperparameters = arguments[0]
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
-        """Write the data's arrays, all of the same length, and return its facts (JSON).
+        """Write the data's arrays to disk. Called once a machine; all trials map what was written.
 
-        An array `split` (0 train, 1 val, 2 test) fixes the splits; without one they are drawn 80/10/10 with
-        the request's seed, such that items with the same value in an array `group` stay together. An array
-        `bucket` has training batches made of items of equal values, as far as they fill batches; in the others all
-        items have the bitwise or of their values.
+        Args:
+            request: What the user asked for: `source` (a path, or None), `size` (number of items, or None), `seed`.
+            arrays: Takes the arrays, one item a row, all with the same number of rows: `arrays["x"] = x` for one of
+                shape (items, …), or `arrays.create(name, shape, dtype)` to fill in place. Names with a meaning:
+                `split` (items,), 0 train, 1 val, 2 test, fixes the splits, which are drawn 80/10/10 without it.
+                `group` (items,): items of equal values stay in one split. `bucket` (items,): training batches are
+                made of items of equal values, as far as they fill batches; in the others all items have the bitwise
+                or of their values.
+
+        Returns:
+            The data's facts, such as the number of classes, as JSON: `build_model` is given them.
+
+        Raises:
+            BalltrainError: The source is not there, or is none of the task's; the message says what is wrong and
+                where.
         """
         raise NotImplementedError
 
-    def build_model(self, hp: Any, facts: dict[str, Any]) -> nn.Module:
-        """The network, freshly initialised from torch's random state."""
-        raise NotImplementedError
+    def build_model(self, hp: HP, facts: dict[str, Any]) -> nn.Module:
+        """A new network, initialised from torch's random state, on the CPU.
 
-    def check_weights(self, hp: Any) -> None:
-        """Raises BalltrainError where `load_weights` would: called before a sweep or a training begins."""
+        Args:
+            hp: The trial's hyperparameters.
+            facts: What `prepare` returned.
 
-    def load_weights(self, model: nn.Module, hp: Any) -> None:
-        """Give a model, freshly built, the weights of a file that its training starts from, if any.
-
-        Not where a checkpoint is loaded, which needs no such file.
+        Returns:
+            A module, called by `loss` and `predict` alone, with what they give it.
         """
-
-    def augment(self, batch: Batch, hp: Any) -> Batch:
-        """A training batch, changed at random on its device."""
-        return batch
-
-    def loss(self, model: nn.Module, batch: Batch, hp: Any) -> Tensor:
-        """Mean training loss of a batch, a scalar. Calls `model` itself once, so that gradients are shared."""
         raise NotImplementedError
 
-    def predict(self, model: nn.Module, batch: Batch, hp: Any) -> dict[str, Tensor]:
-        """Outputs in eval mode, one row an item of the batch."""
+    def loss(self, model: nn.Module, batch: Batch, hp: HP) -> Tensor:
+        """What is minimised: the mean training loss of a batch.
+
+        Args:
+            model: In training mode; with several workers wrapped by torch's DistributedDataParallel. Call it itself,
+                and once, so that gradients are shared.
+            batch: The arrays by name, each (batch, …) with its dtype on disk, on the device, as `augment` left them.
+                With several workers the worker's share of the batch.
+            hp: The trial's hyperparameters.
+
+        Returns:
+            A scalar, of shape (), to differentiate: the mean over the batch.
+        """
         raise NotImplementedError
 
-    def predict_thorough(self, model: nn.Module, batch: Batch, hp: Any) -> dict[str, Tensor]:
-        """Outputs for the figures of `evaluate`: those of `predict`, and what is too slow for every epoch."""
-        return self.predict(model, batch, hp)
+    def predict(self, model: nn.Module, batch: Batch, hp: HP) -> dict[str, Tensor]:
+        """What the model says of a batch, each item by itself.
+
+        Args:
+            model: In eval mode, under `torch.inference_mode()`.
+            batch: The arrays by name, each (batch, …), not augmented. At most `evaluation_batch` items.
+            hp: The trial's hyperparameters.
+
+        Returns:
+            Outputs by name, each (batch, …). They are put together, as float32 on the CPU, for `metrics`.
+        """
+        raise NotImplementedError
 
     def metrics(
-        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: HP, *, thorough: bool
     ) -> dict[str, float]:
-        """Figures of a whole split, from the outputs and the arrays not in `inputs`, row by row.
+        """Figures of a whole split.
 
-        `loss` is among them and becomes `val_loss`. `thorough` is true once, in `evaluate`: figures too slow
-        for every epoch are computed then.
+        Args:
+            outputs: What `predict` returned for all items, each (items, …), float32, on the CPU.
+            targets: The split's arrays by name, each (items, …), row by row as in `outputs`; without those in
+                `inputs`.
+            hp: The trial's hyperparameters.
+            thorough: True in `balltrain evaluate`, false after each epoch: figures too slow for that are computed
+                then, and may have names that `metric_names` lacks.
+
+        Returns:
+            Numbers by name: `loss`, which becomes the column `val_loss`, and those of `metric_names`.
         """
         raise NotImplementedError
 
-    def tables(
-        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], facts: dict[str, Any]
-    ) -> dict[str, Table]:
-        """What `evaluate` shows beside the figures of `metrics`, of the same outputs and arrays."""
-        return {}
+    def augment(self, batch: Batch, hp: HP) -> Batch:
+        """A training batch, changed at random on its device, by torch's random state.
 
-    def examples(self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any) -> Examples:
-        """What `inspect` shows of a split: the items with the largest and the smallest loss, or others."""
-        count = len(next(iter(outputs.values())))
-        loss = []
-        for row in range(count):
-            output, target = ({name: t[row : row + 1] for name, t in batch.items()} for batch in (outputs, targets))
-            loss.append(self.metrics(output, target, hp, thorough=False)["loss"])
-        return examples_of_losses(loss)
+        Args:
+            batch: The arrays by name, each (batch, …).
+            hp: The trial's hyperparameters.
 
-    def combine(self, outputs: Sequence[dict[str, Tensor]], vote: Vote) -> dict[str, Tensor]:
-        """The outputs of several models for the same items, as those of one."""
-        raise BalltrainError(f"{self.name} cannot combine several checkpoints: give one")
+        Returns:
+            What `loss` is given: the same names, with as many items. Unless defined, the batch as it is.
+        """
+        return batch
 
     def check_recorded(self, config: Mapping[str, Any]) -> None:
         """Raises BalltrainError where a trial's configuration, as an earlier version wrote it, is of another model.
@@ -299,40 +359,12 @@ class Task:
         It would be taken for that of the same name: no checkpoint of it is loaded, no sweep with it resumed.
         """
 
-    def check_facts(self, trained: dict[str, Any], other: dict[str, Any]) -> None:
-        """Raises BalltrainError where a model of data with the facts `trained` says nothing of data with `other`."""
+    def predict_thorough(self, model: nn.Module, batch: Batch, hp: HP) -> dict[str, Tensor]:
+        """As `predict`, for `metrics(…, thorough=True)`: with what is too slow for every epoch.
 
-    def score_results(
-        self, path: Path, request: DataRequest, facts: dict[str, Any], arrays: Mapping[str, np.ndarray]
-    ) -> tuple[dict[str, float], dict[str, Table]]:
-        """`balltrain evaluate --results`: figures and tables of a file of predictions for the items of `arrays`."""
-        raise BalltrainError(f"{self.name} has no format of results")
-
-    def export(self, request: DataRequest, folder: Path, data: Mapping[str, np.ndarray]) -> list[str]:
-        """Write the data in the task's public format; returns lines that say what was written."""
-        raise BalltrainError(f"{self.name} has no public format to export to")
-
-    def export_as(
-        self, name: str, folder: Path, data: Mapping[str, np.ndarray], splits: Mapping[str, np.ndarray]
-    ) -> list[str]:
-        """`export` in another format, one of `export_formats`, with the row numbers of train, val and test."""
-        raise NotImplementedError
-
-    def draw_predictions(
-        self, model: nn.Module, hp: Any, device: torch.device, paths: list[Path], out: Path
-    ) -> list[dict[str, Any]]:
-        """`balltrain predict`: read the inputs, write pictures under `out`; one JSON object an input."""
-        raise BalltrainError(f"{self.name} cannot predict from files")
-
-    def draw_ensemble(
-        self, members: Sequence[tuple[nn.Module, Any]], vote: Vote, device: torch.device, paths: list[Path], out: Path
-    ) -> list[dict[str, Any]]:
-        """As `draw_predictions`, by several models, each with its hyperparameters."""
-        raise BalltrainError(f"{self.name} cannot combine several checkpoints: give one")
-
-    def export_predictions(self, predictions: list[dict[str, Any]], out: Path) -> list[tuple[Path, str]]:
-        """Write what was predicted in formats that others read, under `out`; returns the files and what each is."""
-        return []
+        Unless defined, what `predict` returns.
+        """
+        return self.predict(model, batch, hp)
 
 
 def examples_of_losses(loss: Sequence[float]) -> Examples:

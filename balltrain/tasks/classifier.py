@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from balltrain.tasks.base import NUM_EXAMPLES, Batch, DataRequest, Examples, Hyperparameters, Table, Task, Vote
 from balltrain.vision.metrics import calibration_error, combined, confusion_matrix, interval
@@ -26,13 +27,17 @@ class ClassifierHyperparameters(Hyperparameters):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
 
-class Classifier(Task):
+ClassifierHP = TypeVar("ClassifierHP", bound=ClassifierHyperparameters, default=Any)
+
+
+class Classifier(Task[ClassifierHP]):
     """A task whose arrays are `images` (n, height, width, 3) uint8 and `label` (n,), the number of a class.
 
     A subclass sets `name` and `classes`, and defines `prepare` and `build_model`, which maps images to logits
     (n, classes). Files to predict from are brought to `picture_size`, that of the data, in pixels.
     """
 
+    Hyperparameters = ClassifierHyperparameters
     classes: ClassVar[tuple[str, ...]]
     picture_size: ClassVar[int]
     objective: ClassVar[str] = "accuracy"
@@ -42,25 +47,25 @@ class Classifier(Task):
     predicts_from = "*.png"
     predicts_folders = True
 
-    def keeps_shape(self, hp: Any) -> bool:
+    def keeps_shape(self, hp: ClassifierHP) -> bool:
         """Whether the model takes pictures of any shape: they are then scaled to `picture_size` undistorted."""
         return False
 
-    def mirrors(self, hp: Any) -> bool:
+    def mirrors(self, hp: ClassifierHP) -> bool:
         """Whether predictions are the mean of a picture's logits and its mirror image's."""
         return False
 
-    def loss(self, model: nn.Module, batch: Batch, hp: Any) -> Tensor:
+    def loss(self, model: nn.Module, batch: Batch, hp: ClassifierHP) -> Tensor:
         """Cross-entropy."""
         return F.cross_entropy(model(batch["images"]), batch["label"].long(), label_smoothing=hp.label_smoothing)
 
-    def predict(self, model: nn.Module, batch: Batch, hp: Any) -> dict[str, Tensor]:
+    def predict(self, model: nn.Module, batch: Batch, hp: ClassifierHP) -> dict[str, Tensor]:
         images = to_float(batch["images"])
         logits = model(images)
         return {"logits": (logits + model(images.flip(3))) / 2 if self.mirrors(hp) else logits}
 
     def metrics(
-        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: ClassifierHP, *, thorough: bool
     ) -> dict[str, float]:
         """Loss and accuracy; thorough, also the accuracy's 95 % interval, that of each class, and calibration."""
         logits, label = outputs["logits"], targets["label"].long()

@@ -126,7 +126,8 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     with _readable(path):
         if not zipfile.is_zipfile(path):
             raise ValueError("truncated, or not written by balltrain")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
 
 
 def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> Loaded:
@@ -165,6 +166,7 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> L
         reason = str(error).splitlines()[-1].strip()
         raise BalltrainError(f"{folder / MODEL} is not of the model that {CONFIG} describes: {reason}") from error
     model.eval()
+    # torch's types know `memory_format` beside a tensor alone
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Loaded(folder, task, ref, hp, model, config)
 

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
-from torch import nn
 
-from balltrain.data.batches import Batches
-from balltrain.data.cache import Dataset
-from balltrain.tasks.base import Task
 from balltrain.training.schedules import learning_rate
+from balltrain.training.training import Training
 
 PROBE_SEED = 0
 
 
-def digest_of(hp: Any, model: nn.Module, optimizer: torch.optim.Optimizer, steps_per_epoch: int) -> str:
+def digest_of(training: Training) -> str:
     """12 hex digits, equal for trainings that got the same.
 
     That is model, optimiser, learning rates, clipping, patience, precision and the number of starts.
@@ -27,6 +22,8 @@ def digest_of(hp: Any, model: nn.Module, optimizer: torch.optim.Optimizer, steps
     shapes; of the optimiser its class and its groups' hyperparameters; the learning rate at the start of each epoch;
     the steps in one.
     """
+    hp, model, optimizer = training.hp, training.model, training.optimizer
+    steps_per_epoch = training.batches.num_training_batches()
     got = {
         "model": repr(model),
         "parameters": [(name, list(p.shape), p.requires_grad) for name, p in model.named_parameters()],
@@ -45,19 +42,12 @@ def digest_of(hp: Any, model: nn.Module, optimizer: torch.optim.Optimizer, steps
 
 
 @torch.no_grad()
-def first_loss(
-    task: Task, hp: Any, dataset: Dataset, batches: Batches, precision: AbstractContextManager[Any]
-) -> float:
+def first_loss(training: Training) -> float:
     """The training loss of the first batch that a fresh model sees, with a seed that all trials share.
 
     With the trial's own seed it would differ between any two trials, and tell nothing of their hyperparameters.
     Leaves torch's random state changed. On several workers it is the loss of this worker's share.
     """
-    torch.manual_seed(PROBE_SEED)
-    model = task.build_model(hp, dataset.facts).to(batches.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task.load_weights(model, hp)
-    model.train()
-    batch, _ = next(batches.shuffled(PROBE_SEED, epoch=1))
-    augmented = task.augment(batch, hp)
-    with precision:
-        return float(task.loss(model, augmented, hp))
+    model = training.build_model(PROBE_SEED).train()
+    batch, _ = next(training.batches.shuffled(PROBE_SEED, epoch=1))
+    return float(training.loss(model, batch))

@@ -13,8 +13,9 @@ from balltrain.data.cache import Dataset, load_data
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import known_tasks, task_ref
 from balltrain.tasks.base import DataRequest, Table, Task, Vote
+from balltrain.tasks.protocols import ChecksFacts, CombinesModels, ScoresResults
 from balltrain.training.checkpoint import CONFIG, Loaded, load_checkpoint
-from balltrain.training.loop import figures_of, outputs_of
+from balltrain.training.outputs import figures_of, outputs_of, tables_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def _as_html(table: Table) -> str:
 
 def vote_of(text: str) -> Vote:
     """Raises UsageError where there is no such way to decide."""
-    for vote in get_args(Vote):
+    votes: tuple[Vote, ...] = get_args(Vote)
+    for vote in votes:
         if text == vote:
             return vote
     raise UsageError(f"unknown --vote {text!r}: choose {' or '.join(get_args(Vote))}")
@@ -92,7 +94,8 @@ def open_split(
     dataset = load_data(loaded.ref, loaded.task, request, data_dir)
     if loaded.fold is not None and request == loaded.request:
         dataset = dataset.fold(*loaded.fold)
-    loaded.task.check_facts(loaded.config["data"]["facts"], dataset.facts)
+    if isinstance(loaded.task, ChecksFacts):
+        loaded.task.check_facts(loaded.config["data"]["facts"], dataset.facts)
     return dataset, split or "val"
 
 
@@ -107,20 +110,19 @@ def evaluate_results(
     name = str(checkpoint)
     if name in known_tasks() and not (checkpoint / CONFIG).exists():
         task, request = task_ref(name).load(), other
-        if type(task).score_results is Task.score_results:
-            raise BalltrainError(f"{name} has no format of results")  # before its data is made
+        scores = _scoring(task)  # before its data is made
         dataset = load_data(task_ref(name), task, request, data_dir)
         is_file = request.source is not None and Path(request.source).is_file()
         split = split or ("all" if is_file else "val")
     else:
         loaded = load_checkpoint(checkpoint)
-        task, request = loaded.task, replace(other, options=loaded.request.options)
+        task, scores, request = loaded.task, _scoring(loaded.task), replace(other, options=loaded.request.options)
         dataset, split = open_split(loaded, split, other, data_dir)
     rows = dataset.splits[split]
     if len(rows) == 0:
         raise BalltrainError(f"the {split} split of these {len(dataset)} items is empty")
     arrays = {name: array[rows] for name, array in dataset.arrays.items() if name not in task.inputs}
-    metrics, tables = task.score_results(path, request, dataset.facts, arrays)
+    metrics, tables = scores.score_results(path, request, dataset.facts, arrays)
     return Evaluation(task, split, len(rows), metrics, tables, [], "mean")
 
 
@@ -149,10 +151,10 @@ def evaluate_members(
     if len(members) == 1:
         together, metrics, by_member = outputs[0], figures[0], []
     else:
-        together = first.task.combine(outputs, vote)
+        together = _combining(first.task).combine(outputs, vote)
         metrics = figures_of(first.task, first.hp, together, targets)
         by_member = [(member.folder, each) for member, each in zip(members, figures, strict=True)]
-    tables = first.task.tables(together, targets, dataset.facts)
+    tables = tables_of(first.task, together, targets, dataset.facts)
     return Evaluation(first.task, split, len(dataset.splits[split]), metrics, tables, by_member, vote)
 
 
@@ -165,3 +167,15 @@ def validate_members(
         return evaluate_members(members, vote, dataset, split, device)
     except BalltrainError as error:
         return str(error)
+
+
+def _scoring(task: Task) -> ScoresResults:
+    if not isinstance(task, ScoresResults):
+        raise BalltrainError(f"{task.name} has no format of results")
+    return task
+
+
+def _combining(task: Task) -> CombinesModels:
+    if not isinstance(task, CombinesModels):
+        raise BalltrainError(f"{task.name} cannot combine several checkpoints: give one")
+    return task

@@ -6,15 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 
-class FirstEpoch(TypedDict):
-    """What the row of epoch 1 holds beside: whether hyperparameters had an effect can be told from it."""
-
-    digest: NotRequired[str]  # of what optimiser and model really got
-    first_loss: NotRequired[float]  # of the first batch, with a seed that all trials share
-    start: NotRequired[int]  # number of the initialisation that was trained, from 0, where there was a choice
-
-
-class EpochRow(FirstEpoch):
+class EpochRow(TypedDict):
     """One epoch. Numbers may be NaN or infinite in the row that fails a trial: the journal has None there."""
 
     epoch: int  # from 1
@@ -25,6 +17,11 @@ class EpochRow(FirstEpoch):
     metrics: dict[str, float]  # by the task's metric_names
     objective: float  # what the task's `objective` names: one of the values above
     num_params: int
+
+    # of epoch 1: whether hyperparameters had an effect can be told from it
+    digest: NotRequired[str]  # of what optimiser and model really got
+    first_loss: NotRequired[float]  # of the first batch, with a seed that all trials share
+    start: NotRequired[int]  # number of the initialisation that was trained, from 0, where there was a choice
 
     # added later
     node: NotRequired[str]  # the host that trained it; by the trial

@@ -7,6 +7,7 @@ workers learn what one learns with the same batch size; it costs two exchanges a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -93,15 +94,17 @@ class _SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         others = [dim for dim in range(input.dim()) if dim != 1]  # than the channels
         shape = [1, -1] + [1] * (input.dim() - 2)
         x = input.float()
-        count = _SumOverWorkers.apply(x.new_full((1,), input.numel() / self.num_features))
-        mean = _SumOverWorkers.apply(x.sum(others)) / count
+        count = _summed(x.new_full((1,), input.numel() / self.num_features))
+        mean = _summed(x.sum(others)) / count
         centered = x - mean.view(shape)
-        var = _SumOverWorkers.apply(centered.square().sum(others)) / count
+        var = _summed(centered.square().sum(others)) / count
         with torch.no_grad():
-            self.num_batches_tracked += 1  # type: ignore[operator, assignment]
-            weight = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)  # type: ignore[arg-type]
-            self.running_mean.lerp_(mean, weight)  # type: ignore[union-attr]
-            self.running_var.lerp_(var * count / (count - 1), weight)  # type: ignore[union-attr]
+            batches, running_mean, running_var = self.num_batches_tracked, self.running_mean, self.running_var
+            if batches is not None and running_mean is not None and running_var is not None:
+                batches += 1
+                weight = self.momentum if self.momentum is not None else 1 / float(batches)
+                running_mean.lerp_(mean, weight)
+                running_var.lerp_(var * count / (count - 1), weight)
         scale = (var + self.eps).rsqrt()
         if self.weight is None:
             return (centered * scale.view(shape)).to(input.dtype)
@@ -125,3 +128,6 @@ def pick_device(gpus: float = 1) -> torch.device:
     if gpus and torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
+
+
+_summed: Callable[[Tensor], Tensor] = _SumOverWorkers.apply  # whose type torch leaves open

@@ -51,7 +51,8 @@ class Normalized(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network((to_float(images) - self.mean) / self.std)
+        y: Tensor = self.network((to_float(images) - self.mean) / self.std)
+        return y
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

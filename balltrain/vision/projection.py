@@ -149,7 +149,7 @@ class _Rectified(TorchFunctionMode):
         kwargs.pop("inplace", None)  # what comes before is another layer's map
         with torch.no_grad():
             output = func(args[0].detach().clone(), *args[1:], **kwargs)
-        return _Activation.apply(args[0], output, name in RECTIFYING)
+        return _rectified(args[0], output, name in RECTIFYING)
 
 
 class _Activation(torch.autograd.Function):
@@ -161,3 +161,6 @@ class _Activation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, None, None]:
         return (signal.relu() if ctx.rectifies else signal), None, None
+
+
+_rectified: Callable[[Tensor, Tensor, bool], Tensor] = _Activation.apply  # whose type torch leaves open

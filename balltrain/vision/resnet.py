@@ -27,7 +27,8 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(halved, projection, nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.convolutions(x) + self.shortcut(x)).relu()
+        y: Tensor = self.convolutions(x) + self.shortcut(x)
+        return y.relu()
 
 
 def small_resnet(widths: Sequence[int], blocks: int, classes: int) -> nn.Sequential:

@@ -26,7 +26,7 @@ from balltrain.search.sweep import override
 from balltrain.search.sweep_files import find_sweep
 from balltrain.tasks.base import DataRequest
 from balltrain.training.checkpoint import load_checkpoint
-from balltrain.training.loop import evaluate
+from balltrain.training.outputs import evaluate
 
 TRIALS, EPOCHS, KILLS = 20, 60, 10
 

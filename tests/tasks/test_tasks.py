@@ -14,7 +14,8 @@ from balltrain.data.cache import load_data
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import BUILT_IN, known_tasks, task_ref
 from balltrain.tasks.base import DataRequest, resolve
-from balltrain.training.loop import evaluate, fit
+from balltrain.training.loop import fit
+from balltrain.training.outputs import evaluate
 
 
 def write_balls(folder):

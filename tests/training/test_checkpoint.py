@@ -20,7 +20,8 @@ from balltrain.training.checkpoint import (
     load_state,
     save_config,
 )
-from balltrain.training.loop import evaluate, fit
+from balltrain.training.loop import fit
+from balltrain.training.outputs import evaluate
 
 CPU = torch.device("cpu")
 

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from balltrain.data.cache import load_data
 from balltrain.errors import BalltrainError
 from balltrain.tasks import TaskRef, task_ref
 from balltrain.tasks.base import DataRequest, resolve
-from balltrain.training.checkpoint import load_state, save_state
 from balltrain.training.loop import NonFiniteObjective, fit
+from balltrain.training.seeds import epoch_seed, start_seed
 
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parent / "golden_losses.json"
+BEGUN_EARLIER = Path(__file__).parent / "fixtures" / "begun_by_0.1.0"
 
 
 class Killed(Exception):
@@ -77,19 +79,29 @@ def test_a_row_holds_the_objective_that_the_task_names(run):
     assert [row["objective"] for row in run(ByError(), epochs=2)] == [row["metrics"]["error"] for row in run.rows]
 
 
-def test_a_training_begun_before_rows_held_the_objective_goes_on_with_the_same_numbers(run, tmp_path):
-    """Also where its last row was saved and not reported."""
-    first = run(kill_before_report=3)
-    state = load_state(tmp_path / "checkpoint")
-    for row in state["progress"]["rows"]:
-        del row["objective"]
-    save_state(tmp_path / "checkpoint", state)
-    resumed = first + run(reported=2)
-    for path in (tmp_path / "checkpoint").iterdir():
-        path.unlink()
-    whole = run()
-    assert numbers(resumed) == numbers(whole)
-    assert [row["objective"] for row in resumed] == [row["objective"] for row in whole]
+def test_a_training_that_an_earlier_version_began_goes_on_with_its_numbers(run, tmp_path):
+    """Of 0.1.0 before rows held the objective and seeds came from SeedSequence: its state after 3 epochs of 6, and
+    the rows of the same training without a stop. Also where a row was saved and not reported, and stopped again.
+    """
+    shutil.copytree(BEGUN_EARLIER, tmp_path / "checkpoint")
+    resumed = run(kill_after=5, reported=2)
+    resumed += run(reported=5)
+    whole = json.loads((BEGUN_EARLIER / "rows.json").read_text())
+    assert [row["epoch"] for row in resumed] == [3, 4, 5, 6]
+    for row, expected in zip(resumed, whole[2:], strict=True):
+        assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-5)
+        assert row["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-5)
+        assert row["objective"] == row["val_loss"]
+
+
+def test_seeds_do_not_rest_on_the_python_that_runs():
+    """NumPy promises the numbers of SeedSequence; nobody those of `hash`."""
+    assert epoch_seed(0, 1, 0) == 3952790413
+    assert (
+        len({epoch_seed(seed, epoch, rank) for seed in range(3) for epoch in range(1, 4) for rank in range(3)}) == 27
+    )
+    assert start_seed(7, 0) == 7
+    assert len({start_seed(7, start) for start in range(5)} | {epoch_seed(7, epoch, 0) for epoch in range(5)}) == 10
 
 
 def test_seeds_make_different_runs_and_the_same_seed_the_same(run, tmp_path):
@@ -143,13 +155,47 @@ def test_an_objective_that_is_missing_or_nan_fails(run):
         run(Nan())
 
 
-def test_metrics_that_were_not_declared_are_refused(run):
-    class Surprise(Toy):
-        def metrics(self, outputs, targets, hp, *, thorough):
-            return {"loss": 1.0, "surprise": 1.0}
+def test_a_metric_that_is_no_number_while_the_losses_are_is_not_blamed_on_the_learning_rate(run):
+    class Nan(Toy):
+        objective = "error"
 
-    with pytest.raises(BalltrainError, match=r"\['surprise'\].*\['error'\]"):
-        run(Surprise())
+        def metrics(self, outputs, targets, hp, *, thorough):
+            return {"loss": 1.0, "error": math.nan}
+
+    with pytest.raises(NonFiniteObjective, match=r"error is nan.*look at how metrics computes error") as failed:
+        run(Nan())
+    assert "learning rate" not in str(failed.value)
+    assert len(run.rows) == 1
+
+
+@pytest.mark.parametrize(("returned", "message"), [
+    ({"loss": 1.0, "surprise": 1.0}, r"\['surprise'\].*\['error'\]"),
+    ({"loss": 1.0}, r"returned the metrics \[\], but its metric_names are \['error'\]"),
+    ({"error": 1.0}, r"metrics returned no loss, which becomes val_loss: return \{\"loss\": …, …\}"),
+    ({"val_loss": 1.0, "error": 1.0}, "metrics returned no loss, which becomes val_loss: call val_loss loss there"),
+    ({"loss": 1.0, "error": None}, "metrics returned error = None, which is no number"),
+    ({"loss": torch.ones(2), "error": 1.0}, "metrics returned loss = a Tensor, which is no number"),
+    (0.5, "metrics returned float: return a dict"),
+])  # fmt: skip
+def test_what_metrics_returns_is_told_where_it_is_wrong(run, returned, message):
+    class Wrong(Toy):
+        def metrics(self, outputs, targets, hp, *, thorough):
+            return returned
+
+    with pytest.raises(BalltrainError, match=message) as failed:
+        run(Wrong())
+    assert "learning rate" not in str(failed.value)
+    assert run.rows == []
+
+
+def test_a_task_whose_objective_is_a_metric_needs_no_loss(run):
+    class ByError(Toy):
+        objective = "error"
+
+        def metrics(self, outputs, targets, hp, *, thorough):
+            return {"error": 0.5}
+
+    assert [row["objective"] for row in run(ByError(), epochs=2)] == [0.5, 0.5]
 
 
 def test_train_and_eval_modes_switch_every_epoch(run):
@@ -176,7 +222,7 @@ def test_train_and_eval_modes_switch_every_epoch(run):
     ("float32", True, torch.float32),
 ])  # fmt: skip
 def test_layers_compute_in_the_precision_asked_for_where_the_cpu_has_it(run, monkeypatch, asked, there, got):
-    monkeypatch.setattr("balltrain.training.loop._cpu_has_bfloat16", lambda: there)
+    monkeypatch.setattr("balltrain.training.precision._cpu_has_bfloat16", lambda: there)
     seen = set()
 
     class Watched(Toy):
@@ -303,7 +349,8 @@ def test_hyperparameters_cannot_be_changed_by_a_task():
 def test_ten_losses_are_those_of_the_golden_file(tmp_path, shared_data_dir):
     """The reference detector on generated images: fails where data, model, optimiser or loop change in value.
 
-    To accept a change: delete the file, run this test twice, and say why in the commit.
+    To accept a change: `rm tests/training/golden_losses.json`, then `pytest tests/training -k golden` twice (the
+    first writes the file, and fails), and say why in the commit and in CHANGELOG.md.
     """
     ref = task_ref("detect")
     task = ref.load()

@@ -155,13 +155,14 @@ def read_results(path: Path, image_ids: Iterable[int], category_ids: Iterable[in
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    content = _load(path)
+    content: Any = _load(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise BalltrainError(f"{path}: is no COCO annotation file; it has no list of {key}")
         if not all(isinstance(entry, dict) for entry in content[key]):
             raise BalltrainError(f"{path}: is no COCO annotation file; its {key} must be objects")
-    return content
+    found: dict[str, Any] = content
+    return found
 
 
 def _load(path: Path) -> Any:

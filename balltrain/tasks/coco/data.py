@@ -238,7 +238,8 @@ def _place(picture: np.ndarray, shape: np.ndarray, canvas: np.ndarray) -> None:
 def _fit(shapes: np.ndarray, size: int) -> np.ndarray:
     """(n, 2) int32 of heights and widths (n, 2), such that the longer one is `size`."""
     scale = size / shapes.max(axis=1, keepdims=True)
-    return np.maximum(1, np.rint(shapes * scale)).astype(np.int32)
+    fitted: np.ndarray = np.maximum(1, np.rint(shapes * scale)).astype(np.int32)
+    return fitted
 
 
 def _buckets(resized: np.ndarray, size: int) -> np.ndarray:

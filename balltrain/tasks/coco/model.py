@@ -88,7 +88,8 @@ class RetinaNet(nn.Module):
         self.pyramid = _Pyramid(self.backbone.channels, hp.channels, hp.norm)
         self.class_head = _head(hp, NUM_ANCHORS * len(categories))
         self.box_head = _head(hp, NUM_ANCHORS * 4)
-        nn.init.constant_(self.class_head[-1].bias, -math.log((1 - hp.prior) / hp.prior))  # type: ignore[arg-type]
+        prior_logit = -math.log((1 - hp.prior) / hp.prior)
+        nn.init.constant_(self.class_head[-1].bias, prior_logit)  # type: ignore[arg-type]  # it has a bias
         self._anchors: dict[tuple[int, int, torch.device], Tensor] = {}
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,7 +123,7 @@ class _Pyramid(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, a=1)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # it has a bias
 
     def forward(self, *maps: Tensor) -> list[Tensor]:
         merged = [lateral(x) for lateral, x in zip(self.lateral, maps, strict=True)]
@@ -141,7 +142,8 @@ def _halve(conv: nn.Conv2d, x: Tensor) -> Tensor:
     torch's own in bfloat16 on CPUs (2.13) leaves what was in memory in the gradient of a kernel whose map has one
     pixel, as P6 of images up to 64 px.
     """
-    return conv(F.pad(x, (1, 1, 1, 1)))
+    y: Tensor = conv(F.pad(x, (1, 1, 1, 1)))
+    return y
 
 
 def _head(hp: CocoHyperparameters, out_channels: int) -> nn.Sequential:
@@ -151,11 +153,11 @@ def _head(hp: CocoHyperparameters, out_channels: int) -> nn.Sequential:
         # the paper has a deviation of 0.01 here too: signals fade in it, and without weights to start from
         # the first thousand steps are spent on getting them back
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # it has a bias
         layers += [conv, *([norm_layer("group")(hp.channels)] if hp.norm == "group" else []), nn.ReLU(inplace=True)]
     last = nn.Conv2d(hp.channels, out_channels, 3, padding=1)
     nn.init.normal_(last.weight, std=HEAD_STD)
-    nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+    nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # it has a bias
     return nn.Sequential(*layers, last)
 
 

@@ -54,7 +54,8 @@ def _operator() -> Callable[..., Tensor]:
         from torchvision.ops import batched_nms
     except (ImportError, RuntimeError):  # RuntimeError: its operators are of another torch
         return greedy_nms
-    return batched_nms
+    found: Callable[..., Tensor] = batched_nms
+    return found
 
 
 def greedy_nms(boxes: Tensor, scores: Tensor, labels: Tensor, max_iou: float) -> Tensor:

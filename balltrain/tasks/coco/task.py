@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,14 +29,13 @@ PREDICTED_AT_A_TIME = 8  # images, of those given to `balltrain predict`
 RESULTS = "results.json"
 
 
-class Coco(Task):
+class Coco(Task[CocoHyperparameters]):
     """Object detection in COCO's format, with RetinaNet: which objects are in an image, and where.
 
     Objective on the validation split: COCO's AP, the mean over IoU .50:.05:.95 and categories.
     """
 
     name = "coco"
-    Hyperparameters = CocoHyperparameters
     DataOptions = data.CocoOptions
     objective, mode = "map", "max"
     metric_names = FIGURES
@@ -57,7 +56,7 @@ class Coco(Task):
 
     def load_weights(self, model: nn.Module, hp: CocoHyperparameters) -> None:
         if hp.weights is not None:
-            load_resnet(model.backbone, hp.depth, Path(hp.weights))  # type: ignore[arg-type]
+            load_resnet(_network(model).backbone, hp.depth, Path(hp.weights))
 
     def augment(self, batch: Batch, hp: CocoHyperparameters) -> Batch:
         images, boxes, labels = jitter(
@@ -72,8 +71,7 @@ class Coco(Task):
     def loss(self, model: nn.Module, batch: Batch, hp: CocoHyperparameters) -> Tensor:
         images = batch["images"]
         logits, offsets = model(images)
-        # several workers' model holds it as its `module`
-        anchors = getattr(model, "module", model).anchors_of(images)  # type: ignore[operator]
+        anchors = _network(model).anchors_of(images)
         return _losses(logits, offsets, anchors, batch, hp).mean()
 
     def predict(self, model: nn.Module, batch: Batch, hp: CocoHyperparameters) -> dict[str, Tensor]:
@@ -83,7 +81,7 @@ class Coco(Task):
         Images of each canvas by themselves, such that what an image gives does not depend on others.
         """
         parts, rows = [], []
-        for bucket in batch["bucket"].unique():
+        for bucket in sorted(set(batch["bucket"].tolist())):
             row = torch.nonzero(batch["bucket"] == bucket)[:, 0]
             parts.append(_predict_canvas(model, {name: values[row] for name, values in batch.items()}, hp))
             rows.append(row)
@@ -91,7 +89,7 @@ class Coco(Task):
         return {name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}
 
     def metrics(
-        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: CocoHyperparameters, *, thorough: bool
     ) -> dict[str, float]:
         figures, _ = coco_figures(detections_of(outputs), **_truth(targets))
         loss = float(outputs["loss"].mean())
@@ -145,12 +143,12 @@ class Coco(Task):
         for start in range(0, len(inputs), PREDICTED_AT_A_TIME):
             some = inputs[start : start + PREDICTED_AT_A_TIME]
             pictures = [decode_picture(each.read(), each.name)[0] for each in some]
-            arrays = data.fit_pictures(pictures, model.image_size)  # type: ignore[arg-type]
+            arrays = data.fit_pictures(pictures, _network(model).image_size)
             batch = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
             with torch.inference_mode():
                 outputs = {name: values.cpu() for name, values in self.predict(model, batch, hp).items()}
             for row, (each, pixels) in enumerate(zip(some, pictures, strict=True)):
-                objects = _objects(outputs, row, model.categories)  # type: ignore[arg-type]
+                objects = _objects(outputs, row, _network(model).categories)
                 entry = {"input": each.name, "image_id": numbers[start + row], "objects": objects}
                 file = files[start + row]
                 if file is not None:
@@ -173,6 +171,11 @@ class Coco(Task):
         ]
         (out / RESULTS).write_text(json.dumps(results))
         return [(out / RESULTS, f"{len(results)} detections in COCO's format")]
+
+
+def _network(model: nn.Module) -> RetinaNet:
+    """What `build_model` made: with several workers the `module` of what trains it."""
+    return cast(RetinaNet, getattr(model, "module", model))
 
 
 def _image_ids(inputs: Sequence[Input]) -> list[int]:
@@ -221,7 +224,7 @@ def _predict_canvas(model: nn.Module, batch: Mapping[str, Tensor], hp: CocoHyper
     """`predict` of images that share a canvas."""
     images = _cut(batch["images"], batch["bucket"])
     logits, offsets = model(images)
-    anchors = model.anchors_of(images)  # type: ignore[operator]
+    anchors = _network(model).anchors_of(images)
     found = [
         detect(logits[n], offsets[n], anchors, *batch["resized"][n].unbind()) for n in range(len(images))
     ]  # of each image boxes, scores and labels

@@ -7,6 +7,7 @@ pixels as fill a vector register several times over, and is reduced and scaled a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,12 +23,15 @@ class FewChannelsBatchNorm2d(nn.BatchNorm2d):
         pixels_in_row = ROW // self.num_features
         if not self._is_fast_case(x, pixels_in_row):
             return super().forward(x)
-        y, mean, var = _Normalise.apply(x, self.weight, self.bias, self.eps, pixels_in_row)
+        y, mean, var = _normalised(x, self.weight, self.bias, self.eps, pixels_in_row)
         with torch.no_grad():
             count = x.numel() / self.num_features
-            self.num_batches_tracked += 1  # type: ignore[operator, assignment]
-            self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
-            self.running_var.lerp_(var * (count / (count - 1)), self.momentum)  # type: ignore[union-attr, arg-type]
+            batches, running_mean, running_var = self.num_batches_tracked, self.running_mean, self.running_var
+            assert self.momentum is not None  # of the fast case
+            if batches is not None and running_mean is not None and running_var is not None:
+                batches += 1
+                running_mean.lerp_(mean, self.momentum)
+                running_var.lerp_(var * (count / (count - 1)), self.momentum)
         return y
 
     def _is_fast_case(self, x: Tensor, pixels_in_row: int) -> bool:
@@ -91,3 +95,7 @@ def _images(rows: Tensor, shape: torch.Size) -> Tensor:
 def _sum(rows: Tensor, k: int) -> Tensor:
     """(channels,) sums over all pixels."""
     return rows.sum(0).view(k, -1).sum(0)
+
+
+# whose type torch leaves open
+_normalised: Callable[[Tensor, Tensor, Tensor, float, int], tuple[Tensor, Tensor, Tensor]] = _Normalise.apply

@@ -147,7 +147,7 @@ class ReferenceDetector(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # it has a bias
 
     @staticmethod
     def _after(hp: DetectHyperparameters, norm: Any, dropout: Any, width: int) -> list[nn.Module]:
@@ -247,7 +247,7 @@ class HeatmapDetector(nn.Module):
         patches = images[image, y[:, :, :, None], x[:, :, None, :]]  # (batch, 3, PATCH_PX, PATCH_PX, 3)
         # what is near zero is ball, whatever its colour
         patches = (patches.float() - self.color_rgb[colors][:, :, None, None]) / 127.5
-        offsets = self.edges(patches.flatten(0, 1).permute(0, 3, 1, 2)).float().unflatten(0, colors.shape)
+        offsets: Tensor = self.edges(patches.flatten(0, 1).permute(0, 3, 1, 2)).float().unflatten(0, colors.shape)
         return (origin + (PATCH_PX - 1) / 2).repeat(1, 1, 2) + self.typical + offsets
 
 

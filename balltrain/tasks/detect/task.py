@@ -20,14 +20,13 @@ from balltrain.tasks.detect.model import DetectHyperparameters, Detections, boxe
 OBJECTIVE_BCE_SCALE = 0.1  # fixed, so that models trained with any bce_scale compare
 
 
-class Detect(Task):
+class Detect(Task[DetectHyperparameters]):
     """Ball detection: which of nine colours are in a 100x100 image, and where their balls are.
 
     Objective on the validation split, the same for every model: 0.1 x BCE + MSE over the nine boxes.
     """
 
     name = "detect"
-    Hyperparameters = DetectHyperparameters
     metric_names = ("iou", "color_accuracy", "mse", "bce")
     inputs = ("images",)
     predicts_from = "img_*.jpg"
@@ -61,7 +60,7 @@ class Detect(Task):
         return {"logits": detections.logits, "boxes": boxes}
 
     def metrics(
-        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: DetectHyperparameters, *, thorough: bool
     ) -> dict[str, float]:
         presence, boxes = targets["presence"].float(), targets["boxes"].float()
         bce = F.binary_cross_entropy_with_logits(outputs["logits"], presence)

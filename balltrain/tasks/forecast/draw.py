@@ -110,7 +110,8 @@ def _corners(box: np.ndarray) -> list[float]:
 
 
 def _center(box: np.ndarray) -> np.ndarray:
-    return (box[:2] + box[2:]) / 2
+    center: np.ndarray = (box[:2] + box[2:]) / 2
+    return center
 
 
 def _rgb(color: int) -> tuple[int, int, int]:

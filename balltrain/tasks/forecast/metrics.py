@@ -49,7 +49,8 @@ def collides_at_the_end(boxes: Tensor) -> Tensor:
     """
     path = centers(boxes[:, -4:])  # t = 16 … 19
     bends = path[:, 2:] - 2 * path[:, 1:-1] + path[:, :-2]  # (n, 2, 3, 2)
-    return (bends.norm(dim=-1) > COLLISION_PX).flatten(1).any(dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(bends, dim=-1)  # (n, 2, 3)
+    return (lengths > COLLISION_PX).flatten(1).any(dim=1)
 
 
 def copy_last(boxes: Tensor, num_steps: int = 1) -> Tensor:

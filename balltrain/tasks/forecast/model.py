@@ -112,7 +112,8 @@ class ReferenceForecaster(nn.Module):
             boxes = torch.cat([boxes[:, :1].expand(-1, missing, -1, -1), boxes], dim=1)
         bits = F.one_hot(colors.long(), NUM_COLORS).sum(dim=1)  # (batch, 9)
         inputs = torch.cat([scaled(boxes[:, -self.num_steps :]).flatten(1), bits], dim=1)
-        return self.layers(inputs).unflatten(1, (NUM_BALLS, 4)).float()
+        boxes = self.layers(inputs).unflatten(1, (NUM_BALLS, 4))
+        return boxes.float()
 
 
 class InteractionForecaster(nn.Module):
@@ -248,4 +249,5 @@ def mirrored(boxes: Tensor) -> Tensor:
 
 
 def _activation(name: str) -> nn.Module:
-    return {"tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}[name]()
+    activations: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}
+    return activations[name]()

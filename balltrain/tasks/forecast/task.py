@@ -26,14 +26,13 @@ from balltrain.tasks.forecast.metrics import (
 from balltrain.tasks.forecast.model import ForecastHyperparameters, build_forecaster, mirrored
 
 
-class Forecast(Task):
+class Forecast(Task[ForecastHyperparameters]):
     """Ball forecasting: boxes of three balls at t = 19 from those at t = 0 … 18.
 
     Objective on the validation split: MSE over three boxes, pixels / BOX_SCALE, as the original course work has it.
     """
 
     name = "forecast"
-    Hyperparameters = ForecastHyperparameters
     metric_names = ("mse", "pixel_error")
     predicts_from = "seq_bb_*.npy"
     default_size = 7000
@@ -70,7 +69,7 @@ class Forecast(Task):
         return {**self.predict(model, batch, hp), "rollout": boxes[:, ROLLOUT_START:]}
 
     def metrics(
-        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: Any, *, thorough: bool
+        self, outputs: dict[str, Tensor], targets: dict[str, Tensor], hp: ForecastHyperparameters, *, thorough: bool
     ) -> dict[str, float]:
         """Thorough: `rollout_mse` is the mean over t = 10 … 19; the mse is split by `collides_at_the_end`, where
         there are such sequences; and what the simplest forecasts reach.

@@ -8,7 +8,8 @@ from balltrain.data.cache import load_data
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, resolve
 from balltrain.tasks.coco.task import task
-from balltrain.training.loop import evaluate, fit
+from balltrain.training.loop import fit
+from balltrain.training.outputs import evaluate
 
 CPU = torch.device("cpu")
 # what differs from worker to worker: batch statistics, and draws of augmentation
