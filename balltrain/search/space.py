@@ -121,7 +121,7 @@ def _dimensions(label: str, value: Any, condition: tuple[tuple[str, int], ...]) 
         return found
     if not isinstance(value, sample.Float | sample.Integer):
         raise UsageError(f"{label}: {type(value).__name__} is not supported, use tune.uniform, loguniform, choice …")
-    sampler: Any = value.get_sampler()
+    sampler: Any = value.get_sampler()  # type: ignore[no-untyped-call]  # Ray has no types here
     step = None
     if isinstance(sampler, sample.Quantized):
         sampler, step = sampler.sampler, sampler.q

@@ -91,7 +91,8 @@ def original(
 def weight_norm(model: nn.Module) -> Tensor:
     """The L2 norm of all weights together, a scalar; biases and batch norm's own are left out."""
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    return torch.stack([torch.linalg.vector_norm(weight) for weight in weights]).norm()
+    norm: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(weight) for weight in weights]))
+    return norm
 
 
 class Pixels(nn.Module):
