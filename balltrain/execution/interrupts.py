@@ -31,6 +31,7 @@ class Interrupts:
         self._on_first = on_first
         self._raises = True  # while nothing looks at what was asked
         self._raises_when_overdue = False
+        self._can_be_resumed = False
 
     @property
     def overdue(self) -> bool:
@@ -44,12 +45,11 @@ class Interrupts:
     @contextlib.contextmanager
     def heard(self, *, raises_when_overdue: bool = False) -> Iterator[None]:
         """A block that looks at what was asked; or that, at a second Ctrl-C or when overdue, is interrupted."""
-        before = self._raises, self._raises_when_overdue
-        self._raises, self._raises_when_overdue = False, raises_when_overdue
+        self._raises, self._raises_when_overdue, self._can_be_resumed = False, raises_when_overdue, True
         try:
             yield
         finally:
-            self._raises, self._raises_when_overdue = before
+            self._raises, self._raises_when_overdue, self._can_be_resumed = True, False, False
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -84,7 +84,7 @@ class Interrupts:
                 raise KeyboardInterrupt
             if first and signum != CTRL_C:
                 self._hear_again_when_overdue(signum)
-        if first and not self._raises:
+        if first and self._can_be_resumed:
             self.say()
 
     def say(self) -> None:

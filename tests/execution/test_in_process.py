@@ -97,7 +97,7 @@ def test_a_sweep_runs_on_the_ray_of_its_process_and_leaves_it_as_it_was(local_ra
     plan = make_plan(override(found, trials=9), ref, name="t", request=DataRequest())
     where = {"data_dir": tmp_path / "data"}
     forecast = forecast_sweep(plan, tmp_path / "t", Resources(num_gpus=0), **where, wandb_mode="off")
-    assert forecast["concurrency"] == 3
+    assert forecast["at_a_time"] == 3
     (tmp_path / "toy.py").write_text((tmp_path / "toy.py").read_text().replace("return (model", "1 / 0, (model"))
     found, ref = find_sweep(str(tmp_path / "toy.py"))
     plan = make_plan(override(found, trials=9), ref, name="t", request=DataRequest())
