@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STORAGE ?= runs
+COMPUTING := tests/balls tests/data tests/tasks tests/training tests/vision
 NAME ?= first-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: sweep test chaos test-cluster lint bench wheel clean
+.PHONY: sweep test test-processors chaos test-cluster lint bench wheel clean
 
 # made again when what is to be installed changes
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -21,6 +22,11 @@ sweep: $(VENV)/installed
 ## everything that is tested, in less than 12 minutes on 2 cores
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+## what computes, on processors without AVX-512 and without AVX2: torch leaves those instructions out
+test-processors: $(VENV)/installed
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest $(COMPUTING)
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(BIN)/python -m pytest $(COMPUTING)
 
 ## sweeps killed at random moments, on lost nodes and full disks, resumed here and elsewhere: some minutes
 chaos: $(VENV)/installed

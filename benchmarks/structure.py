@@ -52,6 +52,12 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
     return [group for group in found if len(group) > 1]
 
 
+def mutual_rooms(graph: dict[str, set[str]]) -> list[str]:
+    """Pairs of rooms, folders or files at the top of the package, of which each imports the other."""
+    arrows = {(source.split(".")[1], target.split(".")[1]) for source, targets in graph.items() for target in targets}
+    return [f"{one} ↔ {other}" for one, other in sorted(arrows) if one < other and (other, one) in arrows]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkout", nargs="?", type=Path, default=Path(__file__).parents[1])
@@ -61,6 +67,8 @@ def main() -> None:
     paths = sorted(package.rglob("*.py"))
     groups = circles(imports(package))
     print(f"circles: {len(groups)}, of {sorted((len(group) for group in groups), reverse=True)} modules")
+    pairs = mutual_rooms(imports(package))
+    print(f"rooms that import each other: {len(pairs)} pairs {', '.join(pairs)}")
     lines, longest = max((len(path.read_text().splitlines()), path) for path in paths)
     print(f"largest module: {lines} lines, {longest.relative_to(package)}")
     functions = [
