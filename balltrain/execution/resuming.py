@@ -14,6 +14,7 @@ from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
 from balltrain.search.plan import Plan
 from balltrain.search.sweep import Sweep
+from balltrain.tasks.protocols import ChecksRecorded
 
 
 def load_sweep_data(plan: Plan, folder: Path, data_dir: Path | None, resume: bool) -> Dataset:
@@ -49,6 +50,8 @@ def recorded_epochs(folder: Path) -> int:
 
 def _check_models(plan: Plan, state: SweepState) -> None:
     """Raises BalltrainError where trials are of models that were replaced by others of the same name."""
+    if not isinstance(plan.task, ChecksRecorded):
+        return
     for trial in state.trials.values():
         try:
             plan.task.check_recorded(trial.config)

@@ -144,15 +144,6 @@ def only_task(module: types.ModuleType, file: str, name: str | None = None) -> T
     return check_task(found[0], file, BUILT_IN)
 
 
-def check_name(task: Task | type[Task], what: str) -> None:
-    """Raises UsageError for a task of a user that has no name, or one that is taken."""
-    name = getattr(task, "name", None)
-    if not isinstance(name, str) or not name.isidentifier():
-        raise UsageError(f'{what} needs a name, an identifier: set `name = "…"` in its class')
-    if name in BUILT_IN:
-        raise UsageError(f"{what} is called {name}, as a built-in one: rename it")
-
-
 def _import(name: str, tasks: Mapping[str, str]) -> Task:
     if name not in tasks:
         raise UsageError(f"unknown task {name!r}: choose one of {', '.join(tasks)}")
@@ -164,7 +155,7 @@ def _import(name: str, tasks: Mapping[str, str]) -> Task:
         found: Any = getattr(importlib.import_module(module), attribute or "task")
     except (ImportError, AttributeError) as error:
         raise BalltrainError(f"task {name} ({tasks[name]}) cannot be imported: {error}") from error
-    task = found() if isinstance(found, type) else found
+    task = found() if isinstance(found, type) and issubclass(found, Task) else found
     if not isinstance(task, Task):
         raise UsageError(f"{tasks[name]} of the plug-in {name} is {task!r}: make it a balltrain.Task")
     return check_task(task, tasks[name])

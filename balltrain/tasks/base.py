@@ -286,12 +286,6 @@ class Task(Generic[HP]):
         """
         return batch
 
-    def check_recorded(self, config: Mapping[str, Any]) -> None:
-        """Raises BalltrainError where a trial's configuration, as an earlier version wrote it, is of another model.
-
-        It would be taken for that of the same name: no checkpoint of it is loaded, no sweep with it resumed.
-        """
-
     def predict_thorough(self, model: nn.Module, batch: Batch, hp: HP) -> dict[str, Tensor]:
         """As `predict`, for `metrics(…, thorough=True)`: with what is too slow for every epoch.
 

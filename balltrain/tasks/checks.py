@@ -40,11 +40,7 @@ def check_task(task: Task, where: str, taken_names: Iterable[str] = ()) -> Task:
 
     Raises UsageError that quotes the class, the value and the rule.
     """
-    name = getattr(task, "name", None)
-    if not isinstance(name, str) or not name.isidentifier():
-        raise UsageError(f'the task in {where} needs a name, an identifier: set `name = "…"` in its class')
-    if name in taken_names:
-        raise UsageError(f"the task in {where} is called {name}, as a built-in one: rename it")
+    check_name(task, f"the task in {where}", taken_names)
     what = f"{type(task).__name__} in {where}"
     _check_methods(task, what)
     _check_class(task.Hyperparameters, Hyperparameters, f"{what}: Hyperparameters")
@@ -57,6 +53,15 @@ def check_task(task: Task, where: str, taken_names: Iterable[str] = ()) -> Task:
     return task
 
 
+def check_name(task: Task | type[Task], what: str, taken_names: Iterable[str]) -> None:
+    """Raises UsageError for a task that has no name, or one that a built-in one has."""
+    name = getattr(task, "name", None)
+    if not isinstance(name, str) or not name.isidentifier():
+        raise UsageError(f'{what} needs a name, an identifier: set `name = "…"` in its class')
+    if name in taken_names:
+        raise UsageError(f"{what} is called {name}, as a built-in one: rename it")
+
+
 def _check_methods(task: Task, what: str) -> None:
     missing = [name for name in ARGUMENTS if _function(task, name) is _function(Task, name)]
     if missing:
@@ -65,6 +70,8 @@ def _check_methods(task: Task, what: str) -> None:
         hint = f"rename its {near[0]} to {missing[0]}" if near else f"define {_call(missing[0], 'self')}"
         raise UsageError(f"{what} has no {' and no '.join(missing)}: {hint}")
     for name, arguments in ARGUMENTS.items():
+        if not callable(getattr(task, name)):
+            raise UsageError(f"{what}: {name} is {getattr(task, name)!r}, but must be a method")
         by_name = {"thorough": True} if name == "metrics" else {}
         try:
             signature = inspect.signature(getattr(task, name))

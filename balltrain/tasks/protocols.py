@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from balltrain.errors import BalltrainError
 from balltrain.tasks.base import DataRequest, Examples, Table, Task, Vote
 
-# before a training
+# before a training, or its resume
 
 
 @runtime_checkable
@@ -36,6 +36,17 @@ class ChecksWeights(Protocol):
 
     def check_weights(self, hp: Any, /) -> None:
         """Raises BalltrainError where `load_weights` would."""
+
+
+@runtime_checkable
+class ChecksRecorded(Protocol):
+    """Models that were replaced by others of the same name: what earlier versions left of them is told apart."""
+
+    def check_recorded(self, config: Mapping[str, Any], /) -> None:
+        """Raises BalltrainError where a trial's configuration, as an earlier version wrote it, is of another model.
+
+        It would be taken for that of the same name: no checkpoint of it is loaded, no sweep with it resumed.
+        """
 
 
 # balltrain evaluate, balltrain inspect

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.tasks import TaskRef, check_name, known_tasks, read_source, task_ref
+from balltrain.tasks import BUILT_IN, TaskRef, known_tasks, read_source, task_ref
 from balltrain.tasks.base import Task
 from balltrain.tasks.cells import MAIN, text_of
+from balltrain.tasks.checks import check_name
 
 
 def ref_of(task: str | os.PathLike[str] | Task | type[Task]) -> TaskRef:
@@ -27,7 +28,7 @@ def ref_of(task: str | os.PathLike[str] | Task | type[Task]) -> TaskRef:
         raise UsageError(f"{task!r} is no task: give a task's name, a Python file, or a subclass of balltrain.Task")
     if known_tasks().get(getattr(cls, "name", ""), "").partition(":")[0] == cls.__module__:
         return TaskRef(cls.name)
-    check_name(cls, f"the task {cls.__name__}")
+    check_name(cls, f"the task {cls.__name__}", BUILT_IN)
     if "<locals>" in cls.__qualname__:
         raise BalltrainError(
             f"the task {cls.__name__} is defined inside a function ({cls.__qualname__}), where no other process "

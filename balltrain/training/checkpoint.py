@@ -22,6 +22,7 @@ from torch import nn
 from balltrain.errors import BalltrainError, StorageError
 from balltrain.tasks import TaskRef, read_source, task_ref
 from balltrain.tasks.base import DataRequest, Task, resolve
+from balltrain.tasks.protocols import ChecksRecorded
 
 FORMAT = 1
 MODEL, CONFIG, STATE = "model.safetensors", "config.json", "state.pt"
@@ -153,7 +154,8 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> L
             source = read_source(Path(file))
         ref = task_ref(name) if source is None else TaskRef(name, file, source)
         task = ref.load()
-        task.check_recorded(values)
+        if isinstance(task, ChecksRecorded):
+            task.check_recorded(values)
         hp = resolve(task, values)
     except BalltrainError as error:
         raise BalltrainError(f"{folder / CONFIG} is of a task that is not here, or has changed: {error}") from error
