@@ -46,6 +46,16 @@ def test_results_are_a_table_in_a_notebook(swept, notebook):
     assert notebook.run("print(results)").out.startswith("shown  sum")
 
 
+def test_the_report_of_a_cells_task_says_how_to_train_it_in_python(swept, notebook):
+    notebook.run("text = open(results.report()).read()")
+    assert notebook.json(
+        "print(json.dumps(['balltrain.train(TASK, epochs=2, lr=' in text, 'balltrain train' in text]))"
+    ) == [
+        True,
+        False,
+    ]
+
+
 def test_a_quiet_sweep_shows_nothing(notebook):
     ran = notebook.run("model = balltrain.train(Sum, epochs=1, progress=False, wandb='off')\nmodel")
     assert (ran.error, ran.displays, ran.streams) == (None, [], {"stdout": "", "stderr": ""})
