@@ -245,7 +245,7 @@ def load(name: str | os.PathLike[str], storage: str | os.PathLike[str] | None = 
     """
     text, question, options = os.fspath(name).partition("?")  # s3://bucket/prefix/NAME?region=…
     text = text.rstrip("/")
-    if storage is None and "://" not in text and (Path(text) / SWEEP_FILE).is_file():
+    if Path(text).name in ("", ".."):  # `.`, the folder that one is in
         text = str(Path(text).resolve())
     if storage is None and "/" in text:
         parent, _, text = text.rpartition("/")

@@ -230,11 +230,14 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
 
 
 def train_command(results: Results) -> str:
-    """`balltrain train …` for the best trial: what varies, and what the sweep fixed."""
+    """`balltrain train …` for the best trial: what varies, and what the sweep fixed. A notebook's task: in Python."""
     assert results.best is not None
     sweep, config = results.sweep, results.config(results.best)
     given = {**(sweep.get("hyperparameters") or {}), **(sweep.get("space") or {})}
     names = dict.fromkeys([*(column.removeprefix(c.CONFIG_PREFIX) for column in results.varied), *given])
+    if sweep.get("task_code") and not sweep.get("task_file"):  # a class of a notebook's cell
+        chosen = "".join(f", {name}={config[name]!r}" for name in {"epochs": None, **names} if name in config)
+        return f"balltrain.train(TASK{chosen})  # the class of the task {sweep.get('task')}"
     words = ["balltrain", "train", str(sweep.get("task_file") or sweep.get("task"))]
     if epochs := config.get("epochs") or sweep.get("epochs"):
         words += ["--epochs", str(epochs)]

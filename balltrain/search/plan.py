@@ -94,6 +94,7 @@ class Plan:
             "name": self.name,
             "task": self.task.name,
             "task_file": self.ref.file,
+            "task_code": self.ref.code_id,
             "objective": self.task.objective,
             "mode": self.task.mode,
             "space": self.space.to_json(),

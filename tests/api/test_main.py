@@ -5,44 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from sum_task import IMPORTS, SUM
 
-TASK = '''
-import numpy as np
-from torch import nn
-
-import balltrain
-
-SIZE = 100
-
-
-class Sum(balltrain.Task):
-    """Sum of four numbers."""
-
-    name = "sum"
-    default_size = SIZE
-
-    def prepare(self, request, arrays):
-        arrays["x"] = np.random.default_rng(0).standard_normal((self.default_size, 4)).astype(np.float32)
-        return {}
-
-    def build_model(self, hp, facts):
-        return nn.Linear(4, 1)
-
-    def loss(self, model, batch, hp):
-        return (model(batch["x"]) - batch["x"].sum(1, keepdim=True)).square().mean()
-
-    def predict(self, model, batch, hp):
-        return {"y": model(batch["x"])}
-
-    def metrics(self, outputs, targets, hp, *, thorough):
-        return {"loss": float((outputs["y"] - targets["x"].sum(1, keepdim=True)).square().mean())}
-
-'''
+TASK = IMPORTS + SUM + "\n"
 TRAIN = (
     'model = balltrain.train(Sum, epochs=1, out="run", wandb="off", data_dir="data")\nprint(model.evaluate().items)\n'
 )
 SWEEP = """
-from ray import tune
 results = balltrain.sweep(Sum, {"lr": tune.loguniform(1e-4, 1e-1)}, trials=3, epochs=1, wandb="off", data_dir="data")
 print(len(results.trials), results.counts["failed"])
 """

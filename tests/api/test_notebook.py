@@ -3,21 +3,14 @@
 import re
 
 import pytest
-from toy import TOY_FILE
+from sum_task import IMPORTS, SUM
 
-SETUP = f"""
-import sys, os
-sys.path.append({str(TOY_FILE.rpartition("/")[0])!r})
-import balltrain, toy
-from ray import tune
-LR = {{"lr": tune.loguniform(1e-4, 1e-1)}}
-"""
-SWEEP = 'results = balltrain.sweep(toy.Toy, LR, name="{name}", wandb="off", {options})'
+SWEEP = 'results = balltrain.sweep(Sum, {{"lr": tune.loguniform(1e-4, 1e-1)}}, name="{name}", wandb="off", {options})'
 
 
 @pytest.fixture(scope="module")
 def notebook(kernel):
-    assert kernel.run(SETUP).error is None
+    assert kernel.run(IMPORTS + SUM).error is None
     return kernel
 
 
@@ -49,12 +42,22 @@ def test_nothing_else_is_said_and_nothing_is_cleared(swept):
 
 def test_results_are_a_table_in_a_notebook(swept, notebook):
     assert swept.value["text/html"].startswith("<b>shown</b>: 4 trials")
-    assert swept.value["text/plain"].startswith("shown  toy · hyperopt + asha · 4 trials: ")
-    assert notebook.run("print(results)").out.startswith("shown  toy")
+    assert swept.value["text/plain"].startswith("shown  sum · hyperopt + asha · 4 trials: ")
+    assert notebook.run("print(results)").out.startswith("shown  sum")
+
+
+def test_the_report_of_a_cells_task_says_how_to_train_it_in_python(swept, notebook):
+    notebook.run("text = open(results.report()).read()")
+    assert notebook.json(
+        "print(json.dumps(['balltrain.train(TASK, epochs=2, lr=' in text, 'balltrain train' in text]))"
+    ) == [
+        True,
+        False,
+    ]
 
 
 def test_a_quiet_sweep_shows_nothing(notebook):
-    ran = notebook.run("model = balltrain.train(toy.Toy, epochs=1, progress=False, wandb='off')\nmodel")
+    ran = notebook.run("model = balltrain.train(Sum, epochs=1, progress=False, wandb='off')\nmodel")
     assert (ran.error, ran.displays, ran.streams) == (None, [], {"stdout": "", "stderr": ""})
 
 
@@ -62,6 +65,34 @@ def test_an_error_leaves_no_phase_behind(notebook):
     ran = notebook.run(SWEEP.format(name="shown", options="trials=4"))
     assert ran.error.endswith("shown holds a sweep already: add resume=True to go on with it, or choose another name")
     assert plain(ran.updates[-1]) == ""
+
+
+def test_an_interrupt_returns_what_there_is_and_the_sweep_goes_on_later(notebook):
+    def has_trained(ran):
+        return any(re.search(r"epochs [1-9]", plain(update)) for update in ran.updates)
+
+    call = SWEEP.format(name="stopped", options="trials=2, epochs=30, scheduler='none'{more}")
+    notebook.run("NAP_S = 0.5")
+    ran = notebook.run(call.format(more="") + "\nresults.interrupted", interrupt_when=has_trained)
+    assert (ran.error, ran.value["text/plain"]) == (None, "True")
+    assert ran.streams["stderr"].splitlines() == [
+        "ending after the epochs that run; another interrupt ends at once",
+        "to go on: the same call with name='stopped', resume=True",
+    ]
+    assert notebook.json("print(json.dumps([results.counts, len(results.epochs)]))")[0]["interrupted"] == 2
+    notebook.run("NAP_S = 0.0")
+    again = notebook.run(call.format(more=", resume=True") + "\nresults.counts['completed'], len(results.epochs)")
+    assert (again.error, again.value["text/plain"]) == (None, "(2, 60)")
+
+
+def test_a_sweep_runs_on_the_ray_of_the_notebook_and_leaves_it_up(notebook):
+    start = "import ray\nray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level='critical')"
+    assert notebook.run(f"{start}\nbefore = ray.get_runtime_context().gcs_address").error is None
+    ran = notebook.run(SWEEP.format(name="guest", options="trials=2, epochs=1") + "\nresults.counts['completed']")
+    assert (ran.error, ran.value["text/plain"]) == (None, "2")
+    after = notebook.run("ray.get_runtime_context().gcs_address == before, results.tables.sweep['placement']")
+    assert after.value["text/plain"].startswith("(True, {")
+    assert notebook.run("ray.shutdown()").error is None
 
 
 def test_no_notebook_is_seen_where_there_is_none():

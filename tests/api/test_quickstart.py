@@ -40,7 +40,7 @@ def test_its_outputs_are_cleared():
 
 def test_it_shows_results_report_and_predictions(executed):
     notebook, folder = executed
-    table, panel = shown(notebook, 'balltrain.sweep("detect_heatmap"')
+    table, panel, *_ = shown(notebook, 'balltrain.sweep("detect_heatmap"')
     assert table["text/html"].count("<tr") == 1 + 4
     assert "4/4 trials" in panel["text/plain"]
     assert "<iframe" in shown(notebook, "results.report()")[0]["text/html"]
