@@ -1,12 +1,7 @@
 """Sweeps on a real Ray, on this machine."""
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +15,6 @@ from balltrain.execution.resources import Resources
 from balltrain.execution.runner import run_sweep
 from balltrain.records.columns import Decision, Status
 from balltrain.records.journal import read_journal
-from balltrain.records.state import SweepState
 from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors
 from balltrain.training.checkpoint import load_checkpoint
 
@@ -152,102 +146,6 @@ def test_the_best_are_confirmed_and_the_winner_is_kept(sweep, tmp_path):
     loaded = load_checkpoint(result.folder / "best")
     assert loaded.config["seed"] == trials.loc[objectives.idxmin(), "seed"]
     assert loaded.config["hyperparameters"]["lr"] == trials.loc[winner, "config.lr"]
-
-
-def start_cli(tmp_path, *more, file=TOY_FILE, trials=12, epochs=30):
-    command = [sys.executable, "-m", "balltrain.cli", "sweep", str(file), "--name=k", "--storage", str(tmp_path)]
-    command += ["--data-dir", str(tmp_path / "data"), "--wandb", "off"]
-    command += ["--trials", str(trials), "--epochs", str(epochs), *more]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
-def wait_for_reports(tmp_path, count):
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        journal = tmp_path / "k" / "journal.jsonl"
-        if journal.exists() and journal.read_text().count('"report"') >= count:
-            return
-        time.sleep(0.05)
-    raise TimeoutError("the sweep reported nothing")
-
-
-def check_nothing_lost_or_run_twice(tmp_path):
-    state = SweepState.replay(read_journal(tmp_path / "k"))
-    assert len(state.trials) == 12
-    for trial in state.trials.values():
-        assert trial.status in (Status.COMPLETED, Status.STOPPED)
-        assert [row["epoch"] for row in trial.rows] == list(range(1, trial.epochs + 1))
-    epochs = pd.read_parquet(tmp_path / "k" / "epochs.parquet")
-    assert not epochs.duplicated(["trial_id", "epoch"]).any()
-
-
-def test_killed_then_interrupted_then_resumed_a_sweep_loses_nothing(tmp_path):
-    process = start_cli(tmp_path)
-    wait_for_reports(tmp_path, 25)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    killed = SweepState.replay(read_journal(tmp_path / "k"))
-    reports = (tmp_path / "k" / "journal.jsonl").read_text().count('"report"')
-
-    process = start_cli(tmp_path, "--resume")
-    wait_for_reports(tmp_path, reports + 25)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    command = err.splitlines()[-1].partition("to go on: balltrain ")[2]
-    assert command.startswith(f"sweep {TOY_FILE} --name=k ")
-    assert command.endswith("--resume")
-    assert (tmp_path / "k" / "trials.parquet").exists()
-    interrupted = SweepState.replay(read_journal(tmp_path / "k"))
-
-    process = start_cli(tmp_path, "--resume", "--json")
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    assert json.loads(out)["trials"] == 12
-    check_nothing_lost_or_run_twice(tmp_path)
-    after = SweepState.replay(read_journal(tmp_path / "k"))
-    for before in (killed, interrupted):
-        for number, trial in before.trials.items():
-            assert after.trials[number].rows[: trial.epochs] == trial.rows
-
-
-@pytest.mark.chaos
-def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(tmp_path, monkeypatch):
-    nap = 'import os, time; time.sleep(float(os.environ["NAP"]))\n        return {"y"'
-    (tmp_path / "k.py").write_text(Path(TOY_FILE).read_text().replace('return {"y"', nap))
-    monkeypatch.setenv("NAP", "8")  # an epoch that nobody would wait for
-    process = start_cli(tmp_path, "--scheduler", "none", file=tmp_path / "k.py", trials=3, epochs=2)
-    wait_for_reports(tmp_path, 2)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=6) == 130  # Ray's processes are given a moment to end; the epochs would take longer
-    assert "--resume" in os.read(process.stderr.fileno(), 10_000).decode()
-    before = SweepState.replay(read_journal(tmp_path / "k"))
-    deadline = time.monotonic() + 60
-    while processes_of_session(process.pid):
-        assert time.monotonic() < deadline, "Ray's processes outlive their sweep"
-        time.sleep(0.2)
-    monkeypatch.setenv("NAP", "0")
-    process = start_cli(tmp_path, "--scheduler", "none", "--resume", file=tmp_path / "k.py", trials=3, epochs=2)
-    process.communicate(timeout=200)
-    assert process.returncode == 0
-    after = SweepState.replay(read_journal(tmp_path / "k"))
-    assert [trial.epochs for trial in after.trials.values()] == [2, 2, 2]
-    for number, trial in before.trials.items():
-        assert after.trials[number].rows[: trial.epochs] == trial.rows
-
-
-def processes_of_session(session):
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                if os.getsid(int(name)) == session and Path(f"/proc/{name}/stat").read_text().split()[2] != "Z":
-                    found.append(int(name))
-    return found
 
 
 def test_the_same_sweep_one_trial_at_a_time_gives_the_same_numbers(make_toy_plan, tmp_path):
