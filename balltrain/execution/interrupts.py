@@ -32,6 +32,7 @@ class Interrupts:
         self._raises = True  # while nothing looks at what was asked
         self._raises_when_overdue = False
         self._can_be_resumed = False
+        self._block_ends = threading.Lock()
 
     @property
     def overdue(self) -> bool:
@@ -49,7 +50,8 @@ class Interrupts:
         try:
             yield
         finally:
-            self._raises, self._raises_when_overdue, self._can_be_resumed = True, False, False
+            with self._block_ends:
+                self._raises, self._raises_when_overdue, self._can_be_resumed = True, False, False
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -107,8 +109,9 @@ class Interrupts:
 
     def _hear_again_when_overdue(self, signum: int) -> None:
         def again() -> None:
-            if self._raises_when_overdue:
-                os.kill(os.getpid(), signum)
+            with self._block_ends:  # after it, the signal would end the process
+                if self._raises_when_overdue:
+                    os.kill(os.getpid(), signum)
 
         timer = threading.Timer(GRACE_S + 0.1, again)
         timer.daemon = True

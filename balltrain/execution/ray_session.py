@@ -17,13 +17,13 @@ from balltrain.background import every
 from balltrain.errors import BalltrainError
 from balltrain.execution import ray_internals
 from balltrain.execution.interrupts import Interrupts
-from balltrain.execution.joining import join, make_token
+from balltrain.execution.joining import CONNECT_TIMEOUT_S, join, make_token
 from balltrain.execution.nodes import nodes_expected, nodes_there
 from balltrain.execution.placement import Node, NotEnoughGpus, Placement, local_resources
 from balltrain.execution.resources import Resources
 
 LOOK_EVERY_S = 0.5  # whether Ray is still there
-TIMES_REFUSED = 2  # in a row, after which a Ray of one's own is gone
+TIMES_SILENT = 2  # in a row, after which a Ray of one's own, on this machine, is gone
 RECONNECT_VARIABLE = "RAY_gcs_rpc_server_reconnect_timeout_s"  # Ray's own, for clusters whose head comes back
 RECONNECT_S = 10.0
 
@@ -53,7 +53,7 @@ class RaySession:
     is_own: bool  # ends with the sweep
     is_guest: bool = False  # of somebody who goes on with it after the sweep
     gone: str | None = None
-    _refused: int = field(default=0, repr=False)
+    _silent: int = field(default=0, repr=False)
     _answered: float = field(default_factory=time.monotonic, repr=False)
 
     def look(self) -> None:
@@ -61,22 +61,24 @@ class RaySession:
         if self.is_own and (dead := ray_internals.dead_process()) is not None:
             self.gone = f"Ray has ended: its {dead} is gone"
             return
-        host, _, port = self.address.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), 2 * LOOK_EVERY_S).close()
-        except ConnectionRefusedError:
-            self._refused += 1
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):  # says nothing of Ray
-                return
-            self._refused = 0
-        else:
-            self._refused, self._answered = 0, time.monotonic()
+        if self.answers():
+            self._silent, self._answered = 0, time.monotonic()
+            return
+        self._silent += 1
         silent_s = time.monotonic() - self._answered
-        if self.is_own and self._refused >= TIMES_REFUSED:
+        if self.is_own and self._silent >= TIMES_SILENT:
             self.gone = "Ray has ended"
         elif silent_s > float(os.environ.get(RECONNECT_VARIABLE, RECONNECT_S)):
             self.gone = f"the Ray at {self.address} has not answered for {silent_s:.0f} s"
+
+    def answers(self) -> bool:
+        """Whether its port is open; asks nothing of it."""
+        host, _, port = self.address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
+        except OSError as error:
+            return error.errno in (errno.EMFILE, errno.ENFILE)  # of this process's files, which says nothing of Ray
+        return True
 
 
 def ray_is_up() -> bool:
@@ -160,9 +162,12 @@ def _guest(resources: Resources) -> RaySession:
             f"this process is on the Ray at {address} already: leave out --address {resources.address}, or call "
             "ray.shutdown() first"
         )
+    session = RaySession(address, is_own=False, is_guest=True)
+    if not session.answers():
+        raise BalltrainError(f"the Ray of this process, at {address}, has ended: call ray.shutdown(), then try again")
     for name in LOGGERS[1:]:  # what goes wrong with trials is told by the sweep
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    return RaySession(address, is_own=False, is_guest=True)
+    return session
 
 
 def _connected(resources: Resources, interrupts: Interrupts) -> RaySession:

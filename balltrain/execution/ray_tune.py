@@ -29,8 +29,8 @@ from balltrain.search.controller import Controller
 from balltrain.search.policy import Cause
 
 POLL_S = 0.1
-# what leaving takes, of a Ray that somebody goes on with, and of one that ends, or has ended
-RELEASE_S, LEAVE_S = 8.0, 1.0
+# that leaving may take, where Ray still answers and where it does not
+LEAVE_S, LEAVE_DEAD_S = 8.0, 1.0
 
 
 def run_on_ray(
@@ -112,8 +112,8 @@ class _TuneRun(threading.Thread):
             if session.gone is not None and not controller.interrupted and controller.error is None:
                 controller.error = BalltrainError(f"{session.gone}; the sweep has stopped and can be resumed")
             for number in sorted(controller.live):
-                controller.fail(number, Cause.NODE_LOST, "the sweep was ended before its epoch")
-        if self.ended.wait(RELEASE_S if self.left is _Left else LEAVE_S):
+                controller.fail(number, Cause.NODE_LOST, "the sweep was ended within an epoch")
+        if self.ended.wait(LEAVE_DEAD_S if session.gone else LEAVE_S):
             ray_internals.start_automatically(self._started_automatically)
         shutil.rmtree(self.scratch, ignore_errors=True)
 

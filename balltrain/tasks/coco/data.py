@@ -76,7 +76,7 @@ def prepare(source: str | None, size: int | None, options: CocoOptions, arrays: 
         raise BalltrainError(f"{source}: there are no images")
     for file, number, part in zip(files, numbers, parts, strict=True):
         if SPLITS[number] != "test" and all(a.crowd for entry in part for a in entry.annotations):
-            of_some = "" if options.categories is None else " of the --data categories"
+            of_some = "" if options.categories is None else f" of the categories {', '.join(options.categories)}"
             raise BalltrainError(f"{file.path}: its {len(part)} images have no object{of_some} to learn or to find")
     if len(files) > 1:
         arrays["split"] = np.repeat(np.array(numbers, np.uint8), [len(part) for part in parts])
