@@ -76,6 +76,8 @@ class Interrupts:
         if signum == CTRL_C:
             self.at_once = not first
         else:
+            # Ray's own handler, which calls this one, has set an alarm that aborts the process after 3 s
+            signal.alarm(0)
             _leave_dead_terminals()
             # a second one, which some systems send, is no second Ctrl-C
             self._deadline = min(self._deadline, time.monotonic() + (GRACE_S if first else 0.0))
