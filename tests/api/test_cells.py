@@ -75,6 +75,13 @@ def test_fields_alone_are_those_of_the_class_that_is_used(cells, kernel):
     assert cells(one, with_hp).load().Hyperparameters().width == 1
 
 
+def test_hyperparameters_in_brackets_go_with_the_task(cells):
+    ref = cells(
+        "class Deep(Hyperparameters):\n    depth: int = 7\n", SUM.replace("class Sum(Task)", "class Sum(Task[Deep])")
+    )
+    assert ref.load().Hyperparameters().depth == 7
+
+
 def test_annotations_stay_texts_where_a_cell_said_so(cells, kernel):
     ref = cells("from __future__ import annotations", SUM + "\n    def late(self, x: NotThere):\n        return 1\n")
     assert ref.source.startswith("from __future__ import annotations\n")
