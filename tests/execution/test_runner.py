@@ -112,6 +112,30 @@ def sweep_of(file, tmp_path, **options):
     return run_sweep(plan, tmp_path / "s", resources, data_dir=tmp_path / "data", resume=False)
 
 
+def test_a_task_that_is_a_text_without_a_file_runs_on_workers(tmp_path, monkeypatch):
+    """As that of a notebook's cell is."""
+    import dataclasses
+
+    from balltrain.execution.preflight import forecast_sweep
+    from balltrain.search.plan import make_plan
+    from balltrain.search.sweep import override
+    from balltrain.search.sweep_files import find_sweep
+    from balltrain.tasks.base import DataRequest
+
+    (tmp_path / "cell.py").write_text(Path(TOY_FILE).read_text())
+    found, ref = find_sweep(str(tmp_path / "cell.py"))
+    ref = dataclasses.replace(ref, file=None)
+    plan = make_plan(override(found, trials=2, epochs=2), ref, name="s", request=DataRequest())
+    (tmp_path / "cell.py").unlink()
+    monkeypatch.chdir(tmp_path)
+    where = {"data_dir": tmp_path / "data"}
+    assert forecast_sweep(plan, tmp_path / "s", Resources(num_gpus=0), **where, wandb_mode="off")["examples"]
+    result = run_sweep(plan, tmp_path / "s", Resources(num_gpus=0), **where, resume=False)
+    assert [trial.status for trial in result.state.trials.values()] == [Status.COMPLETED] * 2
+    result = run_sweep(plan, tmp_path / "s", Resources(num_gpus=0), **where, resume=True)
+    assert result.folder.joinpath("best", "model.safetensors").exists()
+
+
 def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
     file = tmp_path / "dying.py"
     text = Path(TOY_FILE).read_text()

@@ -17,11 +17,10 @@ from balltrain.vision.augment import augmented
 from balltrain.vision.pixels import to_float
 
 
-class CatDogs(Classifier):
+class CatDogs(Classifier[CatDogsHyperparameters]):
     """Cats and dogs: which of the two is in a picture of 64x64 pixels?"""
 
     name = "catdogs"
-    Hyperparameters = CatDogsHyperparameters
     classes = data.CLASSES
     picture_size = data.PICTURE_SIZE
 

@@ -15,13 +15,12 @@ from balltrain.tasks.cifar10.model import Cifar10Hyperparameters, build_classifi
 from balltrain.tasks.classifier import Classifier
 
 
-class Cifar10(Classifier):
+class Cifar10(Classifier[Cifar10Hyperparameters]):
     """Ten classes of pictures of 32x32 pixels: CIFAR-10."""
 
     name = "cifar10"
     classes = data.CLASSES
     picture_size = data.SIDE
-    Hyperparameters = Cifar10Hyperparameters
     DataOptions = data.Cifar10Options
     # https://www.cs.toronto.edu/~kriz/cifar.html, which gives the MD5 c58f30108f718f92721af3b95e74349a
     download = Download(
