@@ -176,6 +176,7 @@ def test_sigterm_to_all_processes_ends_in_order_within_seconds(tmp_path):
         assert [row["epoch"] for row in after.trials[number].rows] == list(range(1, after.trials[number].epochs + 1))
 
 
+@pytest.mark.chaos
 def test_a_ray_that_dies_is_said_within_seconds_and_the_sweep_resumes(tmp_path):
     file = slow_toy(tmp_path, 0.3)
     process = start_cli(tmp_path, "--scheduler", "none", file=file, trials=2, epochs=6)
@@ -239,6 +240,7 @@ def read_all(terminal):
             pass
 
 
+@pytest.mark.chaos
 def test_a_training_ends_in_order_too(tmp_path):
     """`balltrain train`, which needs no Ray, in an epoch that takes longer than the system waits."""
     file = slow_toy(tmp_path, 0.1)

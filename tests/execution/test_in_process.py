@@ -139,6 +139,7 @@ def test_ctrl_c_returns_what_there_is_and_the_ray_goes_on(local_ray, napping, tm
     assert all([row["epoch"] for row in trial.rows] == list(range(1, 21)) for trial in result.state.trials.values())
 
 
+@pytest.mark.chaos
 def test_two_sweeps_in_one_process_each_with_a_ray_of_its_own(napping, tmp_path):
     """In a thread that is not the main one, then in an event loop that runs, as in a notebook."""
     environment, handlers = dict(os.environ), [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
@@ -157,6 +158,7 @@ def test_two_sweeps_in_one_process_each_with_a_ray_of_its_own(napping, tmp_path)
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
+@pytest.mark.chaos
 def test_a_keyboard_interrupt_of_somebody_elses_handler_is_the_first_ctrl_c(local_ray, napping, tmp_path):
     main = threading.get_ident()
 
@@ -197,6 +199,7 @@ def run(trials, epochs, resume=False):
 """
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(400)
 def test_interrupting_a_notebook_twice_leaves_its_kernel(napping, tmp_path):
     """A real kernel, interrupted as Jupyter does it: by SIGINT to its process group."""

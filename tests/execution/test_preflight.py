@@ -44,9 +44,10 @@ def test_the_disk_it_needs_is_that_of_the_checkpoints_of_a_real_trial(forecast, 
 
     plan = make_toy_plan(trials=1, epochs=2, searcher="random", scheduler="none")
     train_once(plan, tmp_path / "one", num_gpus=0, data_dir=tmp_path / "data", resume=False)
-    written = sum(file.stat().st_size for file in (tmp_path / "one" / "best").iterdir())
+    files = (tmp_path / "one" / "best").iterdir()
+    written = sum(file.stat().st_size for file in files if file.name != "config.json")  # the probe writes none
     said = forecast(trials=1, epochs=2)["checkpoint_bytes"]
-    assert said <= written <= said + 2000  # config.json, which the probe does not write
+    assert said <= written <= said + 1000  # two rows in place of one
 
 
 def test_without_asha_every_trial_trains_in_full(forecast):
