@@ -20,7 +20,7 @@ from balltrain.execution.nodes import nodes_expected
 from balltrain.execution.placement import place
 from balltrain.execution.resources import Resources
 from balltrain.execution.runner import run_sweep
-from balltrain.records import columns
+from balltrain.records.columns import Status
 from balltrain.search.plan import make_plan
 from balltrain.search.sweep import override
 from balltrain.search.sweep_files import find_sweep
@@ -104,7 +104,7 @@ def test_a_node_is_lost_another_joins_and_each_builds_its_data_once(start_cluste
         cluster.add_node(num_cpus=2, env_vars=cluster.environment(3))
         result = running.result()
     trials = result.state.trials.values()
-    assert [trial.status for trial in trials] == [columns.COMPLETED] * TRIALS
+    assert [trial.status for trial in trials] == [Status.COMPLETED] * TRIALS
     assert all([row["epoch"] for row in trial.rows] == list(range(1, EPOCHS + 1)) for trial in trials)
     assert sum(trial.lost_attempts for trial in trials) == 1
     assert sum(trial.attempts for trial in trials) == TRIALS + 1
@@ -119,7 +119,7 @@ def test_a_token_does_not_keep_from_a_cluster_without(start_cluster, tmp_path, m
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     assert token_file().is_file()
     result = run(TOY_FILE, tmp_path, cluster, trials=1, epochs=1)
-    assert [trial.status for trial in result.state.trials.values()] == [columns.COMPLETED]
+    assert [trial.status for trial in result.state.trials.values()] == [Status.COMPLETED]
 
 
 def test_a_node_with_another_version_is_named(start_cluster, tmp_path):
@@ -247,7 +247,7 @@ def test_gpus_that_an_autoscaler_may_start_are_waited_for_and_more_are_refused(s
     waiting = next(phase for phase in phases if "waiting" in phase)
     assert waiting.startswith("waiting for a node with 2 CPU and 1 GPU: the cluster has 1 CPU and 0 GPU and may grow")
     assert result.state.sweep["placement"]["concurrency"] == 2
-    assert [trial.status for trial in result.state.trials.values()] == [columns.COMPLETED] * 2
+    assert [trial.status for trial in result.state.trials.values()] == [Status.COMPLETED] * 2
 
 
 def test_workers_of_a_trial_are_on_one_node_where_they_fit(start_cluster):
