@@ -19,7 +19,7 @@ sweep: $(VENV)/installed
 	$(BIN)/balltrain sweep detect_heatmap --trials 8 --epochs 4 --grace 1 --size 3000 --storage $(STORAGE) --name $(NAME)
 	$(BIN)/balltrain report $(NAME) --storage $(STORAGE)
 
-## everything that is tested, in less than 12 minutes on 2 cores
+## everything that is tested, but for what kills and resumes for minutes
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
 

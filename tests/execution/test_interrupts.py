@@ -20,8 +20,12 @@ def said():
 
 @pytest.fixture
 def running(said):
-    with interruptible(lambda: said.append("how to go on")) as interrupts:
-        yield interrupts
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup ignore it
+    try:
+        with interruptible(lambda: said.append("how to go on")) as interrupts:
+            yield interrupts
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_handlers_are_put_back():
