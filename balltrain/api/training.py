@@ -65,7 +65,7 @@ def train(
         out: The run's folder; `runs/TASK-TIME` unless given.
         resume: Go on with the run in `out`.
         hyperparameters: Those that differ from the task's defaults, where they are in a dict.
-        progress: Whether a line is printed after each epoch, on standard error, or in the notebook.
+        progress: Whether a line is printed on standard error after each epoch.
         **options: Those below; all others are hyperparameters, as in `lr=0.002`.
 
     Returns:

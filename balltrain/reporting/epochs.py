@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from balltrain.reporting.notebook import in_notebook
-
 if TYPE_CHECKING:
     from balltrain.records.state import Trial
     from balltrain.search.controller import Controller
@@ -22,18 +20,17 @@ EPOCH_WIDTH, MARK_WIDTH = 9, 2  # of `   1/10  ` and ` *`
 
 @contextlib.contextmanager
 def epoch_lines(controller: Controller, placement: Any) -> Iterator[None]:
-    """Print each reported row on stderr, in a notebook on stdout; the best epoch so far has a star.
+    """Print each reported row on stderr; the best epoch so far has a star.
 
     In a terminal only as many metrics as fit in a line, the objective first: the results have all.
     """
     epochs, task = controller.plan.epochs, controller.plan.task
-    out = sys.stdout if in_notebook() else sys.stderr  # which notebooks show as an error
     names = sorted(task.metric_names, key=lambda name: name != task.objective)
     columns = COLUMNS | {name: (max(METRIC_WIDTH, len(name)), METRIC_FORMAT) for name in names}
     if sys.stderr.isatty():
         columns = _fitting(columns, shutil.get_terminal_size().columns - EPOCH_WIDTH - MARK_WIDTH)
     header = "  ".join(f"{name:>{width}}" for name, (width, _) in columns.items())
-    print(f"{'epoch':>{EPOCH_WIDTH}}  {header}", file=out)
+    print(f"{'epoch':>{EPOCH_WIDTH}}  {header}", file=sys.stderr)
 
     def show(trial: Trial, row: EpochRow) -> None:
         values = {**row, **row["metrics"]}
@@ -42,7 +39,7 @@ def epoch_lines(controller: Controller, placement: Any) -> Iterator[None]:
             value = values[name]
             cells.append(f"{'nan' if value is None else format(value, spec):>{width}}")
         star = " *" if trial.best is row else ""
-        print(f"{row['epoch']:>4}/{epochs:<4}  {'  '.join(cells)}{star}", file=out)
+        print(f"{row['epoch']:>4}/{epochs:<4}  {'  '.join(cells)}{star}", file=sys.stderr)
 
     controller.on_row = show
     yield

@@ -59,4 +59,5 @@ def test_nothing_complains(executed):
     notebook, _ = executed
     for cell in notebook.cells:
         streams = [output.text for output in cell.get("outputs", []) if output.get("name") == "stderr"]
-        assert streams == [], cell.source
+        training = "balltrain.train" in cell.source  # which prints a line an epoch
+        assert training or streams == [], cell.source
