@@ -72,7 +72,8 @@ def predict_pictures(
 ) -> Tensor:
     """(inputs, …), what `predict` says of batches (n, height, width, 3) uint8.
 
-    Pictures are squashed to `size` x `size`, or, keeping their shape, scaled such that the shorter side is `size`.
+    Pictures are squashed to `size` x `size`, or, keeping their shape, scaled such that the shorter side is `size`;
+    those whose longer side is `size` stay as they are.
     """
     outputs: dict[int, Tensor] = {}
     for rows, images in _batches(inputs, size, keeps_shape):
@@ -174,7 +175,8 @@ def _batches(inputs: Sequence[Input], size: int, keeps_shape: bool) -> Iterator[
         content = each.read()
         if keeps_shape:
             height, width = decode_picture(content, each.name)[0].shape[:2]
-            scale = size / min(height, width)
+            # of the data's scale already: enlarged, a network recognised fewer of them (docs/log.md, 2026-11-27)
+            scale = 1 if max(height, width) == size else size / min(height, width)
             wanted = round(width * scale), round(height * scale)
         else:
             wanted = size, size

@@ -78,12 +78,13 @@ class TestInputs:
 class TestShapes:
     @pytest.fixture
     def inputs(self, tmp_path):
-        for name, size in {"wide": (64, 32), "small": (8, 16), "square": (16, 16)}.items():
+        sizes = {"wide": (64, 32), "small": (4, 8), "square": (16, 16), "as long as the data's": (9, 16)}
+        for name, size in sizes.items():
             write_picture(tmp_path / f"{name}.png", size)
-        return list_inputs([tmp_path / f"{name}.png" for name in ("wide", "small", "square")])
+        return list_inputs([tmp_path / f"{name}.png" for name in sizes])
 
     @pytest.mark.parametrize(
-        ("keeps_shape", "shapes"), [(False, [(16, 16)] * 3), (True, [(16, 32), (32, 16), (16, 16)])]
+        ("keeps_shape", "shapes"), [(False, [(16, 16)] * 4), (True, [(16, 32), (32, 16), (16, 16), (16, 9)])]
     )
     def test_pictures_are_squashed_or_scaled_and_results_keep_their_order(self, inputs, keeps_shape, shapes):
         found = predict_pictures(

@@ -324,6 +324,17 @@ def test_pictures_of_any_shape_are_predicted(tmp_path, cli, model):
         assert Path(each["picture"]).exists()
 
 
+def test_the_originals_two_pictures_go_through_gap_as_they_are(tmp_path):
+    Image.effect_noise((32, 20), 90).convert("RGB").save(tmp_path / "1.png")
+    Image.effect_noise((32, 18), 90).convert("RGB").save(tmp_path / "2.png")
+    network, got = built(model="gap"), []
+    network.register_forward_hook(lambda _, inputs, __: got.append(tuple(inputs[0].shape)))
+    hp = resolve(task, {"model": "gap"})
+    (tmp_path / "out").mkdir()
+    task.draw_predictions(network, hp, CPU, [tmp_path / "1.png", tmp_path / "2.png"], tmp_path / "out")
+    assert got == [(1, 3, 20, 32), (1, 3, 18, 32)]
+
+
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     return write_archive(tmp_path_factory.mktemp("cifar") / "c.tar.gz", contents(rows=60, test_rows=100))
