@@ -33,6 +33,7 @@ class Interrupts:
         self._raises_when_overdue = False
         self._can_be_resumed = False
         self._block_ends = threading.Lock()
+        self._listens_to: set[int] = set()
 
     @property
     def overdue(self) -> bool:
@@ -62,6 +63,8 @@ class Interrupts:
             yield
         finally:
             self._raises = raises
+            for number in self._listens_to:  # Ray's C++ puts a handler before them, which prints stacks
+                signal.signal(number, self.hear)
         if raises and (self.asked, self.at_once) != before:
             raise KeyboardInterrupt
 
@@ -103,9 +106,11 @@ class Interrupts:
         ignored = {number for number in ENDINGS if signal.getsignal(number) is signal.SIG_IGN}  # nohup: SIGHUP
         _remember_terminals()
         before = {number: signal.signal(number, self.hear) for number in {CTRL_C, *ENDINGS} - ignored}
+        self._listens_to = set(before)
         try:
             yield
         finally:
+            self._listens_to = set()
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
