@@ -41,7 +41,8 @@ RAY_ENVIRONMENT = {
     # what nobody reads, and is waited for at the end where nobody takes it: 5 s
     "RAY_task_events_shutdown_flush_timeout_ms": "300",
 }
-ALSO_PUT_BACK = ("RAY_AUTH_MODE",)
+# by `joining.join`; by `ray.init`, which would take the process's later `breakpoint()` for its own
+ALSO_PUT_BACK = ("RAY_AUTH_MODE", "PYTHONBREAKPOINT", "RAY_USAGE_STATS_ENABLED")
 LOGGERS = ("ray", "ray.tune", "ray.air")
 
 
