@@ -13,6 +13,8 @@ from typing import Any
 
 # module:name, and the reason
 PRIVATE = {
+    "ray._raylet:AuthenticationTokenLoader": "forgets the token of another Ray that this process was on: with it, "
+    "a Ray without one could not ask this process for its actors, and would end them",
     "ray._raylet:Config": "has Ray read its environment again, which it does once, when it is imported",
     "ray._raylet:GcsClient": "asks a Ray for its dashboard, which only those hear who have joined it",
     "ray._private.services:canonicalize_bootstrap_address": "finds the Ray of this machine without joining it, which "
@@ -33,10 +35,11 @@ ASK_TIMEOUT_S = 5.0
 
 
 def read_environment_again() -> None:
-    """Of what Ray read of the environment when it was imported: RAY_AUTH_MODE, RAY_task_events_…"""
-    from ray._raylet import Config  # type: ignore[attr-defined]  # compiled, without types
+    """Of what Ray read of the environment when it was imported: RAY_AUTH_MODE, RAY_task_events_… And the token."""
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # compiled, without types
 
     Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def find_local_ray() -> str | None:

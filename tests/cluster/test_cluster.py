@@ -14,7 +14,7 @@ import pytest
 from toy import TOY_FILE
 
 from balltrain.errors import BalltrainError
-from balltrain.execution import node_checks
+from balltrain.execution import node_checks, ray_internals
 from balltrain.execution.joining import make_token, token_file
 from balltrain.execution.nodes import nodes_expected
 from balltrain.execution.placement import place
@@ -34,8 +34,10 @@ def own_home(monkeypatch, tmp_path_factory):
     """A token of this test's own, that Ray's processes find too."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    ray_internals.read_environment_again()  # a test before this one may have been on a Ray with a token
     yield
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    ray_internals.read_environment_again()
 
 
 @pytest.fixture

@@ -119,6 +119,21 @@ def test_the_environment_is_read_again(monkeypatch, request):
         assert Config.health_check_period_ms() == 4321
 
 
+def test_the_token_of_an_earlier_ray_is_forgotten(monkeypatch, request):
+    """A process that keeps it has the actors ended that it starts on a Ray without one."""
+    from ray._raylet import AuthenticationTokenLoader
+
+    request.addfinalizer(ray_internals.read_environment_again)
+    with monkeypatch.context() as environment:
+        environment.setenv("RAY_AUTH_MODE", "token")
+        environment.setenv("RAY_AUTH_TOKEN", "a" * 40)
+        ray_internals.read_environment_again()
+        assert AuthenticationTokenLoader.instance().get_token_for_http_header()
+        environment.setenv("RAY_AUTH_MODE", "disabled")
+        ray_internals.read_environment_again()
+        assert not AuthenticationTokenLoader.instance().get_token_for_http_header()
+
+
 def test_sigterm_stays_with_who_has_it(request):
     before = signal.getsignal(signal.SIGTERM)
     with ray_internals.sigterm_left_alone():

@@ -187,17 +187,29 @@ def test_the_same_sweep_one_trial_at_a_time_gives_the_same_numbers(make_toy_plan
     assert run("second") == first  # HyperOpt's proposals among them: the last three
 
 
-def test_resume_refuses_what_does_not_compare(sweep):
+def test_a_sweep_is_resumed_with_more_trials_and_not_with_other_epochs(sweep):
     sweep(trials=1, epochs=1)
-    for options, message in (
+    with pytest.raises(BalltrainError, match="another number of epochs"):
+        sweep(trials=1, epochs=2, resume=True)
+    assert len(sweep(trials=3, epochs=1, resume=True).state.trials) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
         ({"epochs": 2}, "another number of epochs"),
         ({"searcher": "sobol"}, "another searcher"),
         ({"seed": 5}, "another seed"),
         ({"space": {}}, "another space"),
-    ):
-        with pytest.raises(BalltrainError, match=message):
-            sweep(resume=True, **{"trials": 1, "epochs": 1, **options})
-    assert len(sweep(trials=3, epochs=1, resume=True).state.trials) == 3
+    ],
+)
+def test_resume_refuses_what_does_not_compare(make_toy_plan, options, message):
+    from balltrain.execution.resuming import _check_same
+
+    facts = {"data_fingerprint": "f"}
+    old, new = make_toy_plan(epochs=1), make_toy_plan(**{"epochs": 1, **options})
+    with pytest.raises(BalltrainError, match=message):
+        _check_same({**old.to_json(), **facts}, {**new.to_json(), **facts})
 
 
 def test_resume_refuses_another_sobol_sequence(make_toy_plan):
@@ -225,6 +237,7 @@ def test_a_ray_that_does_not_answer_is_named(sweep):
         sweep(Resources(address="127.0.0.1:1"))
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(600)
 def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep, request):
     """A stopped data-parallel trial that kept its workers' resources would make the next one wait for ever.

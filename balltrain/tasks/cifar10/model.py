@@ -69,8 +69,8 @@ PLAIN = {
 # the last block's maps are averaged instead of pooled and laid flat
 PLAIN["gap"] = (*PLAIN["g"][:-1], PLAIN["g"][-1].model_copy(update={"pool": 1}))
 
-# The report names the learning rate alone. The rest is deduced from its accuracies (docs/log.md, 2026-11-27): a path of
-# SGD as long as 150 epochs in batches of 32 leads `a` to 0.2 and `b` to 0.28; Adam has `a` at 0.3 after 6.
+# The report names the learning rate alone. The rest is deduced from its accuracies (docs/log.md, 2026-11-27): a path
+# of SGD as long as 150 epochs in batches of 32 leads `a` to 0.2 and `b` to 0.28; Adam has `a` at 0.3 after 6.
 RECIPE: Mapping[str, Any] = {
     "optimizer": "sgd",
     "momentum": 0.0,
