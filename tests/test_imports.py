@@ -21,7 +21,7 @@ ORDER = (
         "records",
         "search",
     ),
-    *("tracking", "execution", "reporting", "doctor", "api", "cli"),
+    *("tracking", "execution", "reporting", "doctor", "testing", "api", "cli"),
 )
 NO_RAY = ("balls", "vision", "tasks", "data", "training", "records", "search")
 RAY_ALLOWED = {"search/space.py": "ray.tune.search"}  # the search-space types that sweep files use

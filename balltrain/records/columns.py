@@ -55,6 +55,7 @@ class Status(StrEnum):
     STOPPED = "stopped"  # by the scheduler
     FAILED = "failed"
     INTERRUPTED = "interrupted"  # by Ctrl-C; goes on when the sweep is resumed
+    PAUSED = "paused"  # at a milestone, with its checkpoint, until its future is worth the epochs
 
     @property
     def has_ended(self) -> bool:
@@ -70,6 +71,7 @@ class Decision(StrEnum):
     COMPLETE = "complete"  # the last epoch of the budget
     INTERRUPT = "interrupt"
     FAIL = "fail"  # the objective was not finite
+    PAUSE = "pause"  # at a milestone: another trial runs in its place
 
     @property
     def status(self) -> Status:
@@ -83,4 +85,5 @@ _STATUS_AFTER = {
     Decision.COMPLETE: Status.COMPLETED,
     Decision.INTERRUPT: Status.INTERRUPTED,
     Decision.FAIL: Status.FAILED,
+    Decision.PAUSE: Status.PAUSED,
 }

@@ -21,7 +21,8 @@ from balltrain.errors import BalltrainError
 
 # 2: trials may repeat others to confirm them, which a reader of 1 would take for searched ones
 # 3: trials that have ended may go on, which a reader of 2 does not know
-VERSION = 3
+# 4: trials may pause and be thawed, which a reader of 3 does not know
+VERSION = 4
 FILE = "journal.jsonl"
 
 Line = dict[str, Any]  # "type": a Kind
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     START = "start"  # an attempt at it begins
     REPORT = "report"  # the row of an epoch, and the decision on it
     END = "end"  # of an attempt, other than by a row's decision: its status, and what went wrong
+    THAW = "thaw"  # a trial that had paused goes on
     CONTINUE = "continue"  # a trial that had ended goes on after the search, to so many epochs
 
 

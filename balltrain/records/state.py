@@ -84,6 +84,8 @@ class SweepState:
         self.trials: dict[int, Trial] = {}
         self.searched: list[Trial] = []  # those that the searcher proposed, in order; the others confirm them
         self.ended_in_order: list[Trial] = []  # as the searcher was told
+        # what the search has learned, in order: numbers of its trials, with a row's place, or None for a failure
+        self.learned: list[tuple[int, int | None]] = []
         self.dropped: list[Trial] = []  # whose checkpoints are no longer kept
         self._kept: list[Trial] = []  # of those that ended, the best first
         self._same: dict[int, list[Trial]] = {}  # trials that wait for the one with their configuration
@@ -123,6 +125,10 @@ class SweepState:
                 trial = self.trials[line["number"]]
                 trial.lost_attempts += bool(line.get("lost"))
                 self._end(trial, Status(line["status"]), line["time"], line.get("error"))
+            case Kind.THAW:
+                trial = self.trials[line["number"]]
+                for same in (trial, *self._same.get(trial.number, ())):
+                    same.status, same.ended_at = Status.RUNNING, None
             case Kind.CONTINUE:
                 changes: dict[str, Any] = {name: line[name] for name in ("epochs", "patience") if name in line}
                 self._continue(self.trials[line["number"]], changes)
@@ -180,12 +186,17 @@ class SweepState:
 
     def _end(self, trial: Trial, status: Status, time: float, error: str | None) -> None:
         trial.status, trial.ended_at, trial.error = status, time, error
-        if status == Status.INTERRUPTED:
+        if status == Status.PAUSED:
+            trial.lost_attempts += 1
+        if status in (Status.INTERRUPTED, Status.PAUSED):
             for same in self._same.get(trial.number, ()):
                 same.status = status
             return
         if trial.continued_after is None:
             self.ended_in_order.append(trial)
+            by_row = trial.rows and trial.rows[-1]["decision"] == Decision.FAIL
+            if status == Status.FAILED and trial.confirms is None and not by_row:
+                self.learned.append((trial.number, None))
         else:
             self._num_went_on += 1
         self._keep_or_drop(trial)
@@ -228,6 +239,8 @@ class SweepState:
         if row["epoch"] <= trial.epochs:
             return
         trial.rows.append(row)
+        if trial.confirms is None and trial.continued_after is None:
+            self.learned.append((trial.number, len(trial.rows) - 1))
         trial.has_checkpoint = True
         trial.node = row.get("node", trial.node)
         decision = Decision(row["decision"])

@@ -25,6 +25,7 @@ STATUS_COLOR = {
     Status.FAILED: "@1",
     Status.RUNNING: "@2",
     Status.INTERRUPTED: "@3",
+    Status.PAUSED: "@muted",
 }
 
 

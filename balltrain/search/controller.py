@@ -21,6 +21,7 @@ from balltrain.records.columns import Decision, Status
 from balltrain.records.journal import Kind, Line, finite_or_none
 from balltrain.records.state import Point, SweepState, Trial
 from balltrain.search import policy
+from balltrain.search.freeze_thaw import FreezeThaw
 from balltrain.search.plan import Plan
 from balltrain.search.policy import Cause
 from balltrain.training.rows import EpochRow
@@ -61,7 +62,8 @@ class Controller:
         self.on_dropped: Callable[[Trial], None] = lambda trial: None  # for who deletes its checkpoint
         self.on_row: Callable[[Trial, EpochRow], None] = lambda trial, row: None  # for who watches
         self._journal, self._clock = journal, clock
-        self._searcher = plan.build_searcher()
+        self._freeze_thaw = plan.build_freeze_thaw()  # decides on both, or there is a searcher and a stopping rule
+        self._searcher = None if self._freeze_thaw else plan.build_searcher()
         self._stopping = plan.build_stopping()
         self._waiting: deque[int] = deque()
         self._first_with: dict[str, Trial] = {}  # of each configuration
@@ -121,6 +123,8 @@ class Controller:
             {"type": Kind.END, "number": number, "status": status, "cause": cause, "error": error, "lost": lost}
         )
         if not again:
+            if self._freeze_thaw is not None and trial.confirms is None and trial.continued_after is None:
+                self._freeze_thaw.failed(trial)
             self._ended(trial)
             return
         self.live.discard(number)
@@ -136,25 +140,49 @@ class Controller:
     def _has_more(self) -> bool:
         if self._waiting or len(self.state.searched) < self.plan.num_searched:
             return True
+        if self.state.with_status(Status.PAUSED):
+            return True
         return (self._to_continue() or self._to_confirm()) is not None
 
     def _next_trial(self) -> Trial | None:
         if self._waiting:
             return self.state.trials[self._waiting.popleft()]
-        while len(self.state.searched) < self.plan.num_searched:
-            if (trial := self._propose()) is not None:
+        if self._freeze_thaw is not None:
+            if (trial := self._start_or_thaw(self._freeze_thaw)) is not None:
                 return trial
+        else:
+            while len(self.state.searched) < self.plan.num_searched:
+                if (trial := self._propose()) is not None:
+                    return trial
         if (best := self._to_continue()) is not None:
             self._write({"type": Kind.CONTINUE, "number": best.number, **self.plan.after_search})
             return best
         repeated = self._to_confirm()
         return None if repeated is None else self._confirm(repeated)
 
+    def _start_or_thaw(self, search: FreezeThaw) -> Trial | None:
+        """What freeze-thaw runs next; None once it has spent its epochs, and all that is paused has ended."""
+        while (chosen := search.decide(self.state.searched)) is not None:
+            if isinstance(chosen, Trial):
+                self._write({"type": Kind.THAW, "number": chosen.number})
+                return chosen
+            if (trial := self._add_searched(chosen)) is not None:
+                return trial
+        if not self.live:
+            for trial in self.state.with_status(Status.PAUSED):
+                if trial.same_as is None:
+                    self._write({"type": Kind.END, "number": trial.number, "status": Status.STOPPED})
+        return None
+
     def _propose(self) -> Trial | None:
         """A new trial; None for one that will not be trained, because another had its configuration before."""
-        order = len(self.state.searched)
-        proposal, fold = divmod(order, self.plan.sweep.folds or 1)
+        proposal, fold = divmod(len(self.state.searched), self.plan.sweep.folds or 1)
+        assert self._searcher is not None  # freeze-thaw proposes by itself
         point = self._searcher.suggest(proposal) if fold == 0 else self.state.searched[-1].point or {}
+        return self._add_searched(point, fold)
+
+    def _add_searched(self, point: Point, fold: int = 0) -> Trial | None:
+        order = len(self.state.searched)
         config = self.plan.configure(self.plan.space.decode(point))
         more = {} if self.plan.sweep.folds is None else {"fold": fold}
         first = self._first_with.get(_key(config, fold))
@@ -202,19 +230,32 @@ class Controller:
 
     def _decide(self, trial: Trial, row: EpochRow) -> Decision:
         objective = row["objective"]
-        if not (math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])):
-            return Decision.FAIL
+        finite = math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])
         after_search = trial.confirms is not None or trial.continued_after is not None
+        if self._freeze_thaw is not None and not after_search:
+            self._freeze_thaw.observe(trial, row[c.EPOCH], objective if finite else None)
+        if not finite:
+            return Decision.FAIL
         goes_on = after_search or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
         if row[c.EPOCH] >= self.state.epochs_of(trial):
             return Decision.COMPLETE
+        if self._freeze_thaw is not None and not after_search and self._pauses(trial, row[c.EPOCH]):
+            return Decision.PAUSE
         if not goes_on:
             return Decision.STOP
         return Decision.INTERRUPT if self._closing else Decision.CONTINUE
 
+    def _pauses(self, trial: Trial, epoch: int) -> bool:
+        """Whether another runs in its place, after a row that is observed but not yet written."""
+        search = self._freeze_thaw
+        assert search is not None
+        if epoch not in search.milestones:
+            return False
+        return self._closing or search.decide(self.state.searched, arriving=trial) is not trial
+
     def _ended(self, trial: Trial) -> None:
         self.live.discard(trial.number)
-        if trial.status == Status.INTERRUPTED:
+        if trial.status in (Status.INTERRUPTED, Status.PAUSED):
             return
         self._tell_of_ended()
         self._failed_in_a_row = [*self._failed_in_a_row, trial] if trial.status == Status.FAILED else []
@@ -237,7 +278,7 @@ class Controller:
 
     def _tell(self, trial: Trial) -> None:
         """Tell the searcher of a proposal once all its folds have ended: their mean, or that one failed."""
-        if trial.confirms is not None:
+        if trial.confirms is not None or self._searcher is None:
             return
         folds = self.plan.sweep.folds or 1
         proposal = trial.order // folds
@@ -259,12 +300,21 @@ class Controller:
     def _replay(self) -> None:
         """Tell the searcher and the scheduler of the trials of an earlier run; queue those it did not finish."""
         for trial in self.state.searched:
-            if not trial.fold:
+            if not trial.fold and self._searcher is not None:
                 self._searcher.add(trial.order // (self.plan.sweep.folds or 1), trial.point or {})
             self._first_with.setdefault(_key(trial.searched_config, trial.fold or 0), trial)
             for row in trial.rows[: trial.continued_after]:
                 if row["decision"] != Decision.FAIL:
                     self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
+        if self._freeze_thaw is not None:
+            for number, place in self.state.learned:
+                trial = self.state.trials[number]
+                if place is None:
+                    self._freeze_thaw.failed(trial)
+                else:
+                    row = trial.rows[place]
+                    failed = row[c.DECISION] == Decision.FAIL
+                    self._freeze_thaw.observe(trial, row[c.EPOCH], None if failed else row["objective"])
         self._tell_of_ended()
         unfinished = self.state.with_status(Status.RUNNING, Status.INTERRUPTED)
         self._waiting.extend(trial.number for trial in unfinished if trial.same_as is None)

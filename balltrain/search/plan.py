@@ -10,7 +10,8 @@ from typing import Any
 
 from balltrain.errors import UsageError
 from balltrain.knobs import recorded
-from balltrain.search.searchers import Searcher, build_searcher
+from balltrain.search.freeze_thaw import FreezeThaw
+from balltrain.search.searchers import FREEZE_THAW, Searcher, build_searcher
 from balltrain.search.space import Space
 from balltrain.search.stopping import Stopping
 from balltrain.search.sweep import Sweep
@@ -72,6 +73,20 @@ class Plan:
         """The rule that stops trials, which knows of no trial yet."""
         sweep = self.sweep
         return Stopping(sweep.scheduler, self.task.mode, self.epochs, sweep.grace or 1, sweep.reduction_factor)
+
+    def build_freeze_thaw(self) -> FreezeThaw | None:
+        """The search that decides on trials and on their epochs; None where the searcher is another."""
+        if self.sweep.searcher != FREEZE_THAW:
+            return None
+        defaults = self.space.nearest(self.configure({}))
+        return FreezeThaw(
+            self.space,
+            self.task.mode,
+            self.sweep.seed,
+            self.epochs,
+            self.sweep.trials,
+            first=[defaults],
+        )
 
     def build_searcher(self) -> Searcher:
         """The searcher, which has proposed nothing yet."""

@@ -180,6 +180,7 @@ class RandomSearcher:
 
 
 MAX_SOBOL_POINTS = 2**30  # scipy's, with the 30 bits a coordinate that it has unless told otherwise
+FREEZE_THAW = "freeze-thaw"  # decides on what goes on too: freeze_thaw.py
 SEARCHERS: dict[str, type] = {"hyperopt": HyperOptSearcher, "sobol": SobolSearcher, "random": RandomSearcher}
 
 

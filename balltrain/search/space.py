@@ -45,6 +45,15 @@ class Dimension:
         value = low + u * (high - low)
         return self.clean(math.exp(value) if self.log else value)
 
+    def to_unit(self, value: float) -> float:
+        """A coordinate of [0, 1) that `from_unit` gives the value at."""
+        if self.kind == "choice":
+            return (value + 0.5) / self.high
+        value = value + 0.5 if self.kind == "int" and not self.step else value
+        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        unit = ((math.log(value) if self.log else value) - low) / (high - low) if high > low else 0.5
+        return min(max(unit, 0.0), 1 - 1e-9)
+
     def clean(self, value: float) -> float | int:
         """Rounded to the dimension's step and type, and inside its bounds in spite of rounding."""
         if self.kind == "choice":
@@ -80,6 +89,27 @@ class Space:
         for dimension, value in zip(self.dimensions, values, strict=True):
             if dimension.active(point):
                 point[dimension.label] = dimension.from_unit(float(value))
+        return point
+
+    def encode(self, config: Mapping[str, Any]) -> Point | None:
+        """The point that decodes to these hyperparameters; None where the space does not hold them."""
+        point: Point = {}
+        for key, value in self.space.items():
+            if not _encode(key, value, config, self, point):
+                return None
+        return point
+
+    def nearest(self, config: Mapping[str, Any]) -> Point:
+        """The point for these hyperparameters; where the space does not hold one's value, its middle."""
+        point: Point = {}
+        for key, value in self.space.items():
+            found: Point = {}
+            if _encode(key, value, config, self, found):
+                point |= found
+                continue
+            for dimension in self.dimensions:
+                if dimension.label.split("/")[0] == key and dimension.active(point):
+                    point[dimension.label] = dimension.from_unit(0.5)
         return point
 
     def corners(self) -> Iterator[Point]:
@@ -146,6 +176,32 @@ def _decode(key: str, label: str, value: Any, point: Mapping[str, float | int], 
             _decode(inner_key, f"{label}/{inner_key}", inner, point, config)
     else:
         config[key] = value
+
+
+def _encode(label: str, value: Any, config: Mapping[str, Any], space: Space, point: Point) -> bool:
+    """Whether a key's value holds what the configuration has; its numbers are added to the point."""
+    from ray.tune.search import sample
+
+    key = label.split("/")[-1] if not label.split("/")[-1].isdigit() else label.rsplit("/", 2)[-2]
+    if isinstance(value, sample.Categorical):
+        for number, option in enumerate(value.categories):
+            inner: Point = {label: number}
+            if _encode(f"{label}/{number}", option, config, space, inner):
+                point.update(inner)
+                return True
+        return False
+    if isinstance(value, sample.Domain):
+        dimension = next(d for d in space.dimensions if d.label == label)
+        found = config.get(key)
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            return False
+        if not dimension.low <= found <= dimension.high or dimension.clean(found) != found:
+            return False
+        point[label] = dimension.clean(found)
+        return True
+    if isinstance(value, Mapping) and "/" in label:
+        return all(_encode(f"{label}/{k}", inner, config, space, point) for k, inner in value.items())
+    return key in config and _describe(config[key]) == _describe(value)
 
 
 def _describe(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob, knobs_of, require_at_least
-from balltrain.search.searchers import MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
+from balltrain.search.searchers import FREEZE_THAW, MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
 from balltrain.search.stopping import SCHEDULERS, Asha
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     )
     searcher: str = knob(
         "hyperopt",
-        f"Method that proposes configurations: {', '.join(SEARCHERS)}.",
+        f"Method that proposes configurations: {', '.join((*SEARCHERS, FREEZE_THAW))}.",
         Panel.SEARCH,
         mixes="another searcher",
     )
@@ -157,8 +157,10 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     def __post_init__(self) -> None:
         for part in PARTS:
             part.__post_init__(self)
-        if self.searcher not in SEARCHERS:
-            raise UsageError(f"unknown searcher {self.searcher!r}: choose one of {', '.join(SEARCHERS)}")
+        if self.searcher not in (*SEARCHERS, FREEZE_THAW):
+            raise UsageError(
+                f"unknown searcher {self.searcher!r}: choose one of {', '.join((*SEARCHERS, FREEZE_THAW))}"
+            )
         if self.scheduler not in SCHEDULERS:
             raise UsageError(f"unknown scheduler {self.scheduler!r}: choose one of {', '.join(SCHEDULERS)}")
         if self.searcher != "sobol" and Sobol() != Sobol(**_values(Sobol, self)):
@@ -174,6 +176,10 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
             self._check_folds()
 
     def _check_folds(self) -> None:
+        if self.searcher == FREEZE_THAW:
+            raise UsageError(
+                f"folds compare by their mean, but the trials of {FREEZE_THAW} by their curves: use another searcher"
+            )
         if self.scheduler != "none":
             raise UsageError("folds compare by their mean, which needs all of them in full: use the scheduler none")
         if self.confirm:

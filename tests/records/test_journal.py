@@ -127,6 +127,7 @@ def test_every_kind_of_line_is_understood():
         Kind.TRIAL: {"config": {}, "point": {}, "seed": 0},
         Kind.START: {},
         Kind.REPORT: {"row": {"epoch": 1, "objective": 1.0, "decision": "stop"}},
+        Kind.THAW: {},
         Kind.CONTINUE: {"epochs": 2},
         Kind.END: {"status": "failed", "error": "boom"},
         Kind.RESUME: {"sweep": {"name": "s", "mode": "min", "epochs": 2}},

@@ -16,6 +16,7 @@ STATUS_STYLE = {
     Status.STOPPED: "yellow",
     Status.FAILED: "red",
     Status.INTERRUPTED: "magenta",
+    Status.PAUSED: "blue",
 }
 
 

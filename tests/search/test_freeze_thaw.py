@@ -1,0 +1,202 @@
+"""Freeze-thaw search, on simulated trials with virtual time."""
+
+import math
+
+import numpy as np
+import pytest
+from ray import tune
+
+from balltrain.errors import UsageError
+from balltrain.records.columns import Decision, Status
+from balltrain.records.state import SweepState, Trial
+from balltrain.search.freeze_thaw import FreezeThaw
+from balltrain.search.space import Space
+
+MIXED = Space(
+    {
+        "lr": tune.loguniform(1e-5, 1e-1),
+        "n": tune.randint(0, 5),
+        "step": tune.quniform(0, 1, 0.25),
+        "kind": tune.choice(["a", "b", {"kind": "c", "z": tune.uniform(0, 1)}]),
+    }
+)
+
+
+@pytest.fixture
+def make_plan(make_toy_plan):
+    return lambda **options: make_toy_plan(searcher="freeze-thaw", **options)
+
+
+def outcome(state):
+    return [(t.config, t.status, t.seed, t.rows, t.attempts) for t in state.trials.values()]
+
+
+def test_all_trials_start_with_the_defaults_first_and_some_train_to_the_end(make_plan, simulate):
+    sim = simulate(make_plan(trials=30, epochs=20))
+    sim.run()
+    trials = sim.state.searched
+    assert len(trials) == 30
+    assert trials[0].config["lr"] == 1e-3
+    assert {t.status for t in trials} == {Status.COMPLETED, Status.STOPPED}
+    assert sim.state.best.status == Status.COMPLETED
+    assert sum(t.epochs for t in trials) <= 0.2 * 30 * 20 + 20
+
+
+def test_trials_pause_at_milestones_and_go_on_where_they_stood(make_plan, simulate):
+    sim = simulate(make_plan(trials=30, epochs=20))
+    sim.run()
+    thawed = [line["number"] for line in sim.lines if line["type"] == "thaw"]
+    assert thawed
+    for number in thawed:
+        trial = sim.state.trials[number]
+        assert [row["epoch"] for row in trial.rows] == list(range(1, trial.epochs + 1))
+    pauses = [row["epoch"] for t in sim.state.searched for row in t.rows if row["decision"] == Decision.PAUSE]
+    assert set(pauses) <= {2, 4, 8, 13}
+
+
+@pytest.mark.parametrize("kill_after", range(0, 130, 13))
+def test_a_resumed_sweep_proposes_pauses_and_thaws_as_one_that_ran_through(make_plan, simulate, kill_after):
+    plan = make_plan(trials=30, epochs=20)
+    worth = {"objective": lambda a, e: math.nan if a.config["lr"] > 3e-2 else None}
+    whole = simulate(plan, concurrency=1)
+    whole.run(**worth)
+    killed = simulate(plan, concurrency=1)
+    killed.run(max_reports=kill_after, **worth)
+    resumed = simulate(plan, killed.lines, concurrency=1)
+    resumed.run(**worth)
+    assert [t[:4] for t in outcome(resumed.state)] == [t[:4] for t in outcome(whole.state)]
+
+
+def test_a_kill_at_any_line_leaves_a_journal_that_goes_on(make_plan, simulate):
+    plan = make_plan(trials=12, epochs=10)
+    whole = simulate(plan, concurrency=1)
+    whole.run()
+    for cut in range(1, len(whole.lines), 3):
+        resumed = simulate(plan, whole.lines[:cut], concurrency=1)
+        resumed.run()
+        assert [t[:4] for t in outcome(resumed.state)] == [t[:4] for t in outcome(whole.state)]
+
+
+def test_pauses_do_not_count_as_failed_attempts(make_plan, simulate):
+    sim = simulate(make_plan(trials=30, epochs=20))
+    sim.run()
+    assert all(t.attempts - t.lost_attempts <= 1 for t in sim.state.searched)
+
+
+def test_ctrl_c_keeps_paused_trials_paused(make_plan, simulate):
+    sim = simulate(make_plan(trials=30, epochs=20))
+    sim.run(max_reports=40)
+    paused = {t.number for t in sim.state.with_status(Status.PAUSED)}
+    assert paused
+    sim.controller.interrupted = True
+    assert sim.controller.next_attempt() is None
+    resumed = simulate(sim.controller.plan, sim.lines)
+    assert {t.number for t in resumed.state.with_status(Status.PAUSED)} == paused
+
+
+def test_it_turns_away_from_where_trials_diverge(make_plan, simulate):
+    sim = simulate(make_plan(trials=60, epochs=13))
+    sim.controller.error = None
+    running = {}
+    while True:
+        while attempt := sim.controller.next_attempt():
+            running[attempt.number] = attempt, attempt.reported_epochs
+        if not running:
+            break
+        for number, (attempt, epoch) in list(running.items()):
+            bad = attempt.config["lr"] > 3e-3
+            goes_on = sim.controller.report(number, sim.row(attempt, epoch + 1, math.nan if bad else None))
+            sim.controller.error = None
+            running[number] = attempt, epoch + 1
+            if goes_on != Decision.CONTINUE:
+                del running[number]
+    late = sim.state.searched[30:]
+    assert np.mean([t.config["lr"] > 3e-3 for t in late]) < 0.2
+
+
+def test_it_looks_for_the_largest_where_that_is_best():
+    searches = [FreezeThaw(MIXED, mode, 0, 10, 1000) for mode in ("min", "max")]
+    points = []
+    for search, sign in zip(searches, (1, -1), strict=True):
+        trials, proposals = [], []
+        for n in range(40):
+            trials.append(trial_at(n, search.decide(trials)))
+            search.observe(trials[-1], 1, sign * worth(trials[-1].point))
+            trials[-1].status = Status.COMPLETED
+            proposals.append(trials[-1].point)
+        points.append(proposals)
+    assert points[0] == points[1]
+    assert np.mean([worth(p) for p in points[0][20:]]) < 0.5 * np.mean([worth(p) for p in points[0][:9]])
+
+
+def test_proposals_lie_in_the_space_and_differ():
+    search, trials = FreezeThaw(MIXED, "min", 3, 10, 1000), []
+    for n in range(40):
+        point = search.decide(trials)
+        MIXED.decode(point)
+        for dimension in MIXED.dimensions:
+            assert dimension.active(point) == (dimension.label in point)
+            if dimension.label in point:
+                assert dimension.clean(point[dimension.label]) == point[dimension.label]
+        trials.append(trial_at(n, point))  # all of them run
+    assert len({str(t.point) for t in trials}) == 40
+
+
+def test_a_space_of_one_point(make_toy_plan, simulate):
+    search = FreezeThaw(Space({"width": 4}), "min", 0, 10, 3)
+    assert search.decide([]) == {}
+
+
+def test_folds_are_refused(make_plan):
+    with pytest.raises(UsageError, match=r"folds .* freeze-thaw"):
+        make_plan(folds=2, scheduler="none")
+
+
+def test_a_space_encodes_what_it_decodes():
+    for seed in range(20):
+        point = MIXED.from_unit_cube(np.random.default_rng(seed).random(len(MIXED.dimensions)).tolist())
+        assert MIXED.encode(MIXED.decode(point)) == point
+    assert MIXED.encode({"lr": 1.0, "n": 1, "step": 0.5, "kind": "a"}) is None
+    assert MIXED.encode({"lr": 1e-3, "n": 1, "step": 0.3, "kind": "a"}) is None
+    assert MIXED.encode({"lr": 1e-3, "n": 1, "step": 0.5, "kind": "d"}) is None
+
+
+def test_a_unit_leads_back_to_its_value():
+    for dimension in MIXED.dimensions:
+        for u in np.linspace(0, 0.999, 50):
+            value = dimension.from_unit(float(u))
+            assert dimension.from_unit(dimension.to_unit(value)) == pytest.approx(value)
+
+
+def test_a_decision_takes_milliseconds_with_many_trials():
+    import time
+
+    search, random, trials = FreezeThaw(MIXED, "min", 0, 20, 10_000), np.random.default_rng(0), []
+    for n in range(500):
+        trials.append(trial_at(n, MIXED.from_unit_cube(random.random(len(MIXED.dimensions)).tolist())))
+        for epoch in range(1, 21):
+            search.observe(trials[-1], epoch, worth(trials[-1].point) + 1 / epoch)
+        trials[-1].status = Status.PAUSED if n % 2 else Status.COMPLETED
+    taken = []
+    for _ in range(5):
+        start = time.process_time()
+        search.decide(trials)
+        taken.append(time.process_time() - start)
+        trials.append(trial_at(len(trials), trials[-1].point))
+    assert max(taken) < 2  # benchmarks/decisions.py has the figures
+
+
+def trial_at(number, point):
+    trial = Trial(number, {}, point, 0)
+    trial.order = number
+    return trial
+
+
+def worth(point):
+    return abs(math.log10(point["lr"]) + 3) + 0.1 * abs(point["n"] - 3) + (point["kind"] != 1)
+
+
+def test_the_state_is_that_of_the_lines(make_plan, simulate):
+    sim = simulate(make_plan(trials=12, epochs=10))
+    sim.run()
+    assert outcome(SweepState.replay(sim.lines)) == outcome(sim.state)
