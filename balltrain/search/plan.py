@@ -138,6 +138,8 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest, ch
 
 
 def _resolved(sweep: Sweep, task: Task) -> Sweep:
+    if sweep.searcher == FREEZE_THAW:
+        sweep = dataclasses.replace(sweep, scheduler="none")  # it pauses trials itself
     epochs = sweep.epochs or resolve(task, sweep.hyperparameters).epochs
     continue_epochs, continue_patience = sweep.continue_epochs, sweep.continue_patience
     if not sweep.continue_best:
