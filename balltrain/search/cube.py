@@ -60,4 +60,4 @@ class Cube:
                 moved[:, n] = random.random(count)
                 change[:, n] &= random.random(count) < 0.5
         found = np.abs(np.where(change, moved, found))  # reflected at the bounds, where too many would pile up
-        return np.clip(1 - np.abs(1 - found), 0.0, 1 - 1e-9)
+        return np.asarray(np.clip(1 - np.abs(1 - found), 0.0, 1 - 1e-9))

@@ -133,12 +133,12 @@ class CurveProcess:
         return found
 
     def _scaled(self, x: Array) -> Array:
-        return x / np.exp(self.parameters[: self.num_dimensions])[self.dimension_of]
+        return np.asarray(x / np.exp(self.parameters[: self.num_dimensions])[self.dimension_of])
 
     def _squares(self, a: Array, b: Array) -> Array:
         a, b = self._scaled(a), self._scaled(b)
         found = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-        return np.maximum(found, 0.0, out=found)
+        return np.asarray(np.maximum(found, 0.0, out=found))
 
     def _loss(self, parameters: Array, values: Values, targets: Array) -> tuple[float, Array]:
         """Negative logarithm of the posterior, and its gradient."""

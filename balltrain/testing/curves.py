@@ -36,7 +36,8 @@ class Problem:
         fields: dict[str, Any] = dict.fromkeys(self.space, (Any, None)) | {k: (Any, v) for k, v in centre.items()}
 
         model = create_model("Hyperparameters", __base__=Hyperparameters, **fields)
-        return type("Curves", (Task,), {"name": self.name, "Hyperparameters": model})()
+        task: Task = type("Curves", (Task,), {"name": self.name, "Hyperparameters": model})()
+        return task
 
 
 def generated_problem(number: int, epochs: int = 40) -> Problem:
@@ -105,7 +106,7 @@ class _Generated:
         excess = u[0] + 0.1 * away[1] - self.diverges_above
         if excess > 0:  # the farther beyond, the sooner
             losses[int(self.epochs * max(0.0, 0.6 - 4 * excess) * random.random()) :] = math.nan
-        return losses
+        return np.asarray(losses)
 
     def _unit(self, config: Mapping[str, Any]) -> np.ndarray:
         """Coordinates in the unit cube; the optimum's where a dimension does not count."""
