@@ -36,7 +36,8 @@ class Knob:
     `default` says in words what None stands for. `record` is where `sweep.json` has the value, a dotted path, the
     field's name unless given. A value that must not change on resume has `mixes`: what a sweep with both would mix.
     `earlier` is the value of sweeps that were begun before there was such a knob. `flag` is the option's name where
-    it is not that of the field. `repeated` options are KEY=VALUE texts, a mapping in Python. `minimum` is checked
+    it is not that of the field. `repeated` options are KEY=VALUE texts, a mapping in Python, or a list of
+    mappings where one text may hold several. `minimum` is checked
     as it is typed, `envvar` is read where nothing is; the object itself sees to both for Python.
     """
 
@@ -90,8 +91,14 @@ def recorded(owner: Any) -> dict[str, Any]:
     for entry in knobs_of(owner):
         room, _, name = entry.record.rpartition(".")
         value = getattr(owner, entry.name)
-        (found.setdefault(room, {}) if room else found)[name] = dict(value) if isinstance(value, Mapping) else value
+        (found.setdefault(room, {}) if room else found)[name] = _plain(value)
     return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def value_in(record: Mapping[str, Any], entry: KnobField) -> Any:
@@ -99,7 +106,7 @@ def value_in(record: Mapping[str, Any], entry: KnobField) -> Any:
     found: Any = record
     for part in entry.record.split("."):
         if not isinstance(found, Mapping) or part not in found:
-            return entry.knob.earlier
+            return _plain(entry.knob.earlier)
         found = found[part]
     return found
 

@@ -18,19 +18,14 @@ import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from ray import tune
 
-from balltrain.records.journal import VERSION
-from balltrain.records.state import SweepState
-from balltrain.search.controller import Controller
-from balltrain.search.plan import make_plan
-from balltrain.search.sweep import Sweep
-from balltrain.tasks import TaskRef
-from balltrain.tasks.base import DataRequest
 from balltrain.testing.curves import Problem, generated_problem
+from balltrain.testing.virtual import VirtualSweep, plan_of
 
 OURS, HYPEROPT, RANDOM, OPTUNA = "freeze-thaw", "hyperopt-asha", "random-asha", "optuna-tpe-halving"
 METHODS = (OURS, HYPEROPT, RANDOM, OPTUNA)
@@ -45,20 +40,6 @@ LCBENCH_SPACE = {  # config_space.json; in the order of the model's inputs, afte
     "max_units": tune.lograndint(64, 1025),
     "max_dropout": tune.uniform(0.0, 1.0),
 }
-
-
-class Known(TaskRef):
-    """A reference to a problem's task, which no file defines."""
-
-    def load(self):
-        return problem_of(self.name).task()
-
-
-class Lines(list):
-    """A journal in memory."""
-
-    def append(self, line):
-        pass
 
 
 @cache
@@ -144,51 +125,18 @@ def table_problem(path: Path) -> Problem:
     return Problem(path.stem, space, epochs, curve)
 
 
-def search(problem: Problem, ref: TaskRef, method: str, workers: int, budget: int, seed: int) -> np.ndarray:
+def search(problem: Problem, method: str, workers: int, budget: int, seed: int) -> np.ndarray:
     """The best value after each epoch trained (budget,), by the production Controller."""
     searcher, scheduler = {OURS: (OURS, "none"), HYPEROPT: ("hyperopt", "asha"), RANDOM: ("random", "asha")}[method]
-    sweep = Sweep(
-        problem.task(),
-        problem.space,
-        trials=100 * budget // problem.epochs,
-        epochs=problem.epochs,
-        searcher=searcher,
-        scheduler=scheduler,
-        seed=seed,
-    )
-    plan = make_plan(sweep, ref, name="benchmark", request=DataRequest())
-    state = SweepState()
-    state.apply({"type": "sweep", "version": VERSION, "sweep": {**plan.to_json(), "data_fingerprint": ""}})
-    clock = [0.0]
-    controller = Controller(plan, state, Lines(), workers, clock=lambda: clock[0])
-    queue: list[tuple[float, int, object, int, np.ndarray]] = []
-    trace, best, order = np.empty(budget), math.inf, 0
-
-    def start() -> None:
-        nonlocal order
-        while attempt := controller.next_attempt():
-            curve = problem.curve(attempt.config)
-            heapq.heappush(queue, (clock[0] + 1, order, attempt, attempt.reported_epochs + 1, curve))
-            order += 1
-
-    start()
-    for used in range(budget):
-        clock[0], _, attempt, epoch, curve = heapq.heappop(queue)
-        value = float(curve[epoch - 1])
-        best = min(best, value) if math.isfinite(value) else best
-        trace[used] = best
-        losses = {"train_loss": value, "val_loss": value, "objective": value, "metrics": {}}
-        row = {"epoch": epoch, "seconds": 1.0, "lr": 1.0, "num_params": 1, "node": "virtual", **losses}
-        goes_on = controller.report(attempt.number, row) == "continue"
-        controller.error = None  # many failures in a row stop a sweep, and a user resumes it
-        if goes_on:
-            heapq.heappush(queue, (clock[0] + 1, order, attempt, epoch + 1, curve))
-            order += 1
-        start()
-    return trace
+    trials = 100 * budget // problem.epochs  # more than there are epochs for
+    plan = plan_of(problem, trials=trials, searcher=searcher, scheduler=scheduler, seed=seed)
+    values = np.full(budget, math.inf)
+    for used, value in enumerate(islice(VirtualSweep(problem, plan, workers=workers).values(), budget)):
+        values[used] = value if math.isfinite(value) else math.inf
+    return np.minimum.accumulate(values)
 
 
-def search_optuna(problem: Problem, ref: TaskRef, method: str, workers: int, budget: int, seed: int) -> np.ndarray:
+def search_optuna(problem: Problem, method: str, workers: int, budget: int, seed: int) -> np.ndarray:
     """The same by Optuna alone: its TPE as it comes, and its successive halving."""
     import optuna
 
@@ -244,7 +192,7 @@ def one_run(budget: float, run: tuple[str, str, int, int]) -> tuple[np.ndarray, 
     problem = problem_of(name)
     start = time.perf_counter()
     how = search_optuna if method == OPTUNA else search
-    trace = how(problem, Known(name, None, None), method, workers, round(budget * problem.epochs), seed)
+    trace = how(problem, method, workers, round(budget * problem.epochs), seed)
     return trace, time.perf_counter() - start
 
 

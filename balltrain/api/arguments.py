@@ -131,6 +131,7 @@ KINDS: dict[str, tuple[str, type]] = {
     "float": ("float", numbers.Real),
     "str": ("str", str),
     "PathLike": ("Path", os.PathLike),
+    "Sequence": ("list", Sequence),
     "Mapping": ("dict", Mapping),
 }
 

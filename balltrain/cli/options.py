@@ -6,6 +6,7 @@ import copy
 import functools
 import inspect
 import json
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from typer.models import OptionInfo
 from balltrain.errors import UsageError
 from balltrain.knobs import KnobField, Panel, knobs_of
 
+BETWEEN_PAIRS = re.compile(r",\s*(?=[A-Za-z_]\w*=)")  # a value may hold commas: widths=[32,64]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 Seed = Annotated[int, typer.Option(help="Seed of the data and its splits.", min=0)]
 Restarts = Annotated[
@@ -105,7 +107,11 @@ class KnobOption:
         """The value for the API; None where nothing was typed."""
         if not self.entry.knob.repeated:
             return typed
-        return parse_pairs(typed, self.flag) if typed else None
+        if not typed:
+            return None
+        if self.entry.field.default == ():  # each text is one mapping
+            return [parse_pairs(BETWEEN_PAIRS.split(text), self.flag) for text in typed]
+        return parse_pairs(typed, self.flag)
 
     def _type(self) -> Any:
         return list[str] if self.entry.knob.repeated else plain_type(_hint(self.owner, self.name))

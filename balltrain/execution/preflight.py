@@ -13,8 +13,10 @@ from balltrain.data.cache import load_data
 from balltrain.execution.placement import Node, Placement
 from balltrain.execution.ray_session import placement_of
 from balltrain.execution.resources import Resources
+from balltrain.records.state import Point
+from balltrain.search.freeze_thaw import MAX_PAUSED, NUM_EVEN
 from balltrain.search.plan import Plan
-from balltrain.search.searchers import SEARCHERS
+from balltrain.search.searchers import FREEZE_THAW, SEARCHERS
 from balltrain.tasks.base import resolve
 
 NUM_EXAMPLES = 3
@@ -49,12 +51,13 @@ def forecast_sweep(
 
     rungs, expected = expected_rungs(plan)
     after_search = epochs_after_search(plan)
-    expected, most = expected + after_search, plan.num_searched * plan.epochs + after_search
+    most = plan.num_searched * plan.epochs
+    if plan.search_epochs is not None:  # trials that train when they are spent go on to their next milestone
+        most = min(most, plan.search_epochs + placement.concurrency * plan.epochs)
+    expected, most = expected + after_search, most + after_search
     epoch_seconds = probed.epoch_seconds / placement.workers
     gpus = placement.workers * placement.gpus_per_worker
     checkpoints = num_checkpoints(plan, placement)
-    searcher, trials = plan.build_searcher(), plan.sweep.trials
-    points = [searcher.suggest(number) for number in range(min(NUM_EXAMPLES, trials))]
     return {
         **plan.to_json(),
         "storage": str(folder),
@@ -72,10 +75,28 @@ def forecast_sweep(
             "at_most": checkpoints * probed.checkpoint_bytes,
             "free": shutil.disk_usage(_existing(folder)).free,
         },
-        "random_proposals": min(trials, getattr(SEARCHERS[plan.sweep.searcher], "num_random", trials)),
+        "random_proposals": num_random(plan),
         "wandb": wandb_mode,
-        "examples": [plan.configure(plan.space.decode(point)) for point in points],
+        "examples": [plan.configure(plan.space.decode(point)) for point in first_proposals(plan)],
     }
+
+
+def num_random(plan: Plan) -> int:
+    """Proposals that come before the searcher has learned anything."""
+    if plan.sweep.searcher == FREEZE_THAW:
+        return min(plan.sweep.trials, len(plan.first_points()) + NUM_EVEN)
+    return min(plan.sweep.trials, getattr(SEARCHERS[plan.sweep.searcher], "num_random", plan.sweep.trials))
+
+
+def first_proposals(plan: Plan) -> list[Point]:
+    """Points of the first trials, as many as are shown."""
+    count, first = min(NUM_EXAMPLES, plan.sweep.trials), plan.first_points()
+    if (search := plan.build_freeze_thaw()) is not None:
+        return [search.first(number) for number in range(count)]
+    searcher = plan.build_searcher()
+    for number, point in enumerate(first):
+        searcher.add(number, point)
+    return [*first, *(searcher.suggest(number) for number in range(len(first), count))][:count]
 
 
 def because(placement: Placement, nodes: Sequence[Node]) -> str:
@@ -92,11 +113,12 @@ def because(placement: Placement, nodes: Sequence[Node]) -> str:
 
 
 def num_checkpoints(plan: Plan, placement: Placement) -> int:
-    """That are on disk at most: of the best trials, of those that run, and `best/`."""
+    """That are on disk at most: of the best trials, of those that run or are paused, and `best/`."""
     kept = max(plan.sweep.keep_checkpoints, plan.sweep.continue_best)
     repeats = plan.num_trials - plan.num_searched
     kept = plan.num_trials if plan.sweep.folds else min(plan.num_searched, kept) + repeats
-    return kept + placement.concurrency + 1
+    paused = min(plan.num_searched, MAX_PAUSED) if plan.sweep.searcher == FREEZE_THAW else 0
+    return kept + paused + placement.concurrency + 1
 
 
 def epochs_after_search(plan: Plan) -> int:
@@ -111,6 +133,8 @@ def expected_rungs(plan: Plan) -> tuple[list[dict[str, int]], int]:
     Found by running the scheduler on trials that come one by one in random order of quality, the same at every
     rung. The first trials at a rung have nobody to lose against, so that more pass than one in `reduction_factor`.
     """
+    if plan.search_epochs is not None:
+        return [], min(plan.search_epochs, plan.num_searched * plan.epochs)
     stopping = plan.build_stopping()
     epochs = sorted(stopping.rungs())
     reached = dict.fromkeys([*epochs, plan.epochs], 0)

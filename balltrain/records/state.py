@@ -35,6 +35,7 @@ class Trial:
     searched_best: EpochRow | None = None  # its best row at that time
     config_before: dict[str, Any] | None = None  # its configuration at that time
     rows: list[EpochRow] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # when each row was reported, seconds since 1970
     started_at: float | None = None  # seconds since 1970
     ended_at: float | None = None
     error: str | None = None
@@ -70,6 +71,11 @@ class Trial:
     @property
     def has_ended(self) -> bool:
         return self.status.has_ended
+
+    @property
+    def diverged(self) -> bool:
+        """It failed by a row that was not finite: what its configuration is worth, and no error."""
+        return bool(self.rows) and self.rows[-1]["decision"] == Decision.FAIL
 
     @property
     def epochs(self) -> int:
@@ -194,8 +200,7 @@ class SweepState:
             return
         if trial.continued_after is None:
             self.ended_in_order.append(trial)
-            by_row = trial.rows and trial.rows[-1]["decision"] == Decision.FAIL
-            if status == Status.FAILED and trial.confirms is None and not by_row:
+            if status == Status.FAILED and trial.confirms is None and not trial.diverged:
                 self.learned.append((trial.number, None))
         else:
             self._num_went_on += 1
@@ -239,6 +244,7 @@ class SweepState:
         if row["epoch"] <= trial.epochs:
             return
         trial.rows.append(row)
+        trial.times.append(time)
         if trial.confirms is None and trial.continued_after is None:
             self.learned.append((trial.number, len(trial.rows) - 1))
         trial.has_checkpoint = True

@@ -64,12 +64,13 @@ class Controller:
         self._journal, self._clock = journal, clock
         self._freeze_thaw = plan.build_freeze_thaw()  # decides on both, or there is a searcher and a stopping rule
         self._searcher = None if self._freeze_thaw else plan.build_searcher()
+        self._first = plan.first_points()
         self._stopping = plan.build_stopping()
         self._waiting: deque[int] = deque()
         self._first_with: dict[str, Trial] = {}  # of each configuration
         self._num_told = 0
         self._to_repeat: list[Trial] | None = None
-        self._failed_in_a_row: list[Trial] = []
+        self._errors_in_a_row: list[Trial] = []
         self._replay()
 
     @property
@@ -163,6 +164,8 @@ class Controller:
     def _start_or_thaw(self, search: FreezeThaw) -> Trial | None:
         """What freeze-thaw runs next; None once it has spent its epochs, and all that is paused has ended."""
         while (chosen := search.decide(self.state.searched)) is not None:
+            for given_up in search.out(self.state.searched, chosen):
+                self._write({"type": Kind.END, "number": given_up.number, "status": Status.STOPPED})
             if isinstance(chosen, Trial):
                 self._write({"type": Kind.THAW, "number": chosen.number})
                 return chosen
@@ -178,7 +181,13 @@ class Controller:
         """A new trial; None for one that will not be trained, because another had its configuration before."""
         proposal, fold = divmod(len(self.state.searched), self.plan.sweep.folds or 1)
         assert self._searcher is not None  # freeze-thaw proposes by itself
-        point = self._searcher.suggest(proposal) if fold == 0 else self.state.searched[-1].point or {}
+        if fold:
+            point = self.state.searched[-1].point or {}
+        elif proposal < len(self._first):
+            point = self._first[proposal]
+            self._searcher.add(proposal, point)
+        else:
+            point = self._searcher.suggest(proposal)
         return self._add_searched(point, fold)
 
     def _add_searched(self, point: Point, fold: int = 0) -> Trial | None:
@@ -258,18 +267,26 @@ class Controller:
         if trial.status in (Status.INTERRUPTED, Status.PAUSED):
             return
         self._tell_of_ended()
-        self._failed_in_a_row = [*self._failed_in_a_row, trial] if trial.status == Status.FAILED else []
-        first = self.state.searched[: policy.MAX_FAILURES]
-        hopeless = None
-        if len(self._failed_in_a_row) >= policy.MAX_FAILURES:
-            hopeless = f"{policy.MAX_FAILURES} trials in a row failed", self._failed_in_a_row[0]
-        elif trial in first and len(first) == policy.MAX_FAILURES and all(t.status == Status.FAILED for t in first):
-            hopeless = f"the first {policy.MAX_FAILURES} trials failed", first[0]
+        has_error = trial.status == Status.FAILED and not trial.diverged
+        self._errors_in_a_row = [*self._errors_in_a_row, trial] if has_error else []
+        hopeless = self._hopeless(trial)
         if hopeless is not None and self.error is None:
             what, example = hopeless
             self.error = BalltrainError(
                 f"{what}, {example.trial_id} with: {example.error}; the sweep has stopped and can be resumed"
             )
+
+    def _hopeless(self, trial: Trial) -> tuple[str, Trial] | None:
+        """Whether a sweep whose trial has just ended should stop: what failed, and an example of it."""
+        if len(self._errors_in_a_row) >= policy.MAX_FAILURES:
+            return f"{policy.MAX_FAILURES} trials in a row failed", self._errors_in_a_row[0]
+        for count in (policy.MAX_FAILURES, policy.MAX_HOPELESS):
+            first = self.state.searched[:count]
+            if trial not in first or len(first) < count or not all(t.status == Status.FAILED for t in first):
+                continue
+            if count == policy.MAX_HOPELESS or not any(t.diverged for t in first):
+                return f"the first {count} trials failed", first[0]
+        return None
 
     def _tell_of_ended(self) -> None:
         while self._num_told < len(self.state.ended_in_order):

@@ -31,6 +31,7 @@ NUM_BEST = 5  # trials, and candidates, near which more candidates are drawn
 TAILS = 4.0  # degrees of freedom
 WARY = 2.0  # power of the probability to survive: a trial that fails tells nothing of how good others are
 MARGINS = (-3.0, 0.0)  # powers of ten, of a standard score
+MAX_PAUSED = 30  # trials that keep their checkpoints: the least promising beyond are out
 MAX_FITTED, MAX_SEEN = 200, 400  # values that parameters are fitted to, and that a decision is conditioned on
 
 Seen = tuple[int, int, float]  # trial, epoch, value
@@ -116,14 +117,24 @@ class FreezeThaw:
             self._last = known, self._decide(trials, paused, running, to_come > 0)
         return self._last[1]
 
+    def out(self, trials: Sequence[Trial], chosen: Point | Trial) -> list[Trial]:
+        """Paused trials that are given up, because more have paused than checkpoints are kept; `chosen` goes on."""
+        paused = [t for t in trials if t.status == Status.PAUSED and t.same_as is None and t is not chosen]
+        if len(paused) <= MAX_PAUSED:
+            return []
+        posterior, _ = self._after_all_seen([])
+        x = np.array([self._curves[t.order].x for t in paused])
+        values = Values(x, np.ones(len(paused)), np.array([t.order for t in paused]))
+        mean, sd = posterior.at(values)
+        order = np.argsort(mean + sd, kind="stable")
+        return [paused[n] for n in sorted(order[: len(paused) - MAX_PAUSED])]
+
     def _decide(
         self, trials: Sequence[Trial], paused: list[Trial], running: list[Trial], may_start: bool
     ) -> Point | Trial:
         number = len(trials)
-        if may_start and number < len(self._first):
-            return self._first[number]
         if may_start and (number < len(self._first) + NUM_EVEN or not self._at_milestones):
-            return self._even(number)
+            return self.first(number)
         random = np.random.default_rng([self.seed, number, self._num_rows, len(running)])
         posterior, best = self._after_all_seen(running)
         horizon = math.exp(random.uniform(math.log(self.milestones[0]), math.log(self.epochs)))
@@ -135,6 +146,10 @@ class FreezeThaw:
             return thaw[1]
         # insurance against a model that is wrong and sure
         return self._even(number) if number % EVEN_EVERY == EVEN_EVERY - 1 else start[1]
+
+    def first(self, number: int) -> Point:
+        """Of a trial that begins before anything is known."""
+        return self._first[number] if number < len(self._first) else self._even(number)
 
     def _even(self, number: int) -> Point:
         """Of a Sobol sequence that the seed scrambles."""

@@ -10,9 +10,12 @@ from typing import Any
 
 from balltrain.errors import UsageError
 from balltrain.knobs import recorded
+from balltrain.records.state import Point
 from balltrain.search.freeze_thaw import FreezeThaw
-from balltrain.search.searchers import FREEZE_THAW, Searcher, build_searcher
+from balltrain.search.grid import grid_points
+from balltrain.search.searchers import FREEZE_THAW, GRID, Searcher, build_searcher
 from balltrain.search.space import Space
+from balltrain.search.starts import start_point
 from balltrain.search.stopping import Stopping
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef
@@ -78,15 +81,24 @@ class Plan:
         """The search that decides on trials and on their epochs; None where the searcher is another."""
         if self.sweep.searcher != FREEZE_THAW:
             return None
-        defaults = self.space.nearest(self.configure({}))
         return FreezeThaw(
-            self.space,
-            self.task.mode,
-            self.sweep.seed,
-            self.epochs,
-            self.sweep.trials,
-            first=[defaults],
+            self.space, self.task.mode, self.sweep.seed, self.epochs, self.sweep.trials, first=self.first_points()
         )
+
+    def first_points(self) -> list[Point]:
+        """What is tried before the searcher proposes: the user's own guesses; before freeze-thaw the defaults too.
+
+        Raises UsageError for a guess that the space does not hold.
+        """
+        defaults = self.configure({})
+        found = [start_point(start, defaults, self.space) for start in self.sweep.start]
+        return [*found, self.space.nearest(defaults)] if self.sweep.searcher == FREEZE_THAW else found
+
+    @property
+    def search_epochs(self) -> int | None:
+        """That freeze-thaw trains in all; None where the end of the search is that of its trials."""
+        found = self.build_freeze_thaw()
+        return None if found is None else math.ceil(found.budget)
 
     def build_searcher(self) -> Searcher:
         """The searcher, which has proposed nothing yet."""
@@ -96,6 +108,8 @@ class Plan:
     def advice(self) -> str | None:
         """What could be better about a plan that is right."""
         trials = self.sweep.trials
+        if self.sweep.searcher == GRID and trials < (points := len(grid_points(self.space))):
+            return f"{trials} of the grid's {points} points are tried: --trials {points} tries all"
         below = 2 ** (trials.bit_length() - 1)
         if self.sweep.searcher != "sobol" or trials == below or self.sweep.sobol_numbers != "scipy":
             return None
@@ -114,6 +128,7 @@ class Plan:
             "mode": self.task.mode,
             "space": self.space.to_json(),
             **recorded(self.sweep),
+            "search_epochs": self.search_epochs,
             "data": self.request.to_dict(),
         }
 
@@ -129,17 +144,25 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest, ch
     space = Space(sweep.space)
     for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
         raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
-    plan = Plan(name, _resolved(sweep, task), ref, task, space, request)
+    plan = Plan(name, _resolved(sweep, task, space), ref, task, space, request)
     plan.build_stopping()
-    if plan.sweep.searcher == "sobol":
+    if space.grids and plan.sweep.searcher != GRID:
+        raise UsageError(
+            f"{space.grids[0]}: tune.grid_search is gone through by the searcher {GRID} alone, and this one is "
+            f"{plan.sweep.searcher}: add --searcher {GRID}, or use tune.choice"
+        )
+    if plan.sweep.searcher not in (FREEZE_THAW, "hyperopt", "random"):
         plan.build_searcher()  # it has limits on the space
+    plan.first_points()
     _check_corners(plan, check_weights)
     return plan
 
 
-def _resolved(sweep: Sweep, task: Task) -> Sweep:
+def _resolved(sweep: Sweep, task: Task, space: Space) -> Sweep:
     if sweep.searcher == FREEZE_THAW:
         sweep = dataclasses.replace(sweep, scheduler="none")  # it pauses trials itself
+    if sweep.searcher == GRID:
+        sweep = dataclasses.replace(sweep, trials=min(sweep.trials, len(grid_points(space))))
     epochs = sweep.epochs or resolve(task, sweep.hyperparameters).epochs
     continue_epochs, continue_patience = sweep.continue_epochs, sweep.continue_patience
     if not sweep.continue_best:
@@ -151,7 +174,9 @@ def _resolved(sweep: Sweep, task: Task) -> Sweep:
             f"the best go on to epoch {sweep.continue_epochs}, but all trials of the search train to epoch {epochs} "
             "already: continue to a higher one, or search with fewer epochs"
         )
-    grace = max(1, math.ceil(epochs / 10)) if sweep.grace is None else sweep.grace
+    grace = sweep.grace
+    if grace is None and sweep.searcher != FREEZE_THAW:
+        grace = max(1, math.ceil(epochs / 10))
     return dataclasses.replace(
         sweep, epochs=epochs, grace=grace, continue_epochs=continue_epochs, continue_patience=continue_patience
     )

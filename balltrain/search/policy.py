@@ -7,7 +7,8 @@
 | another exception in the trial, its process killed | retried from its checkpoint, twice at most, then `failed` |
 | its node lost or preempted | retried from its checkpoint, without counting |
 | the disk is full, object storage away for 10 minutes | the sweep stops, and can be resumed; no trial has failed |
-| 5 failures in a row, or of the first 5 trials | the sweep stops with the first error, and can be resumed |
+| 5 errors in a row, or in the first 5 trials | the sweep stops with the first error, and can be resumed |
+| all of the first 20 trials failed | the same: values that are not finite are information, up to here |
 
 The first row is a `Decision` on the row of an epoch (`controller.py`); the next four say what each `Cause` leads to.
 The searcher is told of a failed trial without an objective, and keeps away from it (`searchers.py`).
@@ -19,7 +20,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 MAX_RETRIES = 2
-MAX_FAILURES = 5  # in a row, or of the first
+MAX_FAILURES = 5  # by errors, in a row, or of the first
+MAX_HOPELESS = 20  # of the first, by errors or values that are not finite: half of a wide space may diverge
 
 
 class Cause(StrEnum):

@@ -15,6 +15,8 @@ import numpy as np
 from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob
 from balltrain.records.state import Point
+from balltrain.search.grid import GridSearcher
+from balltrain.search.optuna_samplers import OptunaCmaes, OptunaGp, OptunaTpe
 from balltrain.search.space import Space
 
 BRATLEY_FOX = "bratley-fox"
@@ -181,7 +183,17 @@ class RandomSearcher:
 
 MAX_SOBOL_POINTS = 2**30  # scipy's, with the 30 bits a coordinate that it has unless told otherwise
 FREEZE_THAW = "freeze-thaw"  # decides on what goes on too: freeze_thaw.py
-SEARCHERS: dict[str, type] = {"hyperopt": HyperOptSearcher, "sobol": SobolSearcher, "random": RandomSearcher}
+GRID = "grid"
+SEARCHERS: dict[str, type] = {
+    "hyperopt": HyperOptSearcher,
+    "sobol": SobolSearcher,
+    "random": RandomSearcher,
+    GRID: GridSearcher,
+    "optuna-tpe": OptunaTpe,
+    "optuna-gp": OptunaGp,
+    "optuna-cmaes": OptunaCmaes,
+}
+IN_ORDER = ("sobol", GRID)  # go through points that are given: they learn nothing, and begin at the first
 
 
 def _scipy(count: int, seed: int, options: Sobol) -> Callable[[int], Sequence[float]]:

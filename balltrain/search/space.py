@@ -70,11 +70,12 @@ class Space:
 
     def __init__(self, space: Mapping[str, Any]):
         self.space = dict(space)
+        self.grids: list[str] = []  # labels of what tune.grid_search lists, which the searcher grid goes through
         self.dimensions: list[Dimension] = []
         for key, value in self.space.items():
             if not isinstance(key, str) or "/" in key:
                 raise UsageError(f"the space has the key {key!r}: keys are names of hyperparameters, flat")
-            self.dimensions += _dimensions(key, value, ())
+            self.dimensions += _dimensions(key, value, (), self.grids)
 
     def decode(self, point: Mapping[str, float | int]) -> dict[str, Any]:
         """The hyperparameters at a point; constants of the space are among them."""
@@ -135,20 +136,38 @@ class Space:
         return {key: _describe(value) for key, value in self.space.items()}
 
 
-def _dimensions(label: str, value: Any, condition: tuple[tuple[str, int], ...]) -> list[Dimension]:
+def _options(value: Any) -> Sequence[Any] | None:
+    """Of a choice, or of a grid: what it chooses from."""
     from ray.tune.search import sample
 
+    if isinstance(value, sample.Categorical):
+        return value.categories
+    if isinstance(value, Mapping) and set(value) == {"grid_search"}:
+        options = value["grid_search"]
+        return list(options) if isinstance(options, list | tuple | range) else [options]
+    return None
+
+
+def _dimensions(
+    label: str, value: Any, condition: tuple[tuple[str, int], ...], grids: list[str] | None = None
+) -> list[Dimension]:
+    """Those of a value, in order; labels of grids are added to `grids`."""
+    from ray.tune.search import sample
+
+    options = _options(value)
+    if options is not None:
+        if not options:
+            raise UsageError(f"{label}: there is nothing to choose from")
+        if isinstance(value, Mapping) and grids is not None:
+            grids.append(label)
+        found = [Dimension(label, "choice", 0, len(options), condition=condition)]
+        for number, option in enumerate(options):
+            found += _dimensions(f"{label}/{number}", option, (*condition, (label, number)), grids)
+        return found
     if isinstance(value, Mapping):
-        if set(value) == {"grid_search"}:
-            raise UsageError(f"{label}: grid_search is not proposed by any searcher, use tune.choice")
-        return [d for key, inner in value.items() for d in _dimensions(f"{label}/{key}", inner, condition)]
+        return [d for key, inner in value.items() for d in _dimensions(f"{label}/{key}", inner, condition, grids)]
     if not isinstance(value, sample.Domain):
         return []
-    if isinstance(value, sample.Categorical):
-        found = [Dimension(label, "choice", 0, len(value.categories), condition=condition)]
-        for number, option in enumerate(value.categories):
-            found += _dimensions(f"{label}/{number}", option, (*condition, (label, number)))
-        return found
     if not isinstance(value, sample.Float | sample.Integer):
         raise UsageError(f"{label}: {type(value).__name__} is not supported, use tune.uniform, loguniform, choice …")
     sampler: Any = value.get_sampler()  # type: ignore[no-untyped-call]  # Ray has no types here
@@ -166,9 +185,9 @@ def _dimensions(label: str, value: Any, condition: tuple[tuple[str, int], ...]) 
 def _decode(key: str, label: str, value: Any, point: Mapping[str, float | int], config: dict[str, Any]) -> None:
     from ray.tune.search import sample
 
-    if isinstance(value, sample.Categorical):
+    if (options := _options(value)) is not None:
         option = int(point[label])
-        _decode(key, f"{label}/{option}", value.categories[option], point, config)
+        _decode(key, f"{label}/{option}", options[option], point, config)
     elif isinstance(value, sample.Domain):
         config[key] = point[label]
     elif isinstance(value, Mapping) and label != key:  # an option that sets several hyperparameters
@@ -183,8 +202,8 @@ def _encode(label: str, value: Any, config: Mapping[str, Any], space: Space, poi
     from ray.tune.search import sample
 
     key = label.split("/")[-1] if not label.split("/")[-1].isdigit() else label.rsplit("/", 2)[-2]
-    if isinstance(value, sample.Categorical):
-        for number, option in enumerate(value.categories):
+    if (options := _options(value)) is not None:
+        for number, option in enumerate(options):
             inner: Point = {label: number}
             if _encode(f"{label}/{number}", option, config, space, inner):
                 point.update(inner)
@@ -207,8 +226,8 @@ def _encode(label: str, value: Any, config: Mapping[str, Any], space: Space, poi
 def _describe(value: Any) -> Any:
     from ray.tune.search import sample
 
-    if isinstance(value, sample.Categorical):
-        return {"choice": [_describe(option) for option in value.categories]}
+    if (options := _options(value)) is not None:
+        return {"choice": [_describe(option) for option in options]}
     if isinstance(value, sample.Domain):
         (dimension,) = _dimensions("", value, ())
         return {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob, knobs_of, require_at_least
-from balltrain.search.searchers import FREEZE_THAW, MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
+from balltrain.search.searchers import FREEZE_THAW, IN_ORDER, MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
 from balltrain.search.stopping import SCHEDULERS, Asha
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     after which the best are confirmed.
     The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not, or those
     of Bratley and Fox's (`sobol_numbers`), which many searches of other projects were made with.
+    `start` are configurations to try first, which may leave hyperparameters to the task's defaults.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
 
     Its parts, `Budget`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own values and can be made
@@ -130,6 +131,15 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
         f"Method that proposes configurations: {', '.join((*SEARCHERS, FREEZE_THAW))}.",
         Panel.SEARCH,
         mixes="another searcher",
+    )
+    start: Sequence[Mapping[str, Any]] = knob(
+        (),
+        "Configuration to try first, such as lr=0.01,width=16. Repeatable.",
+        Panel.SEARCH,
+        metavar="KEY=VALUE,…",
+        repeated=True,
+        mixes="other configurations to begin with",
+        earlier=(),
     )
     scheduler: str = knob(
         "asha",
@@ -174,6 +184,22 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
         require_at_least(self.folds, 2, "the number of folds")
         if self.folds is not None:
             self._check_folds()
+        self._check_start()
+        if self.searcher == FREEZE_THAW and Asha() != Asha(**_values(Asha, self)):
+            raise UsageError(
+                f"grace period and reduction factor are of ASHA, and {FREEZE_THAW} pauses trials itself: leave them "
+                "out, or use --searcher hyperopt"
+            )
+
+    def _check_start(self) -> None:
+        starts = list(self.start) if isinstance(self.start, list | tuple) else None
+        if starts is None or not all(isinstance(start, Mapping) and start for start in starts):
+            raise UsageError(
+                f"start is {self.start!r}, but must be a list of configurations, such as [{{'lr': 0.01}}]"
+            )
+        object.__setattr__(self, "start", tuple(dict(start) for start in starts))
+        if starts and self.searcher in IN_ORDER:
+            raise UsageError(f"{self.searcher} goes through points of its own: leave out --start, or the searcher")
 
     def _check_folds(self) -> None:
         if self.searcher == FREEZE_THAW:
@@ -212,10 +238,23 @@ def override(sweep: Sweep, **options: Any) -> Sweep:
 
     Raises UsageError for a combination that the sweep would refuse or that says two things at once.
     """
+    if options.get("searcher") == FREEZE_THAW and options.get("scheduler") == "asha":
+        raise UsageError(
+            f"{FREEZE_THAW} pauses trials itself: leave out --scheduler asha, or use --searcher hyperopt"
+        )
+    if options.get("searcher", sweep.searcher) == FREEZE_THAW != sweep.searcher:  # what the sweep has of ASHA goes
+        options = {"grace": None, "reduction_factor": Asha.reduction_factor, **options}
+        sweep = dataclasses.replace(sweep, grace=None)
+    if sweep.searcher == FREEZE_THAW and options.get("searcher") is None and _asks_for_asha(options):
+        options["searcher"] = "hyperopt"
     numbers = options.get("sobol_numbers") or sweep.sobol_numbers
     if options.get("sobol_scramble") and numbers != "scipy":
         raise UsageError(f"the Sobol numbers {numbers} are not scrambled: leave out --sobol-scramble")
     return dataclasses.replace(sweep, **{name: value for name, value in options.items() if value is not None})
+
+
+def _asks_for_asha(options: Mapping[str, Any]) -> bool:
+    return any(options.get(name) is not None for name in ("scheduler", "grace", "reduction_factor", "folds"))
 
 
 def _values(part: type, sweep: Sweep) -> dict[str, Any]:

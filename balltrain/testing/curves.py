@@ -33,7 +33,8 @@ class Problem:
         """A task that cannot be trained. Its defaults are the centre of the space: nobody knows better ones."""
         space = Space(self.space)
         centre = space.decode(space.from_unit_cube([0.5] * len(space.dimensions)))
-        fields: dict[str, Any] = dict.fromkeys(self.space, (Any, None)) | {k: (Any, v) for k, v in centre.items()}
+        names = {name for point in space.corners() for name in space.decode(point)}
+        fields: dict[str, Any] = dict.fromkeys(sorted(names), (Any, None)) | {k: (Any, v) for k, v in centre.items()}
 
         model = create_model("Hyperparameters", __base__=Hyperparameters, **fields)
         task: Task = type("Curves", (Task,), {"name": self.name, "Hyperparameters": model})()

@@ -340,7 +340,7 @@ USAGE = [
     (("train", "detect", "--wandb", "maybe"), ["unknown --wandb mode 'maybe'"]),
     (("train", "detect", "--resume"), ["--out"]),
     (("sweep", "detect", "--trials", "0"), ["trials is 0"]),
-    (("sweep", "detect", "--searcher", "grid"), ["unknown searcher 'grid'", "hyperopt, sobol, random"]),
+    (("sweep", "detect", "--searcher", "grids"), ["unknown searcher 'grids'", "hyperopt, sobol, random"]),
     (("sweep", "detect", "--scheduler", "pbt"), ["unknown scheduler 'pbt'", "asha, none"]),
     (("sweep", "detect", "--repeats", "3"), ["--repeats needs --confirm"]),
     (("sweep", "detect", "--confirm", "2", "--repeats", "1"), ["repeats is 1", "at least 2"]),

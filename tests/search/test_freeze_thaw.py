@@ -9,6 +9,7 @@ from ray import tune
 from balltrain.errors import UsageError
 from balltrain.records.columns import Decision, Status
 from balltrain.records.state import SweepState, Trial
+from balltrain.search import freeze_thaw
 from balltrain.search.freeze_thaw import FreezeThaw
 from balltrain.search.space import Space
 
@@ -54,7 +55,7 @@ def test_trials_pause_at_milestones_and_go_on_where_they_stood(make_plan, simula
     assert set(pauses) <= {2, 4, 8, 13}
 
 
-@pytest.mark.parametrize("kill_after", (0, 20, 47, 90))
+@pytest.mark.parametrize("kill_after", [0, 20, 47, 90])
 def test_a_resumed_sweep_proposes_pauses_and_thaws_as_one_that_ran_through(make_plan, simulate, kill_after):
     plan = make_plan(trials=30, epochs=20)
     worth = {"objective": lambda a, e: math.nan if a.config["lr"] > 3e-2 else None}
@@ -96,20 +97,7 @@ def test_ctrl_c_keeps_paused_trials_paused(make_plan, simulate):
 
 def test_it_turns_away_from_where_trials_diverge(make_plan, simulate):
     sim = simulate(make_plan(trials=60, epochs=13))
-    sim.controller.error = None
-    running = {}
-    while True:
-        while attempt := sim.controller.next_attempt():
-            running[attempt.number] = attempt, attempt.reported_epochs
-        if not running:
-            break
-        for number, (attempt, epoch) in list(running.items()):
-            bad = attempt.config["lr"] > 3e-3
-            goes_on = sim.controller.report(number, sim.row(attempt, epoch + 1, math.nan if bad else None))
-            sim.controller.error = None
-            running[number] = attempt, epoch + 1
-            if goes_on != Decision.CONTINUE:
-                del running[number]
+    sim.run(objective=lambda attempt, _: math.nan if attempt.config["lr"] > 3e-3 else None)
     late = sim.state.searched[30:]
     assert np.mean([t.config["lr"] > 3e-3 for t in late]) < 0.2
 
@@ -200,3 +188,44 @@ def test_the_state_is_that_of_the_lines(make_plan, simulate):
     sim = simulate(make_plan(trials=12, epochs=10))
     sim.run()
     assert outcome(SweepState.replay(sim.lines)) == outcome(sim.state)
+
+
+def test_checkpoints_of_paused_trials_are_bounded_and_what_is_dropped_is_out(make_plan, simulate, monkeypatch):
+    monkeypatch.setattr(freeze_thaw, "MAX_PAUSED", 4)
+    plan = make_plan(trials=30, epochs=20, keep_checkpoints=2)
+    sim = simulate(plan, concurrency=2)
+    on_disk, most = set(), 0
+
+    def row(trial, _):
+        nonlocal most
+        if trial.has_checkpoint:
+            on_disk.add(trial.number)
+        most = max(most, len(on_disk))
+
+    sim.controller.on_dropped = lambda trial: on_disk.discard(trial.number)
+    sim.controller.on_row = row
+    sim.run()
+    assert most <= 2 + 2 + 4 + 1  # the best, those that run, the paused, and one that has just paused
+    assert len(sim.state.searched) == 30
+    assert sim.state.best.status == Status.COMPLETED
+    killed = simulate(plan, sim.lines[: len(sim.lines) // 2], concurrency=1)
+    whole = simulate(plan, sim.lines[: len(sim.lines) // 2], concurrency=1)
+    whole.run()
+    killed.run(max_reports=10)
+    resumed = simulate(plan, killed.lines, concurrency=1)
+    resumed.run()
+    assert [t[:4] for t in outcome(resumed.state)] == [t[:4] for t in outcome(whole.state)]
+
+
+def test_divergence_is_information_and_ends_no_sweep_that_has_trials_which_train(make_plan, simulate):
+    sim = simulate(make_plan(trials=40, epochs=13), concurrency=1)
+    sim.run(objective=lambda a, _: math.nan if a.number % 8 else None)
+    assert sim.controller.error is None
+    assert len(sim.state.searched) == 40
+
+
+def test_a_sweep_whose_first_twenty_trials_all_diverge_ends(make_plan, simulate):
+    sim = simulate(make_plan(trials=40, epochs=13), concurrency=1)
+    sim.run(objective=lambda a, _: math.nan)
+    assert len(sim.state.searched) == 20
+    assert "the first 20 trials failed, 00000 with: epoch 1: the objective" in str(sim.controller.error)

@@ -84,7 +84,7 @@ def test_a_file_that_is_not_there():
     [
         ({"trials": 0}, "number of trials is 0"),
         ({"epochs": 0}, "number of epochs is 0"),
-        ({"searcher": "grid"}, "unknown searcher 'grid'"),
+        ({"searcher": "grids"}, "unknown searcher 'grids'"),
         ({"scheduler": "pbt"}, "unknown scheduler 'pbt'"),
         ({"space": {"lrr": tune.uniform(0, 1)}}, "did you mean lr"),
         ({"space": {"lr": tune.uniform(-1, 1)}}, "lr = -1.*greater than 0"),

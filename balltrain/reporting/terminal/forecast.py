@@ -24,7 +24,9 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
         + (f" x {f['folds']} folds" if f["folds"] else "")
         + f" of at most {f['epochs']} epochs, seed {f['seed']}",
         "at a time": f"{f['at_a_time']} trials: {f['because']}",
-        "searcher": f"{f['searcher']}, the first {f['random_proposals']} at random"
+        "searcher": f"{f['searcher']}, the first {f['random_proposals']} before it learns"
+        if f["search_epochs"]
+        else f"{f['searcher']}, the first {f['random_proposals']} at random"
         if f["random_proposals"] < f["trials"]
         else f"{f['searcher']}"
         + (f", points {f['sobol_start']} to {f['sobol_start'] + f['trials'] - 1}" if f["searcher"] == "sobol" else "")
@@ -43,6 +45,8 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
         "W&B": f["wandb"],
         "storage": f["storage"],
     }
+    if f["search_epochs"]:
+        del rows["scheduler"]
     if not f["continue_best"]:
         del rows["then"]
     if not gpu_hours["at_most"]:
