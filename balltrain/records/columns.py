@@ -41,6 +41,7 @@ LR: Final = "lr"  # learning rate of the epoch's last batch
 TRAIN_LOSS: Final = "train_loss"  # mean over the epoch, while the weights moved
 VAL_LOSS: Final = "val_loss"  # after the epoch, on the validation split
 DECISION: Final = "decision"  # a Decision
+REPORTED_AT = "reported_at"  # UTC: when the epoch had ended
 
 CONFIG_PREFIX = "config."  # one column a hyperparameter
 JSON_MARK = b"json"  # in the Parquet metadata of a column of hyperparameters that holds JSON text

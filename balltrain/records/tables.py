@@ -70,7 +70,8 @@ def epochs_schema(task: Task) -> pa.Schema:
         (c.VAL_LOSS, pa.float64()),
         (c.DECISION, pa.string()),
     ]
-    return pa.schema(fields + [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names])
+    fields += [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names]
+    return pa.schema([*fields, (c.REPORTED_AT, TIMESTAMP)])
 
 
 def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, Any]]:
@@ -116,9 +117,9 @@ def epoch_rows(state: SweepState, task: Task) -> list[dict[str, Any]]:
     plain = (c.EPOCH, c.SECONDS, c.LR, c.TRAIN_LOSS, c.VAL_LOSS, c.DECISION)
     found = []
     for trial in state.trials.values():
-        for row in trial.rows:
+        for row, reported_at in zip(trial.rows, trial.times, strict=True):
             values: Mapping[str, Any] = row
-            own = {key: values[key] for key in plain}
+            own = {**{key: values[key] for key in plain}, c.REPORTED_AT: _microseconds(reported_at)}
             found.append({c.SWEEP: name, c.TRIAL_ID: trial.trial_id, **own, **_metrics(row)})
     return found
 

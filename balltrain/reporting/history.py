@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from balltrain.records import columns as c
 from balltrain.records.results import Results
+from balltrain.reporting.occupancy import has_pauses
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,10 @@ def history(results: Results) -> pd.DataFrame:
     rows = results.epochs.merge(results.searched[[c.TRIAL_ID, c.STARTED_AT, c.STATUS]], on=c.TRIAL_ID)
     rows = rows[rows[c.STARTED_AT].notna()]
     ran = pd.to_timedelta(rows.groupby(c.TRIAL_ID)[c.SECONDS].cumsum(), unit="s")
-    since = (rows[c.STARTED_AT] + ran - rows[c.STARTED_AT].min()).dt.total_seconds()
+    ended = rows[c.STARTED_AT] + ran
+    if has_pauses(results):  # then a trial's epochs do not follow each other
+        ended = rows[c.REPORTED_AT].fillna(ended)
+    since = (ended - rows[c.STARTED_AT].min()).dt.total_seconds()
     rows = rows.assign(seconds_since_start=since).sort_values("seconds_since_start", kind="stable")
     rows = rows.assign(trained=range(1, len(rows) + 1))
     values = rows[results.objective_column].where(rows[c.TRIAL_ID].isin(results.ranked[c.TRIAL_ID]))

@@ -132,11 +132,13 @@ def _progress(snapshot: LiveSnapshot) -> RenderableType:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    total, ended = snapshot.num_trials, snapshot.num_ended
+    total, ended, unit = snapshot.num_trials, snapshot.num_ended, "trials"
+    if snapshot.search_epochs is not None:
+        total, ended, unit = snapshot.search_epochs, min(snapshot.num_epochs, snapshot.search_epochs), "epochs"
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(ratio=1)
     table.add_column(no_wrap=True)
-    table.add_row(ProgressBar(total=total, completed=ended), f"{ended}/{total} trials")
+    table.add_row(ProgressBar(total=total, completed=ended), f"{ended}/{total} {unit}")
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from balltrain.records import columns as c
+from balltrain.records.columns import Decision
 from balltrain.records.results import Results
 
 if TYPE_CHECKING:
@@ -13,10 +14,42 @@ if TYPE_CHECKING:
 LANE_OVERLAP_S = 0.5  # that a trial's start may seem to lie before the end of the one before it
 
 
-def spans(results: Results) -> pd.DataFrame:
-    """Trials that have begun, in the order they did, with `end` wherever they have no `ended_at`."""
+def has_pauses(results: Results) -> bool:
+    """Whether any trial paused, and when is known."""
+    return bool(results.sweep.get("search_epochs")) and c.REPORTED_AT in results.epochs
+
+
+def runs(results: Results) -> pd.DataFrame:
+    """Between a trial's start and its pauses, of a sweep whose trials pause.
+
+    Columns are `trial_id`, its `run` from 0, the epochs `first` and `last`, and the times `since` and `until`.
+    """
     import pandas as pd
 
+    rows = results.searched_epochs.sort_values([c.TRIAL_ID, c.EPOCH], kind="stable")
+    paused = (rows[c.DECISION] == Decision.PAUSE).astype(int)
+    number = paused.groupby(rows[c.TRIAL_ID]).cumsum() - paused
+    began = rows[c.REPORTED_AT] - pd.to_timedelta(rows[c.SECONDS].fillna(0.0), unit="s")
+    by_run = rows.assign(run=number, began=began).groupby([c.TRIAL_ID, "run"], sort=True)
+    columns = {"first": (c.EPOCH, "min"), "last": (c.EPOCH, "max"), "since": ("began", "min")}
+    return by_run.agg(**columns, until=(c.REPORTED_AT, "max")).reset_index()
+
+
+def spans(results: Results) -> pd.DataFrame:
+    """Trials that have begun, in the order they did, with `end` wherever they have no `ended_at`.
+
+    Where trials pause, a row for each time that one ran.
+    """
+    import pandas as pd
+
+    if has_pauses(results) and len(results.searched_epochs):
+        parts = runs(results)
+        others = results.trials[~results.trials[c.TRIAL_ID].isin(parts[c.TRIAL_ID])]
+        times = parts[[c.TRIAL_ID, "since", "until"]].rename(columns={"since": c.STARTED_AT, "until": "end"})
+        own = results.trials.drop(columns=[c.STARTED_AT]).merge(times, on=c.TRIAL_ID)
+        others = others[others[c.STARTED_AT].notna()]
+        ended = others.assign(end=others[c.ENDED_AT].fillna(others[c.STARTED_AT]))
+        return (pd.concat([own, ended]) if len(ended) else own).sort_values(c.STARTED_AT)
     begun = results.trials[results.trials[c.STARTED_AT].notna()]
     # a trial that runs, or was killed, has no end: it has run at least as long as its epochs took
     ran = pd.to_timedelta(begun[c.SECONDS].fillna(0.0), unit="s")

@@ -33,6 +33,7 @@ from balltrain.reporting.page import (
     table,
     write_page,
 )
+from balltrain.reporting.pauses import pauses
 from balltrain.reporting.progress import (
     best_so_far,
     best_trial,
@@ -41,7 +42,7 @@ from balltrain.reporting.progress import (
     rungs,
     saving,
 )
-from balltrain.reporting.text import duration, quoted, short
+from balltrain.reporting.text import duration, method_of, quoted, short
 from balltrain.reporting.timeline import timeline
 from balltrain.reporting.verdict import verdict
 
@@ -71,7 +72,7 @@ def headline(results: Results) -> str:
     statuses = [f"{counts[status]} {status}" for status in Status if counts[status]]
     ran = f"{total} trial{'s' * (total != 1)}" + (f": {', '.join(statuses)}." if statuses else ".")
     ran += f" {results.num_epochs} epochs in {duration(running_seconds(results))}." if results.num_epochs else ""
-    method = f"{results.sweep.get('searcher')} + {(results.sweep.get('scheduler') or {}).get('name')}"
+    method = method_of(results.sweep)
     return (
         f"<header><p class=kicker>{escape(str(results.sweep.get('task')))} · {escape(method)}</p>"
         f"<h1>{escape(results.name)}</h1><p class=lead>{escape(won)}</p>"
@@ -217,6 +218,7 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
     best_so_far,
     distribution,
     rungs,
+    pauses,
     importance,
     parallel_coordinates,
     slices,

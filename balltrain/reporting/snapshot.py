@@ -14,6 +14,7 @@ from balltrain.records import columns as c
 from balltrain.records.columns import Status
 from balltrain.records.results import Results, plain
 from balltrain.records.state import SweepState, epochs_of
+from balltrain.reporting.text import method_of
 
 CURVE_LENGTH = 20  # epochs
 
@@ -53,6 +54,7 @@ class LiveSnapshot:
     trials_to_come: int  # that have not ended, but for those that go on after the search
     epochs_to_come: int  # of those
     interrupted: bool = False
+    search_epochs: int | None = None  # of a search that ends by them while it goes on: its trials pause till then
 
     @property
     def num_ended(self) -> int:
@@ -136,10 +138,15 @@ def _snapshot(
     if will_go_on := max(0, (sweep.get("continue_best") or 0) - len(going_on)):
         epochs_to_come += will_go_on * (sweep["continue_epochs"] - sweep["epochs"])
     num_ended = sum(trial.status.has_ended for trial in trials)
+    trials_to_come = num_planned(sweep) - num_ended - len(going)
+    search_epochs = _search_epochs(sweep, trials)
+    if search_epochs is not None:
+        epochs_to_come += max(0, search_epochs - sum(trial.epochs for trial in trials))
+        trials_to_come = num_planned(sweep) - sweep["trials"]
     return LiveSnapshot(
         name=sweep["name"],
         task=sweep["task"],
-        method=f"{sweep['searcher']} + {sweep['scheduler']['name']}",
+        method=method_of(sweep),
         objective=sweep["objective"],
         concurrency=concurrency,
         num_trials=num_planned(sweep),
@@ -147,10 +154,18 @@ def _snapshot(
         counts=counts,
         best=best,
         running=tuple(running),
-        trials_to_come=num_planned(sweep) - num_ended - len(going),
+        trials_to_come=trials_to_come,
         epochs_to_come=epochs_to_come,
         interrupted=interrupted,
+        search_epochs=search_epochs,
     )
+
+
+def _search_epochs(sweep: Mapping[str, Any], trials: Sequence[_Counted]) -> int | None:
+    """Of a search that ends by its epochs, while trials are paused or to come."""
+    total: int | None = sweep.get("search_epochs")
+    goes_on = len(trials) < sweep["trials"] or any(trial.status == Status.PAUSED for trial in trials)
+    return total if goes_on else None
 
 
 def _live_trial(state: SweepState, number: int) -> LiveTrial:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ def duration(seconds: float) -> str:
             rest = whole % size // part
             return f"{whole // size} {unit}" + (f" {rest} {part_unit}" if rest else "")
     return f"{whole} s"
+
+
+def method_of(sweep: Mapping[str, Any]) -> str:
+    """Searcher and scheduler by what sweep.json says; one where the searcher decides on what goes on too."""
+    if sweep.get("search_epochs"):
+        return str(sweep.get("searcher"))
+    return f"{sweep.get('searcher')} + {(sweep.get('scheduler') or {}).get('name')}"
 
 
 def time_unit(seconds: float) -> tuple[int, str]:

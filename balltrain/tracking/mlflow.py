@@ -130,6 +130,8 @@ class MlflowMirror:
             self._client.log_metric(run_id, "best_objective", trial.objective, step=trial.epochs)
         if trial.status == Status.RUNNING:
             self._client.update_run(run_id, status="RUNNING")
+        elif trial.status == Status.PAUSED:
+            self._client.update_run(run_id, status="SCHEDULED")
         else:
             words = {Status.FAILED: "FAILED", Status.INTERRUPTED: "KILLED"}
             ended = int((trial.ended_at or 0.0) * 1000) or None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from balltrain.records import columns as c
+from balltrain.records.columns import Status
 from balltrain.records.state import SweepState, Trial
 
 FOLDER = "tensorboard"
@@ -36,6 +37,8 @@ class TensorBoardMirror:
             self._write(self._writer(trial), trial, written)
         if trial.has_ended and trial.number in self._writers:
             self._end(trial.number)
+        elif trial.status == Status.PAUSED and trial.number in self._writers:
+            self._writers.pop(trial.number).close()  # many may be paused; another file goes on where this ends
 
     def close(self, state: SweepState) -> None:
         for number in list(self._writers):

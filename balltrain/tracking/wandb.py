@@ -85,6 +85,7 @@ class WandbMirror:
         self._runs: dict[int, Any] = {}
         self._num_logged: dict[int, int] = {}
         self._ended: dict[int, int | None] = {}  # and `continued_after`: of those that ended they may go on
+        self._paused: dict[int, int] = {}  # trials whose runs are finished for now, at so many epochs
         self._trouble: str | None = None
 
     def open(self, state: SweepState) -> None:
@@ -102,6 +103,11 @@ class WandbMirror:
             return
         if self._ended.pop(trial.number, -1) != -1:
             self._remove_offline(trial.trial_id)
+        waits = trial.status == Status.PAUSED
+        if waits and trial.number not in self._runs and trial.epochs == self._paused.get(trial.number):
+            return
+        if self._paused.pop(trial.number, None) is not None and trial.number not in self._runs:
+            self._remove_offline(trial.trial_id)
         if trial.number not in self._runs:
             tags = [] if trial.confirms is None else [f"confirms {trial.confirms:05d}"]
             self._runs[trial.number] = self._start(trial.trial_id, {**trial.config, "seed": trial.seed}, tags)
@@ -111,7 +117,11 @@ class WandbMirror:
             flat = {key: row[key] for key in ("epoch", "lr", "train_loss", "val_loss", "seconds", "objective")}
             run.log(flat | row["metrics"])
             self._num_logged[trial.number] = row["epoch"]
-        if trial.has_ended:
+        if waits:  # many may be, and each open run has threads: the same one goes on
+            run.summary["status"] = trial.status.value
+            self._finish(trial.number)
+            self._paused[trial.number] = trial.epochs
+        elif trial.has_ended:
             run.summary["status"] = trial.status.value
             self._finish(trial.number, exit_code=int(trial.status == Status.FAILED))
             self._ended[trial.number] = trial.continued_after

@@ -8,7 +8,7 @@ from balltrain.records.columns import Status
 from balltrain.records.results import Results
 from balltrain.reporting.compare import compare, differing
 from balltrain.reporting.terminal.style import plain_table
-from balltrain.reporting.text import duration, short
+from balltrain.reporting.text import duration, method_of, short
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +29,7 @@ def print_comparison(sweeps: list[Results], console: Console) -> None:
         table.add_row(f"[dim]{escape(label)}[/]", *(escape(str(cell)) for cell in cells))
 
     add("task", [entry["task"] for entry in entries])
-    add("method", [f"{entry['searcher']} + {entry['scheduler']}" for entry in entries])
+    add("method", [method_of(sweep.sweep) for sweep in sweeps])
     add("trials", [entry["trials"] for entry in entries])
     add("stopped, failed", [f"{entry[Status.STOPPED]}, {entry[Status.FAILED]}" for entry in entries])
     add("epochs", [entry["epochs"] for entry in entries])
