@@ -18,6 +18,8 @@ def read_wandb_run(path):
         elif kind == "history":
             items = record.history.item
             run["history"].append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
+        elif kind == "summary":
+            run |= {item.key: json.loads(item.value_json) for item in record.summary.update if item.key == "status"}
         elif kind == "metric" and record.metric.glob_name:
             run["steps"][record.metric.glob_name] = record.metric.step_metric
         elif kind == "request" and record.request.HasField("log_artifact"):

@@ -77,6 +77,7 @@ class Simulation:
         name: str = "bowl-1",
         task: Task | None = None,
         scheduler: str = "asha",
+        searcher: str = "random",
         concurrency: int = 4,
         failing: Callable[[int], str | None] = lambda number: None,
         domains: dict[str, Any] | None = None,
@@ -94,9 +95,9 @@ class Simulation:
             trials=trials,
             epochs=epochs,
             hyperparameters={"optimizer": "adam"},
-            searcher="random",
+            searcher=searcher,
             scheduler=scheduler,
-            grace=max(1, epochs // 10),
+            grace=None if searcher == "freeze-thaw" else max(1, epochs // 10),
             seed=3,
             confirm=confirm,
             continue_best=continue_best,
@@ -127,7 +128,8 @@ class Simulation:
     def step(self) -> bool:
         """The next epoch of any trial, or the end of one; False once the sweep is done."""
         while attempt := self.controller.next_attempt():
-            heapq.heappush(self._events, (self.now + 2, attempt.number, attempt.reported_epochs + 1))
+            first = 2 if self.plan.search_epochs is None else 6  # as long as the longest epoch
+            heapq.heappush(self._events, (self.now + first, attempt.number, attempt.reported_epochs + 1))
         if not self._events:
             return False
         self.now, number, epoch = heapq.heappop(self._events)

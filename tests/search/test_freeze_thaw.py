@@ -229,3 +229,25 @@ def test_a_sweep_whose_first_twenty_trials_all_diverge_ends(make_plan, simulate)
     sim.run(objective=lambda a, _: math.nan)
     assert len(sim.state.searched) == 20
     assert "the first 20 trials failed, 00000 with: epoch 1: the objective" in str(sim.controller.error)
+
+
+def test_a_real_sweep_pauses_thaws_and_keeps_its_checkpoints_in_object_storage(make_plan, bucket, shared_data_dir):
+    """On Ray, with a real S3 server: a trial that is thawed fetches its checkpoint, and goes on after its last epoch."""
+    from balltrain.execution.resources import Resources
+    from balltrain.execution.runner import run_sweep
+    from balltrain.storage import Storage
+
+    plan, place = make_plan(trials=12, epochs=8, keep_checkpoints=2), Storage(bucket)
+    resources = Resources(num_gpus=0, cpus_per_trial=1)
+    folder = place.open(plan.name)
+    result = run_sweep(plan, folder, resources, data_dir=shared_data_dir, resume=False, storage=place)
+    trials = result.state.searched
+    assert {t.status for t in trials} == {Status.COMPLETED, Status.STOPPED}
+    assert any(t.attempts > 1 for t in trials)
+    for trial in trials:
+        assert [row["epoch"] for row in trial.rows] == list(range(1, trial.epochs + 1))
+        assert trial.attempts - trial.lost_attempts <= 1
+    best = sorted(t.trial_id for t in result.state.ranked()[:2])
+    kept = Storage(place.uri_of(f"{plan.name}/checkpoints")).remote.folders()
+    assert kept == best
+    assert (folder / "best" / "model.safetensors").exists()

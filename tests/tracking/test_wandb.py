@@ -5,6 +5,7 @@ from PIL import Image
 from wandb_files import read_wandb_run
 
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.records.state import SweepState
 from balltrain.reporting import gallery
 from balltrain.tracking import wandb as tracking
 from balltrain.tracking.mirrors import Mirrors, mirrored
@@ -81,6 +82,27 @@ def test_a_sweep_killed_and_resumed_offline_has_one_whole_run_a_trial(written):
     again = written(trials=6)
     follow(again)
     check(again)
+
+
+def test_a_trial_that_paused_goes_on_as_the_same_run(written):
+    """Each run is open while its trial trains, and those of paused trials are not."""
+    sim = written(trials=8, epochs=8, searcher="freeze-thaw", grace=None)
+    mirror = tracking.WandbMirror("offline", sim.folder)
+    replayed, thawed, most = SweepState.replay(sim.lines), 0, 0
+    mirror.open(replayed)
+    sim.run()
+    for line in sim.lines[1:]:
+        replayed.apply(line)
+        if "number" in line:
+            mirror.update(replayed.trials[line["number"]])
+        thawed += line["type"] == "thaw"
+        most = max(most, len(mirror._runs))
+    mirror.close(replayed)
+    assert thawed
+    assert most <= 2
+    for trial in sim.state.trials.values():
+        assert runs_of(sim)[trial.trial_id]["status"] == trial.status
+    check(sim)
 
 
 def test_the_best_checkpoint_is_an_artifact_when_asked_for(written):
