@@ -37,7 +37,7 @@ class Knob:
     field's name unless given. A value that must not change on resume has `mixes`: what a sweep with both would mix.
     `earlier` is the value of sweeps that were begun before there was such a knob. `flag` is the option's name where
     it is not that of the field. `repeated` options are KEY=VALUE texts, a mapping in Python, or a list of
-    mappings where one text may hold several. `minimum` is checked
+    mappings where one text may hold several; or plain texts. `minimum` is checked
     as it is typed, `envvar` is read where nothing is; the object itself sees to both for Python.
     """
 

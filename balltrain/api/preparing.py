@@ -22,6 +22,7 @@ from balltrain.tasks.sources import ref_of
 from balltrain.tracking.mirrors import Mirrors, Tracking
 
 if TYPE_CHECKING:
+    from balltrain.records.state import Point
     from balltrain.search.plan import Plan
 
 Sweepable = str | os.PathLike[str] | Sweep | Task | type[Task]
@@ -60,6 +61,8 @@ def prepare(what: Sweepable, space: Mapping[str, Any] | None, options: dict[str,
     place = Storage(run.uri)
     found = _overridden(found, own, place if run.resume else None, name)
     plan = make_plan(found, ref, name=name, request=data.request(found.seed))
+    if found.from_:
+        plan = dataclasses.replace(plan, known=_known(plan, place, run.resume))
     return Prepared(plan, place, resources, tracking.mirrors(_pictures), data.folder, run.resume)
 
 
@@ -130,6 +133,20 @@ def _overridden(sweep: Sweep, options: dict[str, Any], resumed: Storage | None, 
     if "repeats" in options and not found.confirm:
         raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
     return found
+
+
+def _known(plan: Plan, place: Storage, resume: bool) -> tuple[Point, ...]:
+    """What the sweeps know that it begins from; a resumed one keeps to what they knew when it began."""
+    from balltrain.execution.resuming import check_name
+    from balltrain.records.journal import read_journal
+    from balltrain.records.results import load_results
+    from balltrain.search.earlier import best_of
+
+    if resume:
+        check_name(folder := place.open(plan.name), resume=True)
+        return tuple(next(read_journal(folder))["sweep"].get("known") or ())
+    sweeps = [load_results(place.fetch_tables(name).parent, name) for name in plan.sweep.from_]
+    return tuple(best_of(sweeps, plan.task, plan.space))
 
 
 def sweep_options() -> list[str]:

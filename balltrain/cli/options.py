@@ -109,6 +109,8 @@ class KnobOption:
             return typed
         if not typed:
             return None
+        if "Mapping" not in str(self.entry.field.type):
+            return typed
         if self.entry.field.default == ():  # each text is one mapping
             return [parse_pairs(BETWEEN_PAIRS.split(text), self.flag) for text in typed]
         return parse_pairs(typed, self.flag)

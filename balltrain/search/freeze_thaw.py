@@ -21,6 +21,7 @@ from balltrain.search.cube import Array, Cube
 from balltrain.search.gaussian_process import CurveProcess, Posterior, Values, refit_at
 from balltrain.search.space import Space
 from balltrain.search.survival import Survival
+from balltrain.search.twins import Twins
 
 MILESTONES = (1 / 13, 1 / 5, 2 / 5, 5 / 8, 1.0)  # of the epochs of a trial; fine ones are slow at the start
 SHARE = 0.2  # of the epochs of all trials in full, that are trained in all
@@ -42,6 +43,7 @@ class Curve:
     """What the model sees of a trial's finite values, of which the larger are the better."""
 
     x: Array
+    begin: list[float] = field(default_factory=list)  # values up to the first milestone
     at_milestones: list[tuple[int, float]] = field(default_factory=list)  # epochs and values
     last: tuple[int, float] | None = None
     best: tuple[int, float] | None = None
@@ -75,6 +77,7 @@ class FreezeThaw:
         self._sign, self._first = 1.0 if mode == "max" else -1.0, list(first)
         self._cube = Cube(space)
         self._process, self._survival = CurveProcess(self._cube.dimension_of), Survival(self._cube)
+        self._twins = Twins()
         self._curves: dict[int, Curve] = {}
         self._at_milestones: list[Seen] = []  # in the order of reports: what the parameters are fitted to
         self._num_fitted = self._num_rows = 0
@@ -92,8 +95,11 @@ class FreezeThaw:
         if epoch in self.milestones:
             curve.at_milestones.append(curve.last)
             self._at_milestones.append((trial.order, epoch, value))
+        if epoch <= self.milestones[0]:
+            curve.begin.append(value)
         if epoch == self.milestones[0]:
             self._survival.observe(trial.order, curve.x, True)
+            self._twins.observe(trial.order, curve.x, tuple(curve.begin))
 
     def failed(self, trial: Trial) -> None:
         """A trial ended by an error."""
@@ -107,6 +113,7 @@ class FreezeThaw:
         to_come = max(0, self.num_trials - len(trials))
         own = [t for t in trials if t.same_as is None]
         paused = [t for t in own if t.status == Status.PAUSED or t is arriving]
+        paused = [t for t in paused if t.order not in self._twins.trials]
         running = [t for t in own if t.status in (Status.RUNNING, Status.INTERRUPTED) and t is not arriving]
         if self._num_rows + self.milestones[0] * to_come >= self.budget:
             paused = []  # what is left belongs to the trials to come
@@ -201,7 +208,7 @@ class FreezeThaw:
         x = np.array([self._cube.coordinates(point) for point in points])
         time = self._time(np.full(len(x), min(self.epochs, horizon)))
         promise = _log_promise(posterior, Values(x, time, np.full(len(x), -1)), threshold)
-        return points, promise + WARY * self._survival.log_probability(x)
+        return points, promise + WARY * self._survival.log_probability(x) + self._twins.log_probability_of_none(x)
 
     def _after_all_seen(self, running: list[Trial]) -> tuple[Posterior, float]:
         """The posterior, with running trials expected at their next milestone, and the score of the best value."""

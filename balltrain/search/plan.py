@@ -36,6 +36,7 @@ class Plan:
     task: Task
     space: Space
     request: DataRequest
+    known: tuple[Point, ...] = ()  # the best of earlier sweeps, as they were when this one began
 
     @property
     def epochs(self) -> int:
@@ -92,6 +93,7 @@ class Plan:
         """
         defaults = self.configure({})
         found = [start_point(start, defaults, self.space) for start in self.sweep.start]
+        found += [point for point in self.known if point not in found]
         return [*found, self.space.nearest(defaults)] if self.sweep.searcher == FREEZE_THAW else found
 
     @property
@@ -129,6 +131,7 @@ class Plan:
             "space": self.space.to_json(),
             **recorded(self.sweep),
             "search_epochs": self.search_epochs,
+            "known": list(self.known),
             "data": self.request.to_dict(),
         }
 

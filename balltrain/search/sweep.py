@@ -94,7 +94,8 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     after which the best are confirmed.
     The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not, or those
     of Bratley and Fox's (`sobol_numbers`), which many searches of other projects were made with.
-    `start` are configurations to try first, which may leave hyperparameters to the task's defaults.
+    `start` are configurations to try first, which may leave hyperparameters to the task's defaults; then come the best
+    of the sweeps that `from_` names.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
 
     Its parts, `Budget`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own values and can be made
@@ -139,6 +140,17 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
         metavar="KEY=VALUE,…",
         repeated=True,
         mixes="other configurations to begin with",
+        earlier=(),
+    )
+    from_: Sequence[str] = knob(
+        (),
+        "Earlier sweep of the task, whose best configurations are tried first. Repeatable.",
+        Panel.SEARCH,
+        flag="from",
+        metavar="NAME",
+        repeated=True,
+        record="from",
+        mixes="other earlier sweeps",
         earlier=(),
     )
     scheduler: str = knob(
@@ -198,8 +210,12 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
                 f"start is {self.start!r}, but must be a list of configurations, such as [{{'lr': 0.01}}]"
             )
         object.__setattr__(self, "start", tuple(dict(start) for start in starts))
-        if starts and self.searcher in IN_ORDER:
-            raise UsageError(f"{self.searcher} goes through points of its own: leave out --start, or the searcher")
+        if isinstance(self.from_, str) or not all(isinstance(name, str) for name in self.from_):
+            raise UsageError(f"from_ is {self.from_!r}, but must be a list of names of sweeps")
+        object.__setattr__(self, "from_", tuple(self.from_))
+        for given, flag in ((self.start, "--start"), (self.from_, "--from")):
+            if given and self.searcher in IN_ORDER:
+                raise UsageError(f"{self.searcher} goes through points of its own: leave out {flag}, or the searcher")
 
     def _check_folds(self) -> None:
         if self.searcher == FREEZE_THAW:
