@@ -8,6 +8,7 @@ from balltrain.errors import UsageError
 from balltrain.records import columns as c
 from balltrain.records.results import Results, plain
 from balltrain.reporting.history import history
+from balltrain.reporting.significance import difference, significance
 from balltrain.reporting.summary import summary_json
 from balltrain.reporting.text import short
 
@@ -32,7 +33,13 @@ def compare(sweeps: list[Results]) -> dict[str, Any]:
         }
         for sweep in sweeps
     ]
-    return {"sweeps": entries, "equal_epochs": equal, "remarks": _remarks(sweeps, entries, equal)}
+    first_two = (sweeps[0], sweeps[1]) if len(sweeps) == 2 else None
+    return {
+        "sweeps": entries,
+        "equal_epochs": equal,
+        "winners": difference(*first_two) if first_two else None,
+        "remarks": [*_remarks(sweeps, entries, equal), *([significance(*first_two)] if first_two else [])],
+    }
 
 
 def differing(sweeps: list[Results]) -> list[str]:

@@ -133,7 +133,8 @@ class FreezeThaw:
         x = np.array([self._curves[t.order].x for t in paused])
         values = Values(x, np.ones(len(paused)), np.array([t.order for t in paused]))
         mean, sd = posterior.at(values)
-        order = np.argsort(mean + sd, kind="stable")
+        worth = np.where([t.order in self._twins.trials for t in paused], -math.inf, mean + sd)
+        order = np.argsort(worth, kind="stable")
         return [paused[n] for n in sorted(order[: len(paused) - MAX_PAUSED])]
 
     def _decide(

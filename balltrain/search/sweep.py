@@ -94,8 +94,8 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     after which the best are confirmed.
     The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not, or those
     of Bratley and Fox's (`sobol_numbers`), which many searches of other projects were made with.
-    `start` are configurations to try first, which may leave hyperparameters to the task's defaults; then come the best
-    of the sweeps that `from_` names.
+    `start` are configurations to try first, which may leave hyperparameters to the task's defaults; then come
+    the best of the sweeps that `from_` names.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
 
     Its parts, `Budget`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own values and can be made

@@ -12,6 +12,9 @@ from balltrain.records.state import SweepState, Trial
 from balltrain.search import freeze_thaw
 from balltrain.search.freeze_thaw import FreezeThaw
 from balltrain.search.space import Space
+from balltrain.search.twins import Twins
+from balltrain.testing.curves import Problem
+from balltrain.testing.virtual import VirtualSweep, plan_of
 
 MIXED = Space(
     {
@@ -232,7 +235,7 @@ def test_a_sweep_whose_first_twenty_trials_all_diverge_ends(make_plan, simulate)
 
 
 def test_a_real_sweep_pauses_thaws_and_keeps_its_checkpoints_in_object_storage(make_plan, bucket, shared_data_dir):
-    """On Ray, with a real S3 server: a trial that is thawed fetches its checkpoint, and goes on after its last epoch."""
+    """On Ray, with a real S3 server: a trial that is thawed fetches its checkpoint and goes on."""
     from balltrain.execution.resources import Resources
     from balltrain.execution.runner import run_sweep
     from balltrain.storage import Storage
@@ -251,3 +254,31 @@ def test_a_real_sweep_pauses_thaws_and_keeps_its_checkpoints_in_object_storage(m
     kept = Storage(place.uri_of(f"{plan.name}/checkpoints")).remote.folders()
     assert kept == best
     assert (folder / "best" / "model.safetensors").exists()
+
+
+def test_twins_go_no_further_and_are_kept_away_from():
+    """The task rounds x: many configurations are one. Each is trained on once."""
+    space = {"x": tune.uniform(0, 1), "y": tune.uniform(0, 1)}
+
+    def curve(config):
+        x, y = (round(8 * config[name]) / 8 for name in "xy")
+        return (x - 0.26) ** 2 + 1.1 * (y - 0.52) ** 2 + 1 / np.arange(1, 41)
+
+    problem = Problem("rounded", space, 40, curve)
+    plan = plan_of(problem, searcher="freeze-thaw", trials=60)
+    sweep = VirtualSweep(problem, plan, workers=1).run()
+    cells = [tuple(round(8 * t.config[name]) for name in "xy") for t in sweep.state.searched]
+    went_on = [cell for cell, t in zip(cells, sweep.state.searched, strict=True) if t.epochs > 4]
+    assert len(set(went_on)) == len(went_on)
+    assert len(set(cells)) > 40
+    assert (2, 4) in went_on
+
+
+def test_curves_that_do_not_move_make_no_twins():
+    twins = Twins()
+    for n in range(4):
+        twins.observe(n, np.array([n / 4]), (1.0, 1.0, 1.0))
+    twins.observe(4, np.array([0.9]), (0.5, 0.4))
+    twins.observe(5, np.array([0.8]), (0.5, 0.4))
+    assert not twins.trials
+    assert twins.log_probability_of_none(np.array([[0.5]])) == [0.0]
