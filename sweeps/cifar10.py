@@ -19,6 +19,7 @@ sweep = Sweep(
         "cutout": tune.choice([0, 8, 12]),
     },
     trials=40,
+    searcher="freeze-thaw",
     epochs=20,
 )
 

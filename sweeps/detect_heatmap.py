@@ -17,6 +17,7 @@ sweep = Sweep(
         "channels": tune.choice([16, 24, 32]),
     },
     trials=60,
+    searcher="freeze-thaw",
     hyperparameters={"model": "heatmap"},
 )
 

@@ -19,6 +19,7 @@ sweep = Sweep(
         "colors": tune.choice([False, True]),
     },
     trials=60,
+    searcher="freeze-thaw",
     epochs=20,
     hyperparameters={"model": "interaction"},
 )
