@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from balltrain.errors import BalltrainError
-from balltrain.vision.pixels import decode_picture
+from balltrain.pictures import decode_picture
 
 _MAX_PICTURE_BYTES = 100_000_000  # more in one file is not a picture of the kind that is learned from here
 _LEFT_BY_FILE_MANAGERS = {"thumbs.db", "desktop.ini", "__macosx"}

@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from balltrain.errors import BalltrainError
+from balltrain.pictures import decode_picture
 from balltrain.vision.files import open_pictures, read_file
-from balltrain.vision.pixels import decode_picture
 
 BATCH = 256
 MAX_DRAWN = 200  # of the pictures of one folder or archive, which may hold ten thousands

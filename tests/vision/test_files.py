@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from balltrain.errors import BalltrainError
+from balltrain.pictures import decode_picture
 from balltrain.vision.files import list_classes
-from balltrain.vision.pixels import decode_picture
 
 CLASSES = ("Cat", "Dog")
 

@@ -14,11 +14,11 @@ from PIL import Image
 from pydantic import Field, field_validator
 
 from balltrain.errors import BalltrainError
+from balltrain.pictures import decode_picture
 from balltrain.tasks.base import Arrays, DataOptions
 from balltrain.tasks.coco.annotations import AnnotationFile, ImageEntry, read_annotations
 from balltrain.tasks.splits import SPLITS
 from balltrain.vision.files import read_file
-from balltrain.vision.pixels import decode_picture
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from balltrain.errors import BalltrainError
+from balltrain.pictures import decode_picture
 from balltrain.tasks.base import Arrays, Batch, DataRequest, Examples, Table, Task, examples_of_losses, options_of
 from balltrain.tasks.coco import data
 from balltrain.tasks.coco.annotations import image_ids, read_results
@@ -22,7 +23,6 @@ from balltrain.tasks.coco.metrics import FIGURES, by_category, coco_figures, det
 from balltrain.tasks.coco.model import CocoHyperparameters, RetinaNet
 from balltrain.tasks.coco.nms import detect
 from balltrain.tasks.coco.resnet import check_depth, load_resnet
-from balltrain.vision.pixels import decode_picture
 from balltrain.vision.predict import Input, list_inputs, picture_files
 
 PREDICTED_AT_A_TIME = 8  # images, of those given to `balltrain predict`
