@@ -36,14 +36,22 @@ _NEARLY_BLACK = 4096  # of 65536: 12 bits in 16 are a picture of a sixteenth of 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
+class BadPicture(BalltrainError):
+    """A file that is no picture, or none whose pixels are clear."""
+
+    def __init__(self, name: str | Path, reason: str):
+        super().__init__(f"{name} cannot be read: {reason}")
+        self.name, self.reason = str(name), reason
+
+
 def decode_picture(
     content: bytes, name: str | Path, size: tuple[int, int] | None = None, *, as_stored: bool = False
 ) -> tuple[np.ndarray, bool]:
     """(height, width, 3) uint8, and whether the picture was not like that before: of another kind, size or turned.
 
     It is turned as its EXIF orientation says, unless `as_stored`, and squashed to `size` (width, height); its
-    transparent parts become white. Raises BalltrainError with the `name` where the content of a file is no image,
-    or its values have no clear brightness.
+    transparent parts become white. Raises BadPicture where the content of a file is no image, or its values have no
+    clear brightness.
     """
     try:
         with _opened(content) as image:
@@ -60,7 +68,7 @@ def decode_picture(
             changed = image.mode != "RGB" or image.size != rgb.size or (orientation != 1 and not as_stored)
             return np.asarray(rgb), changed
     except Exception as error:  # Pillow's plug-ins raise anything on damaged content
-        raise BalltrainError(f"{name} cannot be read: {_reason(content, error)}") from error
+        raise BadPicture(name, _reason(content, error)) from error
 
 
 def orientation_of(content: bytes) -> int:
@@ -73,20 +81,22 @@ def orientation_of(content: bytes) -> int:
 
 
 def size_of(content: bytes, name: str | Path) -> tuple[int, int]:
-    """Width and height of an upright picture, from its header. Raises BalltrainError where it is none."""
+    """Width and height of an upright picture, from its header. Raises BadPicture where it is none."""
     try:
         with _opened(content) as image:
             sideways = _orientation(image) >= 5 and image.format != "TIFF"  # whose size Pillow gives upright
             return (image.height, image.width) if sideways else image.size
     except Exception as error:
-        raise BalltrainError(f"{name} cannot be read: {_reason(content, error)}") from error
+        raise BadPicture(name, _reason(content, error)) from error
 
 
-def is_picture(content: bytes) -> bool:
-    """Whether Pillow knows the format, by the beginning."""
-    with contextlib.suppress(Exception), _opened(content):
-        return True
-    return False
+def why_no_picture(content: bytes) -> str | None:
+    """None where Pillow knows the format, by the beginning; else the reason."""
+    try:
+        with _opened(content):
+            return None
+    except Exception as error:
+        return _reason(content, error)
 
 
 def has_picture_name(path: PurePath) -> bool:

@@ -126,6 +126,12 @@ def find_data(parent: Path, fingerprint: str) -> Dataset | None:
     return None
 
 
+def has_changed(dataset: Dataset, ref: TaskRef, task: Task, request: DataRequest) -> bool:
+    """Whether the files that data was made of are others by now, as far as it is known."""
+    made = made_of(ref, task, request)
+    return bool(_manifest(dataset.folder).get("files", made.files) != made.files)
+
+
 def open_dataset(folder: Path) -> Dataset:
     """Map a folder of the cache. Raises BalltrainError where it was damaged."""
     try:
@@ -215,7 +221,7 @@ def _build_locked(task: Task, request: DataRequest, source: str | None, folder: 
             "facts": facts,
             "arrays": sorted(writer.arrays),
             "fingerprint": _fingerprint(writer.arrays),
-            **({} if made is None else {"changed": made.changed}),
+            **({} if made is None else {"files": made.files, "changed": made.changed}),
         }
         for array in writer.arrays.values():
             array.flush()  # type: ignore[attr-defined]  # a np.memmap, which np.load's type leaves out

@@ -24,9 +24,13 @@ Stamp = tuple[str | int | None, ...]
 
 @dataclass(frozen=True)
 class Made:
-    """Of what data is made: `key` names it; `changed` differs where a file was changed and kept its size and time."""
+    """Of what data is made, as hashes: `key` of all, `files` of names, sizes and times.
+
+    `changed` differs where a file was changed and kept its size and time, and where its rights were changed.
+    """
 
     key: str
+    files: str
     changed: str
 
 
@@ -51,8 +55,12 @@ def made_of(ref: TaskRef, task: Task, request: DataRequest) -> Made:
         **({"files": named} if named else {}),
         **({"imports": imports} if (imports := _imports(ref)) else {}),
     }
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-    return Made(key, _changes([stamp[0] for stamp in (*source, *named)]))
+    stamps = [*source, *named]
+    return Made(_hash(identity), _hash(stamps), _changes([stamp[0] for stamp in stamps]))
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def _named_files(task: Task, request: DataRequest, known: set[str | int | None]) -> list[Stamp]:
