@@ -21,6 +21,7 @@ class CatDogs(Classifier[CatDogsHyperparameters]):
     """Cats and dogs: which of the two is in a picture of 64x64 pixels?"""
 
     name = "catdogs"
+    data_version = 2  # pictures are turned as EXIF says
     DataOptions = data.CatDogsOptions
     classes = data.CLASSES
     picture_size = data.PICTURE_SIZE
