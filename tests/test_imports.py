@@ -13,6 +13,8 @@ ORDER = (
         "knobs",
         "background",
         "storage",
+        "folders",
+        "pictures",
         "balls",
         "vision",
         "tasks",

@@ -19,6 +19,7 @@ from PIL import Image
 
 from balltrain.balls.world import IMAGE_SIZE, NUM_BALLS, NUM_COLORS, NUM_STEPS
 from balltrain.errors import BalltrainError
+from balltrain.pictures import decode_picture, size_of
 
 _IMAGE_NAME = re.compile(r"img_(\d+)\.jpg")
 _SEQUENCE_NAME = re.compile(r"(p|seq_bb)_(\d+)\.npy")
@@ -230,12 +231,12 @@ def _read_bytes(path: Path) -> bytes:
 
 def read_image(path: Path) -> np.ndarray:
     """(100, 100, 3) uint8 RGB. Raises BalltrainError for a file that is no image of that size."""
+    content = _read_bytes(path)
     try:
-        with Image.open(path) as image:
-            if image.size == (IMAGE_SIZE, IMAGE_SIZE):  # a large one is not decoded at all
-                return np.asarray(image.convert("RGB"))
-            width, height = image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        width, height = size_of(content, path)
+        if (width, height) == (IMAGE_SIZE, IMAGE_SIZE):  # a large one is not decoded at all
+            return decode_picture(content, path)[0]
+    except BalltrainError as error:
         raise BalltrainError(f"{path}: is not an image, or is truncated or damaged; replace or remove it") from error
     raise BalltrainError(f"{path}: is {width} x {height} px, but must be {IMAGE_SIZE} x {IMAGE_SIZE}; scale it first")
 

@@ -31,7 +31,13 @@ TaskName = Annotated[
 
 @data.command("build", cls=Command, context_settings=CONTEXT)
 @with_options(knobs(Data))
-def build(task: TaskName, seed: Seed = 0, json_: Json = False, **options: Any) -> None:
+def build(
+    task: TaskName,
+    seed: Seed = 0,
+    force: Annotated[bool, typer.Option("--force", help="Build anew what is there already.")] = False,
+    json_: Json = False,
+    **options: Any,
+) -> None:
     """Decode, generate or download a task's data into the cache.
 
     Training does it too, but downloads nothing.
@@ -42,7 +48,7 @@ def build(task: TaskName, seed: Seed = 0, json_: Json = False, **options: Any) -
 
     given, ref = Data(**options), task_ref(task)
     start = time.monotonic()
-    dataset = load_data(ref, ref.load(), given.request(seed), given.folder, fetch=True)
+    dataset = load_data(ref, ref.load(), given.request(seed), given.folder, fetch=True, anew=force)
     counts = {name: len(dataset.splits[name]) for name in SPLITS}
     seconds = round(time.monotonic() - start, 3)
     if json_:

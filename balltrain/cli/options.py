@@ -54,6 +54,7 @@ ALIASES = (
         "categories", str, "Categories that coco learns, as --data categories says.", "all of the source", "NAME,…"
     ),
     Alias("image_size", int, "Pixels of the longer side of coco's images, as --data image_size says.", "320"),
+    Alias("skip_bad", bool, "Leave out pictures that cannot be read: for catdogs and coco.", "they stop it"),
 )
 
 

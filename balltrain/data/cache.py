@@ -13,9 +13,7 @@ import hashlib
 import json
 import mmap
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +23,12 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from balltrain.data.download import downloaded
+from balltrain.data.sources import FORMAT, Made, made_of
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef
-from balltrain.tasks.base import DataRequest, Task, options_of
+from balltrain.tasks.base import DataRequest, Task
 from balltrain.tasks.splits import SPLITS, draw_folds, draw_splits
 
-FORMAT = 1
 MANIFEST = "manifest.json"
 
 
@@ -80,23 +78,11 @@ def default_data_dir() -> Path:
 
 
 def data_key(ref: TaskRef, task: Task, request: DataRequest) -> str:
-    """Name of the cache folder for a request: the task and its code's version, the source's files, size, seed.
+    """Name of the cache folder for a request.
 
     Raises UsageError where the task's data has no such options.
     """
-    options = options_of(task, request).model_dump(mode="json", exclude_defaults=True)
-    identity = {
-        "format": FORMAT,
-        "task": task.name,
-        "code": ref.code_id,
-        "version": task.data_version,
-        "source": list(_source_files(request.source)),
-        "size": request.size,
-        "seed": request.seed,
-        # of a request without any, the keys of data that was built before there were options still hold
-        **({"options": options} if options else {}),
-    }
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    return made_of(ref, task, request).key
 
 
 def load_data(
@@ -107,21 +93,43 @@ def load_data(
     key: str | None = None,
     *,
     fetch: bool = False,
+    anew: bool = False,
 ) -> Dataset:
-    """The task's data from the cache, built first where it is not there yet.
+    """The task's data from the cache, built first where it is not there yet, or where its files have changed.
 
     A trial passes the `key` that the sweep computed, so that it need not list the source's files again. `fetch`
-    allows to download what a task has public and no source was given for; else it has to be there.
+    allows to download what a task has public and no source was given for; else it has to be there. `anew` builds it
+    in any case.
     Raises BalltrainError where the source is wrong or the cache folder has no room or cannot be written.
     """
-    parent = Path(data_dir or default_data_dir()) / task.name
-    folder = parent / (key or data_key(ref, task, request))
-    if not (folder / MANIFEST).exists():
+    parent = task_folder(task, data_dir)
+    made = made_of(ref, task, request) if key is None else None
+    folder = parent / (made.key if made is not None else str(key))
+    if anew or not _is_current(folder, made):
         source = request.source
         if source is None and task.download is not None:
             source = str(downloaded(task.download, parent, task.name, fetch=fetch))
-        _build(task, request, source, folder)
+        _build(task, request, source, folder, made, anew)
     return open_dataset(folder)
+
+
+def task_folder(task: Task, data_dir: Path | str | None) -> Path:
+    """Where the cache has the data of a task."""
+    return Path(data_dir or default_data_dir()) / task.name
+
+
+def find_data(parent: Path, fingerprint: str) -> Dataset | None:
+    """Data of a task's folder in the cache that is the same, byte for byte, whatever it was made of."""
+    for manifest in sorted(parent.glob(f"*/{MANIFEST}")):
+        if _manifest(manifest.parent).get("fingerprint") == fingerprint:
+            return open_dataset(manifest.parent)
+    return None
+
+
+def has_changed(dataset: Dataset, ref: TaskRef, task: Task, request: DataRequest) -> bool:
+    """Whether the files that data was made of are others by now, as far as it is known."""
+    made = made_of(ref, task, request)
+    return bool(_manifest(dataset.folder).get("files", made.files) != made.files)
 
 
 def open_dataset(folder: Path) -> Dataset:
@@ -148,6 +156,7 @@ class ArrayFolder:
 
     def create(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         path = self.folder / f"{name}.npy"
+        path.unlink(missing_ok=True)  # an array that is made again: what maps the old one keeps it
         num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         with open(path, "wb") as file:
             np.lib.format.write_array_header_1_0(
@@ -164,12 +173,29 @@ class ArrayFolder:
         self.create(name, array.shape, array.dtype)[...] = array
 
 
-def _build(task: Task, request: DataRequest, source: str | None, folder: Path) -> None:
+def _is_current(folder: Path, made: Made | None) -> bool:
+    """Whether the data is there, of the files as they are. Of data that an earlier version built, only the first."""
+    manifest = _manifest(folder)
+    return bool(manifest) and (made is None or manifest.get("changed", made.changed) == made.changed)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Empty where there is none; `open_dataset` says what is wrong with a damaged one."""
+    if not (folder / MANIFEST).exists():
+        return {}
+    try:
+        found = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {"damaged": True}
+    return found if isinstance(found, dict) else {"damaged": True}
+
+
+def _build(task: Task, request: DataRequest, source: str | None, folder: Path, made: Made | None, anew: bool) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not (folder / MANIFEST).exists():
-                _build_locked(task, request, source, folder)
+            if anew or not _is_current(folder, made):
+                _build_locked(task, request, source, folder, made)
     except OSError as error:
         raise BalltrainError(
             f"cannot write the data to {folder.parent}: {error.strerror or error}; "
@@ -177,8 +203,7 @@ def _build(task: Task, request: DataRequest, source: str | None, folder: Path) -
         ) from error
 
 
-def _build_locked(task: Task, request: DataRequest, source: str | None, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _build_locked(task: Task, request: DataRequest, source: str | None, folder: Path, made: Made | None) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.building-") as temporary:
         building = Path(temporary) / "data"
         building.mkdir()
@@ -196,10 +221,13 @@ def _build_locked(task: Task, request: DataRequest, source: str | None, folder: 
             "facts": facts,
             "arrays": sorted(writer.arrays),
             "fingerprint": _fingerprint(writer.arrays),
+            **({} if made is None else {"files": made.files, "changed": made.changed}),
         }
         for array in writer.arrays.values():
             array.flush()  # type: ignore[attr-defined]  # a np.memmap, which np.load's type leaves out
         (building / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        if folder.exists():  # what maps the old files keeps them
+            folder.rename(Path(temporary) / "old")
         building.rename(folder)
 
 
@@ -210,15 +238,3 @@ def _fingerprint(arrays: dict[str, np.ndarray]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _source_files(source: str | None) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of each file, which tell in milliseconds whether a source has changed."""
-    if source is None:
-        return
-    root = Path(source).resolve()
-    paths = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
-    for path in paths:
-        if path.exists():
-            stat = path.stat()
-            yield str(path), stat.st_size, stat.st_mtime_ns

@@ -91,12 +91,12 @@ def _unseen(loaded: Loaded, data_dir: Path | None, temporary: Path) -> tuple[Dat
     """Items of the validation split where the data is at hand; else, where it is generated, of another seed."""
     from dataclasses import replace
 
-    from balltrain.data.cache import MANIFEST, data_key, default_data_dir, load_data, open_dataset
+    from balltrain.data.cache import load_data
+    from balltrain.training.evaluation import cached
 
     task, request = loaded.task, loaded.request
-    folder = Path(data_dir or default_data_dir()) / task.name / data_key(loaded.ref, task, request)
-    if (folder / MANIFEST).is_file():
-        dataset = open_dataset(folder)
+    dataset = cached(loaded, data_dir)
+    if dataset is not None:
         if loaded.fold is not None:
             dataset = dataset.fold(*loaded.fold)
         return dataset, dataset.splits["val"][:NUM_PICTURES], "Of the validation split, the first ones."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, get_args, get_origin
 
 import numpy as np
@@ -138,8 +139,9 @@ class Task(Generic[HP]):
     - `predicts_from`: which of the files that `export` writes `draw_predictions` reads, a pattern.
       `predicts_folders`: whether it takes folders and archives too. `export_formats`: those of `export_as`.
 
-    and define `augment` or `predict_thorough`. What serves other commands (`predict`, `data export`, `inspect`,
-    `--with`, files of weights) is a method of a protocol in `balltrain.tasks.protocols`: a task that has it, can it.
+    and define `source_files`, `augment` or `predict_thorough`. What serves other commands (`predict`, `data export`,
+    `inspect`, `--with`, files of weights) is a method of a protocol in `balltrain.tasks.protocols`: a task that has
+    it, can it.
 
     Example:
         >>> import numpy as np
@@ -215,6 +217,20 @@ class Task(Generic[HP]):
                 where.
         """
         raise NotImplementedError
+
+    def source_files(self, request: DataRequest) -> Iterable[Path | str]:
+        """Files and folders that `prepare` reads beside those of `request.source`: other data where they change.
+
+        Called before the data is looked up in the cache, so it should take no more than a look at names. What is
+        in the source, and the text of the task's file and of those beside it that it imports, counts by itself.
+
+        Args:
+            request: What the user asked for, as `prepare` is given it.
+
+        Returns:
+            Paths; those of folders stand for all that is in them. Unless defined, none.
+        """
+        return ()
 
     def build_model(self, hp: HP, facts: dict[str, Any]) -> nn.Module:
         """A new network, initialised from torch's random state, on the CPU.

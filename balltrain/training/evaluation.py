@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -9,13 +10,17 @@ from typing import get_args
 
 import torch
 
-from balltrain.data.cache import Dataset, load_data
+from balltrain.data.cache import Dataset, find_data, has_changed, load_data, task_folder
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import known_tasks, task_ref
 from balltrain.tasks.base import DataRequest, Table, Task, Vote
 from balltrain.tasks.protocols import ChecksFacts, CombinesModels, ScoresResults
 from balltrain.training.checkpoint import CONFIG, Loaded, load_checkpoint
 from balltrain.training.outputs import figures_of, outputs_of, tables_of
+
+log = logging.getLogger(__name__)
+
+FREE_OPTIONS = ("skip_bad",)  # of the data: how another source is read, which no model depends on
 
 
 @dataclass(frozen=True)
@@ -84,19 +89,77 @@ def open_split(
 
     Raises BalltrainError where the model says nothing of the other data, UsageError where it has options.
     """
-    request = loaded.request
-    if other is not None and other.options:
-        given = ", ".join(f"--data {name}" for name in other.options)
+    free = {} if other is None else {name: value for name, value in other.options.items() if name in FREE_OPTIONS}
+    if other is not None and len(free) < len(other.options):
+        given = ", ".join(f"--data {name}" for name in other.options if name not in free)
         raise UsageError(f"{given}: a checkpoint's data has those that it was trained with; leave it out")
-    if other is not None and other.source not in (None, request.source):
-        request = replace(other, seed=request.seed, options=request.options)
+    is_its_own = True
+    if other is None or other.source is None:
+        dataset = trained_on(loaded, data_dir)
+    elif other.source == loaded.request.source:
+        dataset = _as_it_is_now(loaded, data_dir)
+    else:
+        request = replace(other, seed=loaded.request.seed, options={**loaded.request.options, **free})
+        dataset = _moved(loaded, request, data_dir) or load_data(loaded.ref, loaded.task, request, data_dir)
+        is_its_own = dataset.fingerprint == loaded.fingerprint
+    if not is_its_own:
         split = split or "all"  # nothing of it was trained on
-    dataset = load_data(loaded.ref, loaded.task, request, data_dir)
-    if loaded.fold is not None and request == loaded.request:
+    elif loaded.fold is not None:
         dataset = dataset.fold(*loaded.fold)
     if isinstance(loaded.task, ChecksFacts):
         loaded.task.check_facts(loaded.config["data"]["facts"], dataset.facts)
     return dataset, split or "val"
+
+
+def trained_on(loaded: Loaded, data_dir: Path | None) -> Dataset:
+    """The data that a checkpoint was trained on, found in the cache by what it holds, else built.
+
+    Raises BalltrainError where it is not in the cache, and its source is no more where it was.
+    """
+    found, source = cached(loaded, data_dir), loaded.request.source
+    is_there = source is not None and Path(source).exists()
+    if found is not None:
+        if is_there and has_changed(found, loaded.ref, loaded.task, loaded.request):
+            log.warning(
+                f"{source} has changed since the model was trained: figures are of the data that it was trained on, "
+                "of the cache"
+            )
+        return found
+    if source is not None and not is_there:
+        raise BalltrainError(
+            f"{source}, which the model was trained on, is not there any more, nor is its data in "
+            f"{task_folder(loaded.task, data_dir)}: name its new place by --source, or the cache by --data-dir"
+        )
+    return _as_it_is_now(loaded, data_dir)
+
+
+def _as_it_is_now(loaded: Loaded, data_dir: Path | None) -> Dataset:
+    """The data of the source that a checkpoint was trained on, which may be other data by now."""
+    dataset, source = load_data(loaded.ref, loaded.task, loaded.request, data_dir), loaded.request.source
+    if source is not None and dataset.fingerprint != loaded.fingerprint:
+        log.warning(
+            f"{source} has changed since the model was trained: figures are of the data as it is now, of which some "
+            "may have been trained on"
+        )
+    return dataset
+
+
+def cached(loaded: Loaded, data_dir: Path | None) -> Dataset | None:
+    """The data that a checkpoint was trained on, where the cache has it. Its source may have moved or changed."""
+    found = find_data(task_folder(loaded.task, data_dir), loaded.fingerprint)
+    return None if found is None else replace(found, request=loaded.request)
+
+
+def _moved(loaded: Loaded, request: DataRequest, data_dir: Path | None) -> Dataset | None:
+    """The data that a checkpoint was trained on, where it was a part of a source that lies elsewhere by now."""
+    trained = loaded.request
+    if trained.size is None or request.size is not None or trained.source is None or Path(trained.source).exists():
+        return None
+    try:
+        dataset = load_data(loaded.ref, loaded.task, replace(request, size=trained.size), data_dir)
+    except BalltrainError:  # another source, with fewer items
+        return None
+    return dataset if dataset.fingerprint == loaded.fingerprint else None
 
 
 def evaluate_results(

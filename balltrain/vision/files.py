@@ -6,6 +6,7 @@ BalltrainError that names the file.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import zipfile
@@ -14,12 +15,17 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 import numpy as np
 
 from balltrain.errors import BalltrainError
-from balltrain.vision.pixels import decode_picture
+from balltrain.folders import files_below
+from balltrain.pictures import BadPicture, decode_picture, has_picture_name, why_no_picture
 
+log = logging.getLogger(__name__)
+
+NUM_NAMED = 20  # files in one message
 _MAX_PICTURE_BYTES = 100_000_000  # more in one file is not a picture of the kind that is learned from here
 _LEFT_BY_FILE_MANAGERS = {"thumbs.db", "desktop.ini", "__macosx"}
 _DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
@@ -32,26 +38,31 @@ class Pictures:
     source: Path
     paths: list[PurePosixPath]
     read: Callable[[PurePosixPath], bytes]
+    others: tuple[PurePosixPath, ...] = ()  # beside them, which are no pictures
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def decode(self, images: np.ndarray) -> list[str]:
+    def decode(self, images: np.ndarray) -> tuple[list[str], dict[int, BadPicture]]:
         """Fill `images` (n, height, width, 3) uint8 in place; returns the names of those that were converted.
 
-        A picture of another kind than RGB or of another size is brought to it. Raises BalltrainError naming a
-        file that is no image.
+        A picture of another kind than RGB or of another size is brought to it. And what is wrong with those that
+        cannot be read, by row: their rows are not filled.
         """
         height, width = images.shape[1:3]
 
-        def decode_one(row: int) -> bool:
+        def decode_one(row: int) -> bool | BadPicture:
             path = self.paths[row]
-            images[row], converted = decode_picture(self.read(path), self.name(path), (width, height))
+            try:
+                images[row], converted = decode_picture(self.read(path), self.name(path), (width, height))
+            except BadPicture as error:
+                return error
             return converted
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without Python's lock
-            converted = list(pool.map(decode_one, range(len(self))))
-        return [self.name(path) for path, was in zip(self.paths, converted, strict=True) if was]
+            found = list(pool.map(decode_one, range(len(self))))
+        names = [self.name(path) for path, was in zip(self.paths, found, strict=True) if was is True]
+        return names, {row: error for row, error in enumerate(found) if isinstance(error, BadPicture)}
 
     def name(self, path: PurePosixPath) -> str:
         """As a message says it: the path of a file, or archive and member."""
@@ -80,16 +91,66 @@ def list_classes(source: Path, classes: Sequence[str], size: int | None = None) 
         raise BalltrainError(f"{source} has folders {names} in several places ({several}); name one of them")
     (root,) = roots
     of_class: list[list[PurePosixPath]] = [[] for _ in classes]
+    others = []
     for path in pictures.paths:
-        if path.parent.parent == root and path.parent.name.lower() in wanted:
-            of_class[wanted[path.parent.name.lower()]].append(path)
+        folder, *below = path.relative_to(root).parts if path.is_relative_to(root) else ("",)
+        if folder.lower() not in wanted or not below:
+            continue
+        if len(below) == 1 and _looks_like_a_picture(pictures, path):
+            of_class[wanted[folder.lower()]].append(path)
+        else:
+            others.append(path)
     for name, paths in zip(classes, of_class, strict=True):
         if not paths:
             raise BalltrainError(f"{source} has no pictures in a folder {name}, but learning takes those of {names}")
     if size is not None:
         of_class = _first_of_each(pictures, classes, of_class, size)
     labels = np.repeat(np.arange(len(classes), dtype=np.uint8), [len(paths) for paths in of_class])
-    return Pictures(pictures.source, [path for paths in of_class for path in paths], pictures.read), labels
+    chosen = [path for paths in of_class for path in paths]
+    return Pictures(pictures.source, chosen, pictures.read, tuple(others)), labels
+
+
+def refuse_bad(bad: Sequence[BadPicture], total: int) -> NoReturn:
+    """Raises BalltrainError that names all of them."""
+    if len(bad) == 1:
+        raise BalltrainError(f"{bad[0]}; remove it, or leave it out by --skip-bad")
+    raise BalltrainError(
+        f"{_counted(bad, total)} cannot be read: {_named(bad)}; remove them, or leave them out by --skip-bad"
+    )
+
+
+def note_of_bad(bad: Sequence[BadPicture], total: int) -> str:
+    """What is said where they are left out."""
+    return f"{_counted(bad, total)} cannot be read and {_are(bad)} left out: {_named(bad)}"
+
+
+def note_of_others(pictures: Pictures) -> list[str]:
+    """What is said of files beside the pictures; nothing where there are none."""
+    others = pictures.others
+    if not others:
+        return []
+    names = ", ".join(map(str, others[:NUM_NAMED])) + (
+        f" and {len(others) - NUM_NAMED} more" * (len(others) > NUM_NAMED)
+    )
+    what = "is no picture of a class" if len(others) == 1 else "are no pictures of a class"
+    return [f"{pictures.source}: {len(others)} of the files {what} and {_are(others)} left out: {names}"]
+
+
+def _counted(bad: Sequence[BadPicture], total: int) -> str:
+    return f"{len(bad)} of {total} pictures"
+
+
+def _are(some: Sequence[object]) -> str:
+    return "is" if len(some) == 1 else "are"
+
+
+def _named(bad: Sequence[BadPicture]) -> str:
+    """Each with its reason; many are logged, each in its line, and the first of them named."""
+    if len(bad) > NUM_NAMED:
+        for each in bad:
+            log.warning(str(each))
+    first = ", ".join(f"{each.name} ({each.reason})" for each in bad[:NUM_NAMED])
+    return first if len(bad) <= NUM_NAMED else f"{first} and {len(bad) - NUM_NAMED} more, which are listed above"
 
 
 def by_number(path: PurePosixPath) -> tuple[int | str, ...]:
@@ -98,9 +159,12 @@ def by_number(path: PurePosixPath) -> tuple[int | str, ...]:
 
 
 def open_pictures(source: Path) -> Pictures:
-    """What a folder or zip holds, sub-folders too. Raises BalltrainError where it is neither, or a damaged zip."""
+    """What a folder or zip holds, sub-folders and linked ones too.
+
+    Raises BalltrainError where it is neither, or a damaged zip.
+    """
     if source.is_dir():
-        found = (PurePosixPath(path.relative_to(source)) for path in source.rglob("*") if path.is_file())
+        found = (PurePosixPath(path.relative_to(source)) for path in files_below(source))
         return Pictures(source, _visible(found), lambda path: read_file(source / path))
     if not source.exists():
         raise BalltrainError(f"{source} does not exist; check the path")
@@ -126,21 +190,29 @@ def _open_zip(source: Path) -> Pictures:
     def read(path: PurePosixPath) -> bytes:
         if members[path].file_size > _MAX_PICTURE_BYTES:
             size = members[path].file_size
-            raise BalltrainError(f"{source}: {path} has {size} bytes, too many for a picture; remove it")
+            raise BadPicture(f"{source}: {path}", f"it has {size} bytes, too many for a picture")
         try:
             return archive.read(members[path])
         except (OSError, *_DAMAGED_ZIP) as error:
-            raise BalltrainError(f"{source}: {path} is damaged ({error}); fetch the archive again") from error
+            raise BadPicture(f"{source}: {path}", f"it is damaged ({error}): fetch the archive again") from error
 
     return Pictures(source, _visible(members), read)
 
 
 def read_file(path: Path) -> bytes:
-    """Raises BalltrainError where it cannot be read."""
+    """Raises BadPicture where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BalltrainError(f"{path} cannot be read: {error.strerror}") from error
+        raise BadPicture(path, str(error.strerror)) from error
+
+
+def _looks_like_a_picture(pictures: Pictures, path: PurePosixPath) -> bool:
+    """By its name; else by its beginning, as some sets have names without a suffix."""
+    try:
+        return has_picture_name(path) or why_no_picture(pictures.read(path)) is None
+    except BadPicture:
+        return False
 
 
 def _visible(paths: Iterable[PurePosixPath]) -> list[PurePosixPath]:

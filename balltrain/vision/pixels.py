@@ -2,33 +2,8 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
-
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
-
-from balltrain.errors import BalltrainError
-
-
-def decode_picture(content: bytes, name: str | Path, size: tuple[int, int] | None = None) -> tuple[np.ndarray, bool]:
-    """(height, width, 3) uint8, and whether the picture was not like that before: of another kind or size.
-
-    It is squashed to `size` (width, height), and its transparent parts become white. Raises BalltrainError with
-    the `name` where the content of a file is no image.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            rgb = _opaque(image) if image.has_transparency_data else _eight_bits(image).convert("RGB")
-            if size is not None and rgb.size != size:
-                rgb = rgb.resize(size, Image.Resampling.LANCZOS)
-            return np.asarray(rgb), image.mode != "RGB" or image.size != rgb.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
-        raise BalltrainError(f"{name} cannot be read: {reason}") from error
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -53,16 +28,3 @@ class Normalized(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         y: Tensor = self.network((to_float(images) - self.mean) / self.std)
         return y
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Of 16 bits the upper 8; Pillow would make all above 255 white."""
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    """Over white, as most viewers show it. What lies under a transparent pixel is noise."""
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import logging
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from balltrain.errors import BalltrainError
-from balltrain.vision.files import open_pictures, read_file
-from balltrain.vision.pixels import decode_picture
+from balltrain.pictures import BadPicture, decode_picture, why_no_picture
+from balltrain.vision.files import NUM_NAMED, Pictures, open_pictures, read_file
+
+log = logging.getLogger(__name__)
 
 BATCH = 256
 MAX_DRAWN = 200  # of the pictures of one folder or archive, which may hold ten thousands
@@ -26,7 +29,6 @@ NUM_TOP = 5  # classes beside a picture
 PICTURE_PX = 320  # height of a drawing
 PANEL_PX = 280
 FONT_PX = 16
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ def list_inputs(paths: Sequence[Path]) -> list[Input]:
             found.append(Input(str(path), path.stem, partial(read_file, path)))
             continue
         pictures = open_pictures(path)
-        members = [member for member in pictures.paths if member.suffix.lower() in SUFFIXES]
-        if not members:
-            raise BalltrainError(f"{path} holds no pictures; expected 1.jpg, 2.jpg …, or others of any name")
+        members = _pictures_among(pictures)
         numbered = all(member.stem.isascii() and member.stem.isdecimal() for member in members)
         for place, member in enumerate(members):
             number = int(member.stem) if numbered else None
@@ -65,6 +65,33 @@ def list_inputs(paths: Sequence[Path]) -> list[Input]:
         names = " and ".join(each.name for each in found if each.number == twice[0])
         raise BalltrainError(f"{names} have the same number; predict from one of them")
     return found
+
+
+def _pictures_among(pictures: Pictures) -> list[PurePosixPath]:
+    """Those that Pillow knows, whatever they are called; the others are counted and named.
+
+    Raises BalltrainError where there are none.
+    """
+    reasons: dict[PurePosixPath, str] = {}
+    for member in pictures.paths:
+        try:
+            reason = why_no_picture(pictures.read(member))
+        except BadPicture as error:
+            reason = error.reason
+        if reason is not None:
+            reasons[member] = reason
+    members = [member for member in pictures.paths if member not in reasons]
+    named = ", ".join(f"{member} ({reason})" for member, reason in list(reasons.items())[:NUM_NAMED])
+    if not members:
+        hint = f": {named}" if named else ""
+        raise BalltrainError(f"{pictures.source} holds no pictures that can be read{hint}")
+    if reasons:
+        more = f" and {len(reasons) - NUM_NAMED} more" if len(reasons) > NUM_NAMED else ""
+        log.warning(
+            f"{len(reasons)} of {len(pictures.paths)} files of {pictures.source} are left out, as they are no "
+            f"pictures: {named}{more}"
+        )
+    return members
 
 
 def predict_pictures(

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from balltrain.errors import BalltrainError
-from balltrain.vision.files import list_classes
-from balltrain.vision.pixels import decode_picture
+from balltrain.vision.files import NUM_NAMED, list_classes, note_of_others, refuse_bad
 
 CLASSES = ("Cat", "Dog")
 
@@ -40,7 +39,10 @@ def trainset(tmp_path):
 def read(source, size=None):
     pictures, labels = list_classes(source, CLASSES, size)
     images = np.zeros((len(pictures), 64, 64, 3), np.uint8)
-    return images, labels, pictures.decode(images)
+    converted, bad = pictures.decode(images)
+    if bad:
+        refuse_bad(list(bad.values()), len(pictures))
+    return images, labels, converted
 
 
 def message_of(call):
@@ -147,10 +149,40 @@ def test_a_damaged_zip_is_refused(trainset, tmp_path):
     assert "is damaged" in message
 
 
-def test_of_16_bits_the_upper_8_are_kept(tmp_path):
-    """Pillow itself would make all that is above 255 white."""
-    values = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    Image.fromarray(values).save(tmp_path / "grey.png")
-    pixels, converted = decode_picture((tmp_path / "grey.png").read_bytes(), "grey.png")
-    assert converted
-    assert (pixels == (values >> 8)[..., None]).all()
+def test_linked_class_folders_and_chains_of_links_are_folders(trainset, tmp_path):
+    source = tmp_path / "linked"
+    source.mkdir()
+    (tmp_path / "middle").symlink_to(trainset / "Dog")
+    (source / "Dog").symlink_to(tmp_path / "middle")
+    (source / "Cat").symlink_to(trainset / "Cat")
+    (trainset / "Cat" / "loop").symlink_to(trainset / "Cat")
+    images, labels, _ = read(source)
+    assert images[:, 0, 0, 0].tolist() == [1, 2, 10, 3, 20]
+    assert labels.tolist() == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_what_is_no_picture_is_left_out_and_named(trainset, tmp_path, as_zip):
+    (trainset / "Cat" / "readme.txt").write_text("cats")
+    (trainset / "Dog" / "labels.csv").write_text("1,2")
+    (trainset / "Dog" / "empty").write_text("")
+    picture(trainset / "Dog" / "more" / "5.png")
+    (trainset / "Dog" / "3.Dog.png").rename(trainset / "Dog" / "3")  # a picture without a suffix
+    source = zipped(trainset, tmp_path / "trainset.zip") if as_zip else trainset
+    assert read(source)[0][:, 0, 0, 0].tolist() == [1, 2, 10, 3, 20]
+    (note,) = note_of_others(list_classes(source, CLASSES)[0])
+    assert "4 of the files are no pictures of a class and are left out: " in note
+    assert all(name in note for name in ("readme.txt", "labels.csv", "empty", "more/5.png"))
+
+
+def test_all_that_cannot_be_read_are_named_at_once(trainset, caplog):
+    (trainset / "Cat" / "666.jpg").write_bytes(b"")
+    (trainset / "Dog" / "11702.jpg").write_bytes(b"no picture")
+    message = message_of(lambda: read(trainset))
+    assert message.startswith("2 of 7 pictures cannot be read: ")
+    assert "Cat/666.jpg (the file is empty), " in message
+    assert "Dog/11702.jpg (no image that Pillow knows); remove them, or leave them out by --skip-bad" in message
+    for number in range(100, 100 + NUM_NAMED):
+        (trainset / "Cat" / f"{number}.jpg").write_bytes(b"")
+    assert " and 2 more, which are listed above; remove" in message_of(lambda: read(trainset))
+    assert len(caplog.messages) == NUM_NAMED + 2

@@ -58,8 +58,22 @@ class TestInputs:
     def test_a_folder_without_pictures_is_refused(self, tmp_path):
         (tmp_path / "empty").mkdir()
         (tmp_path / "empty" / "notes.txt").write_text("none")
-        with pytest.raises(BalltrainError, match="empty holds no pictures"):
+        with pytest.raises(BalltrainError, match=r"empty holds no pictures that can be read: notes.txt \(no image"):
             list_inputs([tmp_path / "empty"])
+
+    def test_pictures_of_all_formats_are_found_and_the_rest_is_named(self, tmp_path, caplog):
+        for suffix in ("jpg", "jfif", "jpe", "ppm", "JP2", "tiff"):
+            write_picture(tmp_path / "test" / f"a.{suffix}")
+        (tmp_path / "test" / "a.jpg").rename(tmp_path / "test" / "nameless")
+        (tmp_path / "test" / "b.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(16))
+        (tmp_path / "test" / "c.jpg").write_bytes(b"")
+        (tmp_path / "test" / "Thumbs.db").write_bytes(b"")
+        (tmp_path / "linked").symlink_to(tmp_path / "test")
+        assert len(list_inputs([tmp_path / "linked"])) == 6
+        (said,) = caplog.messages
+        assert "2 of 8 files of " in said
+        assert "c.jpg (the file is empty)" in said
+        assert "b.heic (it is HEIC, which Pillow reads after pip install pillow-heif)" in said
 
     def test_a_damaged_archive_is_named(self, tmp_path):
         (tmp_path / "test.zip").write_bytes(b"PK\3\4 and nothing else")

@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from balltrain.tasks.base import Arrays, Batch, DataRequest
+from balltrain.tasks.base import Arrays, Batch, DataRequest, options_of
 from balltrain.tasks.catdogs import data
 from balltrain.tasks.catdogs.hyperparameters import CatDogsHyperparameters, check_recorded
 from balltrain.tasks.catdogs.model import build_classifier, weight_norm
@@ -21,11 +21,13 @@ class CatDogs(Classifier[CatDogsHyperparameters]):
     """Cats and dogs: which of the two is in a picture of 64x64 pixels?"""
 
     name = "catdogs"
+    data_version = 2  # pictures are turned as EXIF says
+    DataOptions = data.CatDogsOptions
     classes = data.CLASSES
     picture_size = data.PICTURE_SIZE
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
-        return data.prepare(request, arrays)
+        return data.prepare(request, options_of(self, request), arrays)
 
     def build_model(self, hp: CatDogsHyperparameters, facts: dict[str, Any]) -> nn.Module:
         return build_classifier(hp, facts)

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.pictures import size_of
+from balltrain.tasks.coco.layout import Pictures, split_name
+from balltrain.tasks.coco.values import area_of, as_number, as_whole, box_of, crowd_of, is_missing, whole_number
+from balltrain.vision.files import read_file
 
-MAX_ID = 2**63 - 1
 MAX_SIDE = 1_000_000  # pixels of an image
 NUM_NAMED = 5  # of the annotations that a note is about
 
@@ -50,73 +55,66 @@ class AnnotationFile:
     notes: list[str]
 
 
-def read_annotations(path: Path, image_folder: Path, chosen: Sequence[str] | None) -> AnnotationFile:
-    """All images of a file, by its own order, with the annotations of the chosen categories (all where None).
+def read_annotations(files: Sequence[Path], source: Path, chosen: Sequence[str] | None) -> list[AnnotationFile]:
+    """Each of the annotation files of a source with all its images, in its own order, and the annotations of the
+    chosen categories (all where None).
 
     A box that reaches beyond its image is clipped for training; one without extent stays for the figures and is
-    not trained. Raises BalltrainError where the file is not COCO's, an entry names what is not there, a box is of
-    negative size or lies outside its image; UsageError where a chosen category is unknown.
+    not trained. A category that is but the root of others, and no annotation's, is left out. Raises BalltrainError
+    where a file is not COCO's, an entry names what is not there, a box is of negative size or lies outside its image;
+    UsageError where a chosen category is unknown.
     """
-    content = _read_json(path)
-    categories = _categories(path, content["categories"])
+    contents = {path: _read_json(path) for path in files}
+    unused = _unused_roots(contents)
+    return [_read_file(path, content, source, chosen, unused) for path, content in contents.items()]
+
+
+def _read_file(
+    path: Path, content: dict[str, Any], source: Path, chosen: Sequence[str] | None, unused: set[int]
+) -> AnnotationFile:
+    all_categories = _categories(path, content["categories"])
+    categories = [category for category in all_categories if category["id"] not in unused]
+    _check_names_differ(path, categories)
     chosen_categories = _choose(path, categories, chosen)
     label_of = {category["id"]: label for label, category in enumerate(chosen_categories)}
-    known = {category["id"] for category in categories}
-    images: dict[int, ImageEntry] = {}
-    for entry in content["images"]:
-        image = _image(path, entry, image_folder)
-        if image.id in images:
-            raise BalltrainError(f"{path}: the image id {image.id} is there twice; ids must differ")
-        images[image.id] = image
+    known = {category["id"] for category in all_categories}
+    images = _images(path, content["images"], source)
     seen: set[int] = set()
     clipped, empty = [], []
     for entry in content["annotations"]:
-        number, image_id, category_id = (_integer(path, entry, key) for key in ("id", "image_id", "category_id"))
+        number, image_id, category_id = (whole_number(path, entry, key) for key in ("id", "image_id", "category_id"))
+        where = f"{path}: annotation {number}"
         if number in seen:
             raise BalltrainError(f"{path}: the annotation id {number} is there twice; ids must differ")
         seen.add(number)
         if image_id not in images:
-            raise BalltrainError(f"{path}: annotation {number} is of image {image_id}, which is not in the file")
+            raise BalltrainError(f"{where} is of image {image_id}, which is not in the file")
         if category_id not in known:
-            raise BalltrainError(
-                f"{path}: annotation {number} is of category {category_id}, which is not in the file"
-            )
+            raise BalltrainError(f"{where} is of category {category_id}, which is not in the file")
         if category_id not in label_of:
             continue
         image = images[image_id]
-        box = _box(f"{path}: annotation {number}", entry.get("bbox"))
-        x, y, width, height = box
-        if width < 0 or height < 0:
-            raise BalltrainError(f"{path}: annotation {number} has a box of negative size {list(box)}; correct it")
-        if x > image.width or y > image.height or x + width < 0 or y + height < 0:
-            raise BalltrainError(
-                f"{path}: annotation {number} has the box {list(box)} outside its image {image_id} of "
-                f"{image.width} x {image.height} px; correct or remove it"
-            )
-        crowd = entry.get("iscrowd", 0)
-        if crowd not in (0, 1):
-            raise BalltrainError(f"{path}: annotation {number} has iscrowd {crowd!r}, but it must be 0 or 1")
-        left, top = max(0.0, x), max(0.0, y)
-        inside = (left, top, min(image.width, x + width) - left, min(image.height, y + height) - top)
-        if min(inside[2:]) <= 0:
+        annotation = _annotation(where, entry, image, label_of[category_id])
+        if min(annotation.clipped[2:]) <= 0:
             empty.append(number)
-        elif (left, top) != (x, y) or x + width > image.width or y + height > image.height:
+        elif _reaches_beyond(annotation, image):
             clipped.append(number)
-        image.annotations.append(
-            Annotation(label_of[category_id], box, inside, _area(path, number, entry, box), bool(crowd))
-        )
+        image.annotations.append(annotation)
     notes = _note(path, clipped, "reach beyond their image: clipped for training")
     notes += _note(path, empty, "have no extent in their image: not trained")
     return AnnotationFile(path, chosen_categories, list(images.values()), notes)
 
 
 def image_ids(folder: Path) -> dict[str, int]:
-    """Ids by file name of the images in a folder that lies as COCO's do, from its annotation file; else none."""
-    for path in (folder.parent / "annotations", folder.parent.parent / "annotations"):
-        file = path / f"instances_{folder.name}.json"
+    """Ids by file name of the images in a folder as COCO or Roboflow has it, from its annotation file; else none."""
+    above = (folder.parent, folder.parent.parent)
+    of_coco = (root / "annotations" / f"instances_{folder.name}.json" for root in above)
+    for file in (*of_coco, folder / "_annotations.coco.json"):
         if file.is_file():
-            images = [_image(file, entry, folder) for entry in _read_json(file)["images"]]
-            return {image.path.name: image.id for image in images}
+            images = _read_json(file)["images"]
+            numbers = [whole_number(file, entry, "id", "an image") for entry in images]
+            names = [PurePosixPath(_file_name(file, entry, "an image").replace("\\", "/")).name for entry in images]
+            return dict(zip(names, numbers, strict=True))
     return {}
 
 
@@ -136,7 +134,7 @@ def read_results(path: Path, image_ids: Iterable[int], category_ids: Iterable[in
         if not isinstance(entry, dict):
             raise BalltrainError(f"{where} is no object with image_id, category_id, bbox and score")
         image_id, category_id = (
-            _integer(path, entry, key, f"result {number}") for key in ("image_id", "category_id")
+            whole_number(path, entry, key, f"result {number}") for key in ("image_id", "category_id")
         )
         if image_id not in known_images:
             raise BalltrainError(f"{where} is of image {image_id}, which is not in the split that is evaluated")
@@ -144,19 +142,21 @@ def read_results(path: Path, image_ids: Iterable[int], category_ids: Iterable[in
             if some:
                 continue
             raise BalltrainError(f"{where} is of category {category_id}, which the data does not have")
-        score: Any = entry.get("score")
-        if not _is_number(score):
-            raise BalltrainError(f"{where} has the score {score!r}, but it must be a number")
-        box = _box(where, entry.get("bbox"))
+        score = as_number(entry.get("score"))
+        if score is None:
+            raise BalltrainError(f"{where} has the score {entry.get('score')!r}, but it must be a number")
+        box = box_of(where, entry.get("bbox"))
         if min(box[2:]) < 0:
             raise BalltrainError(f"{where} has a box of negative size {list(box)}")
-        results.append({"image_id": image_id, "category_id": category_id, "bbox": list(box), "score": float(score)})
+        results.append({"image_id": image_id, "category_id": category_id, "bbox": list(box), "score": score})
     return results
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     content: Any = _load(path)
     for key in ("images", "annotations", "categories"):
+        if isinstance(content, dict) and key in content and content[key] is None:
+            content[key] = []
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise BalltrainError(f"{path}: is no COCO annotation file; it has no list of {key}")
         if not all(isinstance(entry, dict) for entry in content[key]):
@@ -174,75 +174,152 @@ def _load(path: Path) -> Any:
         raise BalltrainError(f"{path}: is not JSON, or is truncated ({error})") from error
 
 
+def _unused_roots(contents: Mapping[Path, dict[str, Any]]) -> set[int]:
+    """Ids of categories that no annotation uses, and that are `supercategory` of others or have another's name."""
+    used = {as_whole(entry.get("category_id")) for content in contents.values() for entry in content["annotations"]}
+    roots: set[int] = set()
+    for path, content in contents.items():
+        categories = _categories(path, content["categories"])
+        for category in categories:
+            others = [other for other in categories if other["id"] != category["id"]]
+            name = category["name"]
+            is_root = any(name == other["supercategory"] for other in others)
+            if category["id"] not in used and (is_root or any(name == other["name"] for other in others)):
+                roots.add(category["id"])
+    return roots
+
+
 def _categories(path: Path, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     categories = []
     for entry in entries:
-        number = _integer(path, entry, "id", "a category")
-        if not isinstance(entry.get("name"), str):
+        number = whole_number(path, entry, "id", "a category")
+        name = entry.get("name")
+        if isinstance(name, int | float) and not isinstance(name, bool):
+            name = str(name)
+        if not isinstance(name, str):
             raise BalltrainError(f"{path}: category {number} has no name")
-        categories.append({"id": number, "name": entry["name"]})
-    for key in ("id", "name"):
-        values = [category[key] for category in categories]
-        if twice := [value for value in values if values.count(value) > 1]:
-            raise BalltrainError(f"{path}: the category {key} {twice[0]!r} is there twice; they must differ")
+        above = entry.get("supercategory")
+        categories.append({"id": number, "name": _composed(name), "supercategory": _composed(str(above))})
+    ids = [category["id"] for category in categories]
+    if twice := [value for value in ids if ids.count(value) > 1]:
+        raise BalltrainError(f"{path}: the category id {twice[0]!r} is there twice; they must differ")
     if not categories:
         raise BalltrainError(f"{path}: has no categories")
     return sorted(categories, key=lambda category: category["id"])
 
 
+def _check_names_differ(path: Path, categories: list[dict[str, Any]]) -> None:
+    id_of: dict[str, int] = {}
+    for category in categories:
+        name, number = category["name"], category["id"]
+        if name in id_of:
+            raise BalltrainError(
+                f"{path}: the category name {name!r} is there twice, with annotations of both ids, {id_of[name]} and "
+                f"{number}; rename one, or give its annotations the other's id"
+            )
+        id_of[name] = number
+
+
 def _choose(path: Path, categories: list[dict[str, Any]], chosen: Sequence[str] | None) -> list[dict[str, Any]]:
+    facts = [{"id": category["id"], "name": category["name"]} for category in categories]
     if chosen is None:
-        return categories
-    names = [category["name"] for category in categories]
-    for name in chosen:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names[:10])}{' …' * (len(names) > 10)}"
+        return facts
+    names = _named(path, [category["name"] for category in facts], list(chosen))
+    return [category for category in facts if category["name"] in names]
+
+
+def _named(path: Path, known: list[str], chosen: list[str]) -> set[str]:
+    """The categories that were chosen. Pieces of a list that was split at commas are put together where a name has
+    commas itself.
+    """
+    name_of = {_normal(name): name for name in known}
+    found: set[str] = set()
+    start = 0
+    while start < len(chosen):
+        ends = [start + 1, *range(len(chosen), start + 1, -1)]
+        matching = [end for end in ends if _normal(",".join(chosen[start:end])) in name_of]
+        if not matching:
+            name = chosen[start]
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known[:10])}{' …' * (len(known) > 10)}"
             raise UsageError(f"--data categories: {path.name} has no category {name!r}: {hint}")
-    return [category for category in categories if category["name"] in chosen]
+        found.add(name_of[_normal(",".join(chosen[start : matching[0]]))])
+        start = matching[0]
+    return found
 
 
-def _image(path: Path, entry: Mapping[str, Any], folder: Path) -> ImageEntry:
-    number = _integer(path, entry, "id", "an image")
-    name = entry.get("file_name")
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise BalltrainError(f"{path}: image {number} has no file_name")
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise BalltrainError(f"{path}: image {number} has the file_name {name!r}, which lies outside its folder")
-    width, height = (_integer(path, entry, key, f"image {number}") for key in ("width", "height"))
+def _composed(name: str) -> str:
+    """In one of Unicode's forms: a name that was typed on another system is the same name."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"\s*,\s*", ",", _composed(unquote(name))).strip()
+
+
+def _images(path: Path, entries: list[dict[str, Any]], source: Path) -> dict[int, ImageEntry]:
+    """By id. Raises BalltrainError where the pictures are not to be found."""
+    numbers = [whole_number(path, entry, "id", "an image") for entry in entries]
+    names = [_file_name(path, entry, f"image {number}") for entry, number in zip(entries, numbers, strict=True)]
+    pictures = Pictures(path, source, names)
+    images: dict[int, ImageEntry] = {}
+    num_missing, name_of = 0, {}
+    for number, entry, name in zip(numbers, entries, names, strict=True):
+        if number in images:
+            raise BalltrainError(f"{path}: the image id {number} is there twice; ids must differ")
+        found = pictures.find(name)
+        num_missing += found is None
+        if found is None and ".." in PurePosixPath(name.replace("\\", "/")).parts:
+            raise BalltrainError(f"{path}: image {number} has the file_name {name!r}, which lies outside its folder")
+        place = found or pictures.expected(name)
+        if name_of.setdefault(place, name) != name:
+            raise BalltrainError(f"{path}: {name!r} and {name_of[place]!r} are both taken for {place}; rename them")
+        images[number] = _image(path, number, entry, place)
+    if images and num_missing == len(images):
+        raise BalltrainError(
+            f"{path}: of its images none is there, not even {names[0]}; the folder of its images is missing; it "
+            f"should be {path.parent.parent / split_name(path)}, or they should lie beside the file"
+        )
+    return images
+
+
+def _image(path: Path, number: int, entry: Mapping[str, Any], place: Path) -> ImageEntry:
+    if is_missing(entry.get("width")) or is_missing(entry.get("height")):
+        width, height = size_of(read_file(place), place)
+    else:
+        width, height = (whole_number(path, entry, key, f"image {number}") for key in ("width", "height"))
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise BalltrainError(f"{path}: image {number} is {width} x {height} px; correct it")
-    return ImageEntry(number, folder / name, width, height)
+    return ImageEntry(number, place, width, height)
 
 
-def _integer(path: Path, entry: Mapping[str, Any], key: str, of: str = "an annotation") -> int:
-    value = entry.get(key)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BalltrainError(f"{path}: {of} has the {key} {value!r}, but it must be a whole number")
-    if abs(value) > MAX_ID:
-        raise BalltrainError(f"{path}: {of} has the {key} {value}, which has more than 64 bits")
-    return value
+def _file_name(path: Path, entry: Mapping[str, Any], of: str) -> str:
+    name = entry.get("file_name")
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise BalltrainError(f"{path}: {of} has no file_name")
+    return name
 
 
-def _box(where: str, value: Any) -> tuple[float, float, float, float]:
-    if not isinstance(value, list) or len(value) != 4 or not all(_is_number(number) for number in value):
-        raise BalltrainError(f"{where} has the bbox {value!r}, but it must be four numbers: x, y, width, height")
-    x, y, width, height = (float(number) for number in value)
-    return x, y, width, height
+def _annotation(where: str, entry: Mapping[str, Any], image: ImageEntry, label: int) -> Annotation:
+    box = box_of(where, entry.get("bbox"))
+    x, y, width, height = box
+    if width < 0 or height < 0:
+        raise BalltrainError(f"{where} has a box of negative size {list(box)}; correct it")
+    if x > image.width or y > image.height or x + width < 0 or y + height < 0:
+        raise BalltrainError(
+            f"{where} has the box {list(box)} outside its image {image.id} of {image.width} x {image.height} px; "
+            "correct or remove it"
+        )
+    left, top = max(0.0, x), max(0.0, y)
+    inside = (left, top, min(image.width, x + width) - left, min(image.height, y + height) - top)
+    return Annotation(
+        label, box, inside, area_of(where, entry.get("area"), box), crowd_of(where, entry.get("iscrowd"))
+    )
 
 
-def _area(path: Path, number: int, entry: Mapping[str, Any], box: tuple[float, float, float, float]) -> float:
-    area = entry.get("area", box[2] * box[3])
-    if not _is_number(area):
-        raise BalltrainError(f"{path}: annotation {number} has the area {area!r}, but it must be a number")
-    return float(area)
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # an integer of more than 308 digits
-        return False
+def _reaches_beyond(annotation: Annotation, image: ImageEntry) -> bool:
+    x, y, width, height = annotation.box
+    return x < 0 or y < 0 or x + width > image.width or y + height > image.height
 
 
 def _note(path: Path, numbers: list[int], what: str) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from pydantic import Field, field_validator
 from balltrain.errors import BalltrainError
 from balltrain.tasks.base import Arrays, DataOptions
 from balltrain.tasks.coco.annotations import AnnotationFile, ImageEntry, read_annotations
+from balltrain.tasks.coco.layout import find_files, split_of
+from balltrain.tasks.coco.pictures import place_picture, write_pictures
 from balltrain.tasks.splits import SPLITS
-from balltrain.vision.files import read_file
-from balltrain.vision.pixels import decode_picture
+from balltrain.vision.files import note_of_bad, refuse_bad
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +28,10 @@ STRIDE = 32  # of the ResNet: canvases are whole multiples
 SHORT_SIDE = 0.8  # of the longer one, at most, for landscapes and portraits: 4:3 and all that are longer
 LANDSCAPE, PORTRAIT = 1, 2
 SQUARE = LANDSCAPE | PORTRAIT  # which holds both: the value of a batch that mixes them
-PADDING_RGB = (124, 116, 104)  # ImageNet's mean, which the network sees as zero
 HOW_TO_GET_DATA = (
     "coco has no data of its own: give a folder with annotations/instances_train….json, …_val….json and the folders "
-    "of their images with --source (cocodataset.org/#download), or make one: balltrain data export detect DIR "
-    "--format coco"
+    "of their images with --source (cocodataset.org/#download), or what Roboflow, Label Studio, CVAT or FiftyOne "
+    "export as COCO; or make one: balltrain data export detect DIR --format coco"
 )
 
 
@@ -40,11 +41,13 @@ class CocoOptions(DataOptions):
     categories: tuple[str, ...] | None = Field(None, description="names of those to learn; all if None")
     image_size: int = Field(320, ge=32, le=4096, description="pixels of the longer side, to which all are resized")
 
+    skip_bad: bool = Field(False, description="leave out images that cannot be read, in place of stopping")
+
     @field_validator("categories", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        """`person,traffic light`, as typed."""
-        names = tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+        """`person,traffic light`, as typed; a name with commas in double quotes; or a list as JSON."""
+        names = _names_of(value) if isinstance(value, str) else value
         if names == ():
             raise ValueError("give at least one name")
         return names
@@ -66,25 +69,34 @@ def prepare(source: str | None, size: int | None, options: CocoOptions, arrays: 
     """
     if source is None:
         raise BalltrainError(HOW_TO_GET_DATA)
-    files = [read_annotations(*pair, options.categories) for pair in _find(Path(source))]
-    numbers = _split_numbers(files)
-    if any(file.categories != files[0].categories for file in files):
-        raise BalltrainError(f"{source}: the categories of {files[0].path.name} and {files[1].path.name} differ")
+    paths = find_files(Path(source))
+    numbers = _split_numbers(paths, Path(source))
+    files = read_annotations(paths, Path(source), options.categories)
+    for file in files:
+        if file.categories != files[0].categories:
+            raise BalltrainError(f"{source}: the categories of {files[0].path} and {file.path} differ")
     parts = _first(_wanted(files, numbers, options), size, source)
+    _check_objects(files, numbers, parts, options)
     entries = [entry for part in parts for entry in part]
-    if not entries:
-        raise BalltrainError(f"{source}: there are no images")
-    for file, number, part in zip(files, numbers, parts, strict=True):
-        if SPLITS[number] != "test" and all(a.crowd for entry in part for a in entry.annotations):
-            of_some = "" if options.categories is None else f" of the categories {', '.join(options.categories)}"
-            raise BalltrainError(f"{file.path}: its {len(part)} images have no object{of_some} to learn or to find")
+    resized = _fit(np.array([(entry.height, entry.width) for entry in entries]), options.image_size)
+    images = arrays.create("images", (len(entries), *canvas_shape(options.image_size)), np.uint8)
+    bad, notes = write_pictures(entries, resized, images)
+    if bad:
+        if not options.skip_bad:
+            refuse_bad(list(bad.values()), len(entries))
+        notes.append(note_of_bad(list(bad.values()), len(entries)))
+        parts = [[entry for entry in part if id(entry) not in {id(entries[row]) for row in bad}] for part in parts]
+        _check_objects(files, numbers, parts, options)
+        good = [row for row in range(len(entries)) if row not in bad]
+        entries, resized = [entries[row] for row in good], resized[good]
+        kept = arrays.create("images", (len(good), *images.shape[1:]), np.uint8)
+        for row, place in enumerate(good):
+            kept[row] = images[place]
     if len(files) > 1:
         arrays["split"] = np.repeat(np.array(numbers, np.uint8), [len(part) for part in parts])
-    resized = _fit(np.array([(entry.height, entry.width) for entry in entries]), options.image_size)
     arrays["resized"], arrays["bucket"] = resized, _buckets(resized, options.image_size)
     _write_objects(entries, resized, arrays)
-    _write_images(entries, resized, options.image_size, arrays)
-    notes = [note for file in files for note in file.notes]
+    notes = [*(note for file in files for note in file.notes), *notes]
     for note in notes:
         log.warning(note)
     return {"categories": files[0].categories, "image_size": options.image_size, "notes": notes}
@@ -97,14 +109,19 @@ def canvas_of(buckets: np.ndarray, size: int) -> tuple[int, int]:
     return (long if shape & PORTRAIT else short), (long if shape & LANDSCAPE else short)
 
 
+def canvas_shape(size: int) -> tuple[int, int, int]:
+    """Of the canvas on which an image of any shape lies on disk."""
+    long = _sides(size)[0]
+    return long, long, 3
+
+
 def fit_pictures(pictures: Sequence[np.ndarray], size: int) -> dict[str, np.ndarray]:
     """`images`, `resized`, `original` and `bucket` of pictures (height, width, 3) uint8, as `prepare` makes them."""
     original = np.array([picture.shape[:2] for picture in pictures], np.int32)
     resized = _fit(original, size)
-    long = _sides(size)[0]
-    images = np.empty((len(pictures), long, long, 3), np.uint8)
+    images = np.empty((len(pictures), *canvas_shape(size)), np.uint8)
     for picture, shape, canvas in zip(pictures, resized, images, strict=True):
-        _place(picture, shape, canvas)
+        place_picture(picture, shape, canvas)
     return {"images": images, "resized": resized, "original": original, "bucket": _buckets(resized, size)}
 
 
@@ -116,46 +133,48 @@ def write_images(folder: Path, data: Mapping[str, np.ndarray]) -> list[str]:
     return [f"{len(data['images'])} images in {folder}"]
 
 
-def _find(source: Path) -> list[tuple[Path, Path]]:
-    """Annotation files, each with the folder of its images. `source` is COCO's folder, or one such file in it."""
-    if source.is_file() and source.suffix.lower() != ".json":
-        raise BalltrainError(f"{source}: is no annotation file (.json); give it, or COCO's folder, unpacked")
-    files = sorted((source / "annotations").glob("instances_*.json")) if source.is_dir() else [source]
-    if not files:
-        raise BalltrainError(f"{source}: has no annotations/instances_*.json; give the folder that holds annotations")
-    return [(file, _image_folder(file)) for file in files]
+def _names_of(text: str) -> tuple[str, ...]:
+    if text.lstrip().startswith("["):
+        with contextlib.suppress(ValueError):
+            return tuple(json.loads(text))
+    pieces = next(csv.reader([text], skipinitialspace=True), [])
+    return tuple(name.strip() for name in pieces if name.strip())
 
 
-def _image_folder(file: Path) -> Path:
-    name = file.stem.removeprefix("instances_")
-    for root in (file.parent.parent, file.parent):
-        for folder in (root / name, root / "images" / name, root / "images"):
-            if folder.is_dir():
-                return folder
-    raise BalltrainError(f"{file}: the folder of its images is missing; it should be {file.parent.parent / name}")
-
-
-def _split_numbers(files: list[AnnotationFile]) -> list[int]:
-    """The split of each file by its name; a single file is split at random later on."""
+def _split_numbers(files: list[Path], source: Path) -> list[int]:
+    """The split of each file by its name or its folder's; a single file is split at random later on."""
     if len(files) == 1:
         return [0]
     numbers = []
     for file in files:
-        name = file.path.stem.removeprefix("instances_")
-        matching = [number for number, split in enumerate(SPLITS) if name.startswith(split)]
-        if not matching:
+        number = split_of(file, source)
+        if number is None:
             raise BalltrainError(
-                f"{file.path}: of several annotation files each must be instances_train….json, …_val… or …_test…; "
+                f"{file}: of several annotation files each must be instances_train….json, …_val… or …_test…; "
                 "rename it, or give one file alone as --source"
             )
-        numbers += matching
+        numbers.append(number)
     for number, split in enumerate(SPLITS):
-        if numbers.count(number) > 1:
-            raise BalltrainError(f"{files[0].path.parent}: there are several files instances_{split}….json; keep one")
-    for split in SPLITS[:2]:
-        if SPLITS.index(split) not in numbers:
-            raise BalltrainError(f"{files[0].path.parent}: instances_{split}….json is missing")
+        several = [file for file, of_file in zip(files, numbers, strict=True) if of_file == number]
+        if len(several) > 1:
+            names = ", ".join(str(path.relative_to(source)) for path in several)
+            raise BalltrainError(f"{source}: there are several files instances_{split}….json ({names}); keep one")
+        if not several and split != "test":
+            raise BalltrainError(
+                f"{source}: there is no annotation file of the split {split} beside "
+                f"{files[0].relative_to(source)}; add one, or give that file as --source to split it at random"
+            )
     return numbers
+
+
+def _check_objects(
+    files: list[AnnotationFile], numbers: list[int], parts: list[list[ImageEntry]], options: CocoOptions
+) -> None:
+    """Raises BalltrainError where there is nothing to learn, or nothing to validate by."""
+    for file, number, part in zip(files, numbers, parts, strict=True):
+        if SPLITS[number] != "test" and all(a.crowd for entry in part for a in entry.annotations):
+            of_some = "" if options.categories is None else f" of the categories {', '.join(options.categories)}"
+            raise BalltrainError(f"{file.path}: its {len(part)} images have no object{of_some} to learn or to find")
 
 
 def _wanted(files: list[AnnotationFile], numbers: list[int], options: CocoOptions) -> list[list[ImageEntry]]:
@@ -205,34 +224,6 @@ def _write_objects(entries: list[ImageEntry], resized: np.ndarray, arrays: Array
     arrays["original"] = original
     arrays["labels"], arrays["crowd"], arrays["truth"], arrays["area"] = labels, crowd, truth, area
     arrays["boxes"] = (clipped * np.concatenate([scale, scale], axis=1)[:, None]).astype(np.float32)
-
-
-def _write_images(entries: list[ImageEntry], resized: np.ndarray, size: int, arrays: Arrays) -> None:
-    long = _sides(size)[0]
-    images = arrays.create("images", (len(entries), long, long, 3), np.uint8)
-
-    def write(row: int) -> None:
-        entry = entries[row]
-        picture, _ = decode_picture(read_file(entry.path), entry.path)
-        height, width, _ = picture.shape
-        if (width, height) != (entry.width, entry.height):
-            raise BalltrainError(
-                f"{entry.path}: is {width} x {height} px, but its annotations (image {entry.id}) are for "
-                f"{entry.width} x {entry.height}"
-            )
-        _place(picture, resized[row], images[row])
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes without the GIL
-        for _ in pool.map(write, range(len(entries))):
-            pass
-
-
-def _place(picture: np.ndarray, shape: np.ndarray, canvas: np.ndarray) -> None:
-    """Fill a canvas (s, s, 3) with a picture, resized to the shape (height, width), and padding."""
-    height, width = shape.tolist()
-    canvas[:height, :width] = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
-    canvas[height:] = PADDING_RGB
-    canvas[:height, width:] = PADDING_RGB
 
 
 def _fit(shapes: np.ndarray, size: int) -> np.ndarray:

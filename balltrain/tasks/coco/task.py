@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,16 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from balltrain.errors import BalltrainError
+from balltrain.pictures import decode_picture
 from balltrain.tasks.base import Arrays, Batch, DataRequest, Examples, Table, Task, examples_of_losses, options_of
 from balltrain.tasks.coco import data
 from balltrain.tasks.coco.annotations import image_ids, read_results
 from balltrain.tasks.coco.augment import jitter
+from balltrain.tasks.coco.layout import named_files
 from balltrain.tasks.coco.losses import detection_losses
 from balltrain.tasks.coco.metrics import FIGURES, by_category, coco_figures, detections_of
 from balltrain.tasks.coco.model import CocoHyperparameters, RetinaNet
 from balltrain.tasks.coco.nms import detect
 from balltrain.tasks.coco.resnet import check_depth, load_resnet
-from balltrain.vision.pixels import decode_picture
 from balltrain.vision.predict import Input, list_inputs, picture_files
 
 PREDICTED_AT_A_TIME = 8  # images, of those given to `balltrain predict`
@@ -36,6 +37,7 @@ class Coco(Task[CocoHyperparameters]):
     """
 
     name = "coco"
+    data_version = 2  # pictures are turned as EXIF says
     DataOptions = data.CocoOptions
     objective, mode = "map", "max"
     metric_names = FIGURES
@@ -46,6 +48,9 @@ class Coco(Task[CocoHyperparameters]):
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
         return data.prepare(request.source, request.size, options_of(self, request), arrays)
+
+    def source_files(self, request: DataRequest) -> Iterable[Path]:
+        return [] if request.source is None else named_files(Path(request.source))
 
     def build_model(self, hp: CocoHyperparameters, facts: dict[str, Any]) -> nn.Module:
         return RetinaNet(hp, facts["categories"], facts["image_size"])

@@ -45,4 +45,41 @@ def test_a_wrong_source_is_one_line(cli, tmp_path):
     (trainset / "Cat" / "4.jpg").write_bytes(b"no picture")
     code, out, err = cli("data", "build", "catdogs", "--source", trainset, "--data-dir", tmp_path / "data")
     assert (code, out) == (1, "")
-    assert err == f"error: {trainset / 'Cat' / '4.jpg'} cannot be read: no image that Pillow knows\n"
+    advice = "remove it, or leave it out by --skip-bad"
+    assert err == f"error: {trainset / 'Cat' / '4.jpg'} cannot be read: no image that Pillow knows; {advice}\n"
+
+
+def test_bad_pictures_are_left_out_and_listed_where_that_is_asked_for(cli, tmp_path):
+    """Kaggle's PetImages, as it is downloaded."""
+    trainset = write_trainset(tmp_path, 4)
+    (trainset / "Cat" / "666.jpg").write_bytes(b"")
+    (trainset / "Dog" / "11702.jpg").write_bytes(b"")
+    (trainset / "Dog" / "Thumbs.db").write_bytes(b"")
+    (trainset / "Dog" / "readme.txt").write_text("dogs")
+    command = ("data", "build", "catdogs", "--source", trainset, "--data-dir", tmp_path / "data", "--json")
+    code, out, err = cli(*command)
+    assert (code, out) == (1, "")
+    assert "Cat/666.jpg (the file is empty)" in err
+    assert "Dog/11702.jpg (the file is empty); remove them, or leave them out by --skip-bad\n" in err
+    assert len(err.splitlines()) == 1
+
+    code, out, err = cli(*command, "--skip-bad")
+    found = json.loads(out)
+    assert (code, found["items"]) == (0, 8)
+    others, bad = found["notes"]
+    assert "1 of the files is no picture of a class and is left out: Dog/readme.txt" in others
+    assert bad.startswith("2 of 10 pictures cannot be read and are left out: ")
+    assert "Cat/666.jpg (the file is empty), " in bad
+    assert bad in err
+    folder = write_trainset(tmp_path / "clean", 4)
+    _, out, _ = cli("data", "build", "catdogs", "--source", folder, "--data-dir", tmp_path / "data", "--json")
+    assert json.loads(out)["fingerprint"] == found["fingerprint"]  # the rows of the others, in their order
+
+
+def test_a_class_of_bad_pictures_alone_is_refused(cli, tmp_path):
+    trainset = write_trainset(tmp_path, 2)
+    for path in (trainset / "Dog").iterdir():
+        path.write_bytes(b"")
+    code, _, err = cli("data", "build", "catdogs", "--source", trainset, "--data-dir", "data", "--skip-bad")
+    assert code == 1
+    assert "no picture of Dog can be read; 2 of 4 pictures cannot be read" in err

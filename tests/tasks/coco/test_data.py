@@ -8,7 +8,8 @@ from balltrain.data.cache import data_key, load_data
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest
-from balltrain.tasks.coco.data import LANDSCAPE, PADDING_RGB, PORTRAIT, SQUARE, canvas_of
+from balltrain.tasks.coco.data import LANDSCAPE, PORTRAIT, SQUARE, canvas_of
+from balltrain.tasks.coco.pictures import PADDING_RGB
 from balltrain.tasks.coco.task import task
 
 REF = TaskRef("coco")
@@ -138,7 +139,10 @@ def change(folder, split, edit):
         (lambda c: c["annotations"][0].update(bbox=[1, 2, 3]), "annotation 7 has the bbox .* four numbers"),
         (lambda c: c["annotations"][0].update(bbox=[1, 2, 3, float("nan")]), "four numbers"),
         (lambda c: c["annotations"][0].update(bbox=[1, 2, 3, 10**400]), "four numbers"),
-        (lambda c: c["annotations"][0].update(iscrowd="0"), "annotation 7 has iscrowd '0', but it must be 0 or 1"),
+        (
+            lambda c: c["annotations"][0].update(iscrowd="yes"),
+            "annotation 7 has iscrowd 'yes', but it must be 0 or 1",
+        ),
         (lambda c: c["annotations"][0].update(id=2**70), "has the id 1180591620717411303424, which has more than 64"),
         (lambda c: c["images"][0].update(width=10**12), "image 9 is 1000000000000 x 40 px; correct it"),
         (lambda c: c["images"][0].update(file_name="a\0b"), "image 9 has no file_name"),

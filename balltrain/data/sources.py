@@ -1,0 +1,121 @@
+"""What a task's data is made of: files and code, told apart by names, sizes and times, without reading data."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from balltrain.errors import BalltrainError, UsageError
+from balltrain.folders import files_below
+from balltrain.tasks import TaskRef
+from balltrain.tasks.base import DataRequest, Task, options_of
+from balltrain.tasks.beside import imported_beside
+
+FORMAT = 1
+
+Stamp = tuple[str | int | None, ...]
+
+
+@dataclass(frozen=True)
+class Made:
+    """Of what data is made, as hashes: `key` of all, `files` of names, sizes and times.
+
+    `changed` differs where a file was changed and kept its size and time, and where its rights were changed.
+    """
+
+    key: str
+    files: str
+    changed: str
+
+
+def made_of(ref: TaskRef, task: Task, request: DataRequest) -> Made:
+    """The task and its code's version, the source's files and those that the task names, size, seed, options.
+
+    Raises UsageError where the task's data has no such options.
+    """
+    options = options_of(task, request).model_dump(mode="json", exclude_defaults=True)
+    source = [] if request.source is None else _stamps([Path(request.source).resolve()])
+    named = _named_files(task, request, {stamp[0] for stamp in source})
+    identity: dict[str, Any] = {
+        "format": FORMAT,
+        "task": task.name,
+        "code": ref.code_id,
+        "version": task.data_version,
+        "source": source,
+        "size": request.size,
+        "seed": request.seed,
+        # of a request without any, the keys of data that was built before there were options still hold
+        **({"options": options} if options else {}),
+        **({"files": named} if named else {}),
+        **({"imports": imports} if (imports := _imports(ref)) else {}),
+    }
+    stamps = [*source, *named]
+    return Made(_hash(identity), _hash(stamps), _changes([stamp[0] for stamp in stamps]))
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+
+
+def _named_files(task: Task, request: DataRequest, known: set[str | int | None]) -> list[Stamp]:
+    """What the task says that its data depends on, beside files that are `known`."""
+    named = task.source_files(request)
+    if isinstance(named, str | bytes | os.PathLike) or not isinstance(named, Iterable):
+        raise UsageError(f"source_files of {task.name} returns {named!r}, but must return a list of paths")
+    paths = list(named)
+    for path in paths:
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f"source_files of {task.name} returns {path!r} among its paths: make it a path")
+    return [stamp for stamp in _stamps([Path(path).absolute() for path in paths]) if stamp[0] not in known]
+
+
+def _stamps(roots: Iterable[Path]) -> list[Stamp]:
+    """Name, size and time of each file, which tell in milliseconds whether a source has changed.
+
+    And where it is behind a link: the link may lead elsewhere by now. What is not there may come to be.
+    """
+    paths: dict[Path, None] = {}
+    for root in roots:
+        paths.update(dict.fromkeys(sorted(files_below(root)) if root.is_dir() else [root]))
+    real_folder = functools.cache(os.path.realpath)
+    stamps: list[Stamp] = []
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError:
+            stamps.append((str(path), None))
+            continue
+        stamp: Stamp = (str(path), stat.st_size, stat.st_mtime_ns)
+        real = os.path.realpath(path) if path.is_symlink() else os.path.join(real_folder(path.parent), path.name)
+        stamps.append(stamp if real == str(path) else (*stamp, real))
+    return stamps
+
+
+def _changes(paths: Iterable[Any]) -> str:
+    """A hash of the times at which files' contents or names last changed, which no program can set."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            digest.update(f"{os.stat(path).st_ctime_ns} ".encode())
+        except OSError:
+            digest.update(b"- ")
+    return digest.hexdigest()[:16]
+
+
+def _imports(ref: TaskRef) -> list[tuple[str, str]]:
+    """Name and hash of each file beside a user's task file that it imports."""
+    if ref.file is None or ref.source is None:
+        return []
+    file, found = Path(ref.file), []
+    for path in imported_beside(file, ref.source):
+        try:
+            found.append((str(path.relative_to(file.parent)), hashlib.sha256(path.read_bytes()).hexdigest()))
+        except OSError as error:
+            raise BalltrainError(f"cannot read {path}, which {file.name} imports: {error.strerror}") from error
+    return found
