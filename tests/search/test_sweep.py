@@ -49,6 +49,42 @@ def test_the_originals_space_is_as_published():
     assert (sweep.trials, sweep.epochs, sweep.hyperparameters["patience"]) == (100, 90, 12)
 
 
+FORECAST_WIDTHS = [
+    [512, 256, 128, 128],
+    [128, 256, 256, 512],
+    [128, 256, 256, 256],
+    [128, 128, 256, 256, 256],
+    [128, 128, 256, 256, 256, 256],
+    [128, 128, 128, 256, 256, 256, 256],
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_sizes", "dropout", "activations", "rates"),
+    [
+        ("forecast_reference_wide", [32, 64, 128], [0.45, 0.8], ["leaky_relu", "relu", "tanh"], "constant"),
+        ("forecast_reference", [16, 32, 64], [0.1, 0.45], None, "x 0.3 every 30 epochs"),
+    ],
+)
+def test_both_of_the_originals_forecast_spaces_are_as_published(name, batch_sizes, dropout, activations, rates):
+    sweep, ref = find_sweep(name)
+    plan = plan_of(sweep, ref)
+    space = plan.space.to_json()
+    assert space["lr"] == {"float": [5e-6, 1e-4]}
+    assert space["weight_decay"] == {"logfloat": [1e-7, 1e-2]}
+    assert space["batch_size"] == {"choice": batch_sizes}
+    assert space["dropout"] == {"choice": [0.0, {"float": dropout}]}
+    assert space["widths"] == {"choice": FORECAST_WIDTHS}
+    assert space.get("activation") == (activations and {"choice": activations})
+    config = plan.configure({})
+    if rates == "constant":
+        assert config["schedule"] == "constant"
+    else:
+        assert (config["schedule"], config["gamma"], config["step_size"]) == ("step", 0.3, 30)
+    assert (config["activation"], config["optimizer"], config["patience"]) == ("tanh", "adam", 12)
+    assert (sweep.trials, sweep.epochs) == (100, 90)
+
+
 def test_a_users_file_has_its_own_task():
     sweep, ref = find_sweep(TOY_FILE)
     plan = plan_of(sweep, ref)

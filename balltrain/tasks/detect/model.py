@@ -5,7 +5,8 @@ Both map images (batch, 100, 100, 3) uint8 to `Detections`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -53,9 +54,27 @@ ORIGINAL_LAYERS: tuple[ConvLayer | PoolLayer, ...] = (
     ConvLayer(channels=64, kernel=5, padding=2),
 )
 
+# the best of the original project's last search, as it was then trained in full (docs/rapport.md)
+REFERENCE_RECIPE: Mapping[str, Any] = {
+    "optimizer": "adam",
+    "lr": 6.537177808319479e-4,
+    "weight_decay": 6.841231983628692e-06,
+    "batch_size": 16,
+    "batch_norm_momentum": 0.07359778246238029,
+    "epochs": 400,
+    "patience": 30,
+    "schedule": "step",
+    "step_size": 40,
+    "gamma": 0.3,
+    "clip_norm": None,
+    "precision": "float32",
+}
+
 
 class DetectHyperparameters(Hyperparameters):
-    """Defaults are the best known ones of the heatmap model; `sweeps/detect.py` sets the original's."""
+    """Defaults are the best known ones of the heatmap model; `model="reference"` has its own recipe."""
+
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"reference": REFERENCE_RECIPE}
 
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=1)
