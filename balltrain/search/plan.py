@@ -99,6 +99,7 @@ class Plan:
             "mode": self.task.mode,
             "space": self.space.to_json(),
             **recorded(self.sweep),
+            **({} if self.sweep.reference is None else {"reference": self.sweep.reference.to_json()}),
             "data": self.request.to_dict(),
         }
 

@@ -101,7 +101,7 @@ def test_a_recipe_of_unknown_hyperparameters_is_refused_when_it_is_written():
             recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"one": {}}
 
 
-# as published, by task: optimiser and its rate, weight decay, batch size, factor and epochs of a step, epochs, patience
+# what was published, by task
 PUBLISHED = {
     "detect": {
         "optimizer": "adam",
