@@ -20,9 +20,8 @@ class Published:
         UsageError: The figures are of no trials, or not in their order.
 
     Example:
-        >>> theirs = balltrain.Published(
-        ...     name="detect 3", count=100, mean=0.035, std=0.038, min=0.003, q25=0.007, q50=0.019, q75=0.047, max=0.156
-        ... )
+        >>> quartiles = {"min": 0.0032, "q25": 0.0067, "q50": 0.0187, "q75": 0.0474, "max": 0.1561}
+        >>> theirs = balltrain.Published(name="detect 3", count=100, mean=0.0349, std=0.0383, **quartiles)
         >>> balltrain.Sweep("detect", {}, reference=theirs).reference.name
         'detect 3'
     """
