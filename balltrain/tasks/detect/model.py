@@ -5,7 +5,7 @@ Both map images (batch, 100, 100, 3) uint8 to `Detections`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -104,6 +104,12 @@ class DetectHyperparameters(Hyperparameters):
     layers: tuple[Annotated[ConvLayer | PoolLayer, Field()], ...] = Field(
         ORIGINAL_LAYERS, min_length=1, description="reference: the convolution stack"
     )
+    depth: int | None = Field(
+        None, ge=1, description="reference: convolutions of a block, which make a stack in place of layers"
+    )
+    width: int = Field(8, ge=1, description="reference, with depth: channels of the first block, twice as many each")
+    kernel: int = Field(3, ge=1, description="reference, with depth: of every convolution, odd")
+    poolings: int = Field(3, ge=0, description="reference, with depth: each by 2, with a block before and after")
     fully_connected: tuple[int, ...] = Field((), description="reference: widths of the hidden layers of the head")
     activation: Literal["relu", "leaky_relu"] = Field("relu", description="reference")
     batch_norm: bool = Field(True, description="reference")
@@ -116,10 +122,26 @@ class DetectHyperparameters(Hyperparameters):
         "by_color", description="reference: nine boxes, or the three of the present balls in colour order"
     )
 
+    @property
+    def convolutions(self) -> Sequence[ConvLayer | PoolLayer]:
+        """The stack of the reference: `layers`, or the blocks of `depth` convolutions that `width` begins with."""
+        if self.depth is None:
+            return self.layers
+        stack: list[ConvLayer | PoolLayer] = []
+        for block in range(self.poolings + 1):
+            channels = self.width * 2**block
+            stack += [PoolLayer(pool=2)] if block else []
+            stack += [ConvLayer(channels=channels, kernel=self.kernel, padding=self.kernel // 2)] * self.depth
+        return stack
+
     @model_validator(mode="after")
     def _layers_fit_the_image(self) -> DetectHyperparameters:
         size = IMAGE_SIZE
-        for number, layer in enumerate(self.layers, 1):
+        if self.depth is not None and self.layers != ORIGINAL_LAYERS:
+            raise ValueError(f"layers and depth {self.depth} are two stacks of convolutions: leave one out")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"the kernel is {self.kernel}, but must be odd: it is padded to keep the size")
+        for number, layer in enumerate(self.convolutions, 1):
             if isinstance(layer, PoolLayer):
                 size //= layer.pool
             else:
@@ -181,7 +203,7 @@ class ReferenceDetector(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
-        for layer in hp.layers:
+        for layer in hp.convolutions:
             if isinstance(layer, PoolLayer):
                 layers.append(nn.AvgPool2d(layer.pool))
                 continue
