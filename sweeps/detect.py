@@ -9,7 +9,7 @@ lr 6.54e-4, weight decay 6.84e-6, batch size 16, batch norm momentum 0.0736, no 
 
 from ray import tune
 
-from balltrain import Sweep
+from balltrain import Published, Sweep
 
 sweep = Sweep(
     "detect",
@@ -32,6 +32,17 @@ sweep = Sweep(
         "clip_norm": None,
         "patience": 12,
     },
+    reference=Published(
+        name="detect 3",
+        count=100,
+        mean=0.034872,
+        std=0.038299,
+        min=0.003199,
+        q25=0.006701,
+        q50=0.018672,
+        q75=0.047386,
+        max=0.156067,
+    ),
 )
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ dropout probabilities of 1, or 0.45 to 0.8, are those of keeping nothing back an
 
 from ray import tune
 
-from balltrain import Sweep
+from balltrain import Published, Sweep
 
 
 def conv(channels: int, kernel: int, stride: int = 1) -> dict[str, int]:
@@ -44,6 +44,17 @@ sweep = Sweep(
         "clip_norm": None,
         "patience": 12,
     },
+    reference=Published(
+        name="detect 1",
+        count=100,
+        mean=0.104104,
+        std=0.041804,
+        min=0.03132,
+        q25=0.06958,
+        q50=0.092948,
+        q75=0.153632,
+        max=0.158702,
+    ),
 )
 
 if __name__ == "__main__":

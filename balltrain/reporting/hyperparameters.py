@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 MAX_CURVES = 200  # more lines than that no eye tells apart
 MAX_POINTS = 2000
 MAX_CONTOUR_TRIALS = 100  # a contour's grid has a column and a row for each
-NUM_CONTOURED = 3  # hyperparameters, of which every pair has its contours
+NUM_CONTOURED = 3  # hyperparameters, of which every pair has its plane and its contours
+# the area of a dot, in square points, of a trial with the quality v from 0 to 1: 0.2 (1 + v)^10, from 0.2 to 205, as
+# three-dimensional searches were published
+AREA_PT, AREA_POWER, PIXELS_PER_PT = 0.2, 10, 4 / 3
 
 
 def importance(results: Results) -> str:
@@ -122,33 +125,60 @@ def slices(results: Results) -> str:
     return section("Hyperparameters one by one", note(text), grid(figures, "small"))
 
 
-def plane(results: Results) -> str:
-    """The trials in the plane of the two most important hyperparameters: the larger the dot, the better."""
-    columns = by_importance(results)[:2]
-    rows = at_most(results.compared, MAX_POINTS).dropna(subset=columns)
-    if len(columns) < 2 or len(rows) < 3:
+def planes(results: Results) -> str:
+    """The trials in the planes of the most important hyperparameters, the larger the dot the better: three planes of
+    three, one of two.
+    """
+    columns = by_importance(results)[:NUM_CONTOURED]
+    pairs = itertools.combinations(columns, 2)
+    figures = [(pair, figure) for pair in pairs if (figure := _plane(results, pair))]
+    if not figures:
         return ""
-    (x, x_axis), (y, y_axis) = (slice_axis(results, rows, column) for column in columns)
-    quality = [1 - rank / len(rows) for rank in range(len(rows))]
+    names = [[column.removeprefix(c.CONFIG_PREFIX) for column in pair] for pair, _ in figures]
+    if len(figures) == 1:
+        title = f"The plane of {names[0][0]} and {names[0][1]}"
+    else:
+        title = f"The {len(figures)} planes of {', '.join(dict.fromkeys(name for pair in names for name in pair))}"
+    shown = figures[0][1] if len(figures) == 1 else grid(figure for _, figure in figures)
+    what = (
+        f"v is the {results.objective_name}"
+        if _is_share(results)
+        else f"v falls evenly from 1, the best {results.objective_name}, to 0, the worst: by rank, as it has no scale"
+    )
+    text = f"A dot a trial; its area grows as 0.2 (1 + v)^10 square points, where {what}. The best one has a colour."
+    return section(title, shown, note(text))
+
+
+def _plane(results: Results, pair: tuple[str, str]) -> str:
+    rows = at_most(results.compared, MAX_POINTS).dropna(subset=list(pair))
+    if len(rows) < 3:
+        return ""
+    (x, x_axis), (y, y_axis) = (slice_axis(results, rows, column) for column in pair)
+    if _is_share(results):
+        quality = rows[c.OBJECTIVE].tolist()
+    else:
+        quality = [1 - rank / (len(rows) - 1) for rank in range(len(rows))]
     marker = {
-        "size": [max(2.0, 700 * part**3) for part in quality],
+        "size": [AREA_PT * (1 + part) ** AREA_POWER for part in quality],
         "sizemode": "area",
-        "sizeref": 1,
+        "sizeref": PIXELS_PER_PT**-2,  # the size is the square of the diameter, in points, as matplotlib has it
+        "sizemin": 1,  # px, of the radius
         "color": ["@1" if rank == 0 else "@0" for rank in range(len(rows))],
         "opacity": 0.55,
         "line": {"width": 0},
     }
-    names = [column.removeprefix(c.CONFIG_PREFIX) for column in columns]
+    names = [column.removeprefix(c.CONFIG_PREFIX) for column in pair]
     axes = {
         "xaxis": {**titled_axis(names[0]), **x_axis},
         "yaxis": {**titled_axis(names[1]), **y_axis},
         "showlegend": False,
     }
-    return section(
-        f"The plane of {names[0]} and {names[1]}",
-        figure_html([_points(rows, x, y, marker)], axes, height=420),
-        note(f"A dot a trial; its area grows with its rank by {results.objective_name}, the best one stands out."),
-    )
+    return figure_html([_points(rows, x, y, marker)], axes, height=420)
+
+
+def _is_share(results: Results) -> bool:
+    """Whether the objective is a part of a whole, such as an accuracy: 0 to 1, the higher the better."""
+    return results.mode == "max" and bool(results.compared[c.OBJECTIVE].between(0, 1).all())
 
 
 def contours(results: Results) -> str:

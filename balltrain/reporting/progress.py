@@ -11,6 +11,7 @@ from balltrain.records.results import Results
 from balltrain.reporting.figures import STATUS_COLOR, line_trace, numeric_scale, objective_axis, thinned, titled_axis
 from balltrain.reporting.history import history
 from balltrain.reporting.page import figure_html, grid, note, paragraph, section, table
+from balltrain.reporting.reference import FIGURES, caution, described, published
 from balltrain.reporting.scales import is_log
 from balltrain.reporting.text import duration, short, time_unit
 
@@ -65,7 +66,7 @@ def best_trial(results: Results) -> str:
 
 
 def distribution(results: Results) -> str:
-    """How many trials reached what."""
+    """How many trials reached what; and what the reference reached."""
     import numpy as np
 
     values = results.ranked[c.OBJECTIVE]
@@ -84,12 +85,18 @@ def distribution(results: Results) -> str:
             data.append({"type": "bar", "name": status, "marker": {"color": color}, **bars, **hover})
     ticks = {"tickvals": scale["tickvals"], "ticktext": scale["ticktext"]}
     axes = {"xaxis": {**titled_axis(results.objective_name), **ticks}, "yaxis": titled_axis("trials")}
-    figures = values.describe()
-    names = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
+    heads, rows = [*FIGURES], [[short(value) for value in (described(results)[name] for name in FIGURES)]]
+    if (theirs := published(results)) is not None:
+        heads = ["", *FIGURES]
+        rows = [
+            ["this sweep", *rows[0]],
+            [f"published, {theirs['name']}", *(short(theirs[name]) for name in FIGURES)],
+        ]
     return section(
         f"Distribution of the best {results.objective_name}",
         figure_html(data, {**axes, "barmode": "stack", "bargap": 0.03}, height=280),
-        table(names, [[short(float(figures[name])) for name in names]]),
+        table(heads, rows),
+        note(caution(results)),
     )
 
 

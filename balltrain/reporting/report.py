@@ -19,7 +19,7 @@ from balltrain.reporting.failures import failures
 from balltrain.reporting.figures import titled_axis
 from balltrain.reporting.findings import findings
 from balltrain.reporting.gallery import gallery
-from balltrain.reporting.hyperparameters import contours, importance, parallel_coordinates, plane, slices
+from balltrain.reporting.hyperparameters import contours, importance, parallel_coordinates, planes, slices
 from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.page import (
     bullets,
@@ -222,7 +222,7 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
     importance,
     parallel_coordinates,
     slices,
-    plane,
+    planes,
     contours,
     timeline,
     trials_table,

@@ -9,6 +9,7 @@ from balltrain.records.results import Results, plain
 from balltrain.reporting.cross_validation import cross_validation
 from balltrain.reporting.failures import failures
 from balltrain.reporting.occupancy import running_seconds
+from balltrain.reporting.reference import described, published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,8 @@ def results_json(results: Results, top: int) -> dict[str, Any]:
         **summary_json(results),
         "top": [_trial_json(results, trial) for _, trial in results.listed.head(top).iterrows()],
         "failures": [{"error": error, "trial_ids": trial_ids} for error, trial_ids in failures(results)],
-        "objectives": {key: plain(value) for key, value in results.ranked[c.OBJECTIVE].describe().items()},
+        "objectives": described(results),
+        **({} if (reference := published(results)) is None else {"reference": dict(reference)}),
     }
 
 

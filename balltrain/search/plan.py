@@ -132,6 +132,7 @@ class Plan:
             **recorded(self.sweep),
             "search_epochs": self.search_epochs,
             "known": list(self.known),
+            **({} if self.sweep.reference is None else {"reference": self.sweep.reference.to_json()}),
             "data": self.request.to_dict(),
         }
 

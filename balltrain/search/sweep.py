@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob, knobs_of, require_at_least
+from balltrain.search.published import Published
 from balltrain.search.searchers import FREEZE_THAW, IN_ORDER, MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
 from balltrain.search.stopping import SCHEDULERS, Asha
 
@@ -96,6 +97,7 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     of Bratley and Fox's (`sobol_numbers`), which many searches of other projects were made with.
     `start` are configurations to try first, which may leave hyperparameters to the task's defaults; then come
     the best of the sweeps that `from_` names.
+    `reference` is what was published of this search, which results and report show beside what the sweep reached.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
 
     Its parts, `Budget`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own values and can be made
@@ -174,6 +176,7 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
         says="none",
         mixes="another number of folds",
     )
+    reference: Published | None = None  # of the sweep file, which no option replaces
     keep_checkpoints: int = knob(5, "Checkpoints to keep, those of the best trials that have ended.", Panel.AFTER)
 
     def __post_init__(self) -> None:

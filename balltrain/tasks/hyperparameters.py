@@ -15,7 +15,8 @@ class Hyperparameters(BaseModel):
     (Loshchilov and Hutter, arXiv 1711.05101). `patience` ends the training after so many epochs without a
     better objective. `precision` is that of the layers for which torch's autocast lowers it: auto is bfloat16 on
     GPUs that have it; bfloat16 is so on CPUs that have it too. `restarts` initialisations train a few batches each,
-    and the one with the lowest loss then is trained.
+    and the one with the lowest loss then is trained. With `cudnn_benchmark` equal trainings on a GPU may differ in
+    last bits, as one may take other algorithms than another.
 
     A class with a field `model` may have `recipes`: by its value, the other values that this model is trained with
     where none are given. What is given wins, on the command line, in a sweep's space and in a checkpoint alike.
@@ -49,6 +50,7 @@ class Hyperparameters(BaseModel):
     patience: int | None = Field(None, ge=1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     restarts: int = Field(1, ge=1, description="initialisations to choose from")
+    cudnn_benchmark: bool = Field(False, description="on GPUs cuDNN times its algorithms, and takes the fastest")
     sync_batch_norm: bool = Field(False, description="over all workers of a data-parallel trial")
 
     @classmethod

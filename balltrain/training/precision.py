@@ -1,4 +1,4 @@
-"""The precision that layers compute in."""
+"""How layers compute: the precision, and by which of cuDNN's algorithms."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     if device.type == "cpu" and precision == "bfloat16" and _cpu_has_bfloat16():
         return torch.autocast("cpu", dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def choose_algorithms(benchmark: bool, device: torch.device) -> None:
+    """What the hyperparameter `cudnn_benchmark` asks for, from now on, in place of the training's before."""
+    torch.backends.cudnn.benchmark = benchmark and device.type == "cuda"
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -12,7 +12,7 @@ from balltrain.data.batches import Batches
 from balltrain.tasks.base import Hyperparameters, Task
 from balltrain.tasks.protocols import LoadsWeights
 from balltrain.training.outputs import validate
-from balltrain.training.precision import autocast
+from balltrain.training.precision import autocast, choose_algorithms
 from balltrain.training.schedules import build_optimizer, learning_rate
 from balltrain.training.seeds import BY_HASH, BY_SEED_SEQUENCE, epoch_seed, start_seed
 from balltrain.training.workers import rank_and_world, replicate, sum_over_workers
@@ -38,6 +38,7 @@ class Training:
         state: dict[str, Any] | None = None,
     ):
         self.task, self.hp, self.batches, self.seed, self.start = task, hp, batches, seed, start
+        choose_algorithms(hp.cudnn_benchmark, batches.device)
         self.model = self.build_model(start_seed(seed, start), load_weights=state is None)
         self.optimizer = build_optimizer(hp, self.model)
         self.seeds = BY_SEED_SEQUENCE

@@ -12,7 +12,19 @@ import balltrain
 GUIDE = Path(__file__).parents[2] / "docs" / "python.md"
 # those that others build on come first
 ORDER = (
-    *("sweep", "load", "Results", "Model", "forecast", "Sweep", "Hyperparameters", "DataRequest", "Task", "Arrays"),
+    *(
+        "sweep",
+        "load",
+        "Results",
+        "Model",
+        "forecast",
+        "Sweep",
+        "Published",
+        "Hyperparameters",
+        "DataRequest",
+        "Task",
+        "Arrays",
+    ),
     *("train", "BalltrainError", "UsageError"),
 )
 FUNCTIONS = ("sweep", "forecast", "train", "load")

@@ -36,7 +36,7 @@ def runs(tmp_path):
 
 def test_commands_options_tasks_and_sweeps_are_offered(tmp_path):
     assert complete("balltrain re", tmp_path) == ["results", "report"]
-    assert complete("balltrain sweep detect_", tmp_path) == ["detect_architectures", "detect_heatmap"]
+    assert complete("balltrain sweep forecast_", tmp_path) == ["forecast_reference", "forecast_reference_wide"]
     assert complete("balltrain train c", tmp_path) == ["coco", "catdogs", "cifar10"]
     assert complete("balltrain data build f", tmp_path) == ["forecast"]
     assert complete("balltrain sweep detect --gpu", tmp_path) == ["--gpus-per-trial", "--gpu-type"]

@@ -17,6 +17,7 @@ from balltrain.errors import BalltrainError
 from balltrain.records.results import Results, list_sweeps, load_results
 from balltrain.reporting.failures import failures
 from balltrain.reporting.occupancy import running_seconds
+from balltrain.reporting.progress import distribution
 from balltrain.reporting.summary import results_json, summary_json
 from balltrain.reporting.terminal import print_results, print_sweeps
 from balltrain.reporting.text import duration, short
@@ -334,3 +335,28 @@ def test_numbers_are_short(value, text: str):
 )
 def test_durations_have_two_units(seconds: float, text: str):
     assert duration(seconds) == text
+
+
+THEIRS = {"name": "theirs <1>", "count": 100, "mean": 0.0348, "std": 0.038, "min": 0.00319}
+THEIRS |= {"25%": 0.0067, "50%": 0.0187, "75%": 0.0474, "max": 0.156}
+
+
+def test_what_was_published_is_shown_beside_ours(sweep: Run):
+    results = sweep()
+    compared = replace(results, sweep={**results.sweep, "reference": THEIRS})
+    text = " ".join(printed(compared, width=200).split())
+    assert "val_loss of 24 trials: mean" in text
+    assert "published, theirs <1>, of 100 trials: mean 0.0348 std 0.038 min 0.00319 25% 0.0067" in text
+    assert "Trials that asha stopped count by what they reached" in text
+    assert results_json(compared, 3)["reference"] == THEIRS
+    page = distribution(compared)
+    assert "<td>published, theirs &lt;1&gt;</td>" in page
+    assert "<td>this sweep</td>" in page
+    assert "<td>0.00319</td>" in page
+    assert "Trials that asha stopped" in page
+
+
+def test_without_a_reference_nothing_is_said_of_one(sweep: Run):
+    results = sweep(scheduler="none")
+    assert "published" not in printed(results) + distribution(results)
+    assert "reference" not in results_json(results, 3)

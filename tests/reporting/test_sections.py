@@ -74,7 +74,7 @@ def test_one_varying_hyperparameter_has_a_report(sweep: Run, tmp_path):
 
     results = sweep(domains={"lr": tune.loguniform(1e-5, 1e-1)})
     assert any(line.startswith("Only lr varies; the best") for line in findings(results))
-    assert hyperparameters.plane(results) == hyperparameters.contours(results) == ""
+    assert hyperparameters.planes(results) == hyperparameters.contours(results) == ""
     assert report.write_report(results, tmp_path / "report.html").exists()
 
 
@@ -158,11 +158,49 @@ def test_the_distribution_counts_every_ranked_trial(sweep: Run):
     assert "count mean std min 25% 50% 75% max 23" in re.sub(" +", " ", words(html))
 
 
-def test_the_plane_gives_the_best_trial_the_largest_area(sweep: Run):
-    (figure,) = figures(hyperparameters.plane(sweep()))
-    (trace,) = figure["data"]
-    assert trace["marker"]["size"] == sorted(trace["marker"]["size"], reverse=True)
-    assert trace["marker"]["sizemode"] == "area"
+def three_dimensional() -> dict[str, Any]:
+    from ray import tune
+
+    return {"lr": tune.loguniform(1e-5, 1e-1), "width": tune.randint(8, 128), "weight_decay": tune.uniform(0, 1)}
+
+
+def test_a_three_dimensional_search_has_its_three_planes(sweep: Run):
+    html = hyperparameters.planes(sweep(domains=three_dimensional()))
+    drawn = figures(html)
+    titles = {frozenset(f["layout"][axis]["title"]["text"] for axis in ("xaxis", "yaxis")) for f in drawn}
+    names = ("lr", "width", "weight_decay")
+    assert titles == {frozenset((a, b)) for a in names for b in names if a != b}
+    assert len(drawn) == 3
+    assert "The 3 planes of" in words(html)
+
+
+def test_two_hyperparameters_have_one_plane(sweep: Run):
+    domains = {name: domain for name, domain in three_dimensional().items() if name != "lr"}
+    html = hyperparameters.planes(sweep(domains=domains))
+    assert len(figures(html)) == 1
+    assert re.search(r"The plane of (width and weight_decay|weight_decay and width)", words(html))
+
+
+def test_the_area_of_a_loss_grows_with_its_rank(sweep: Run):
+    html = hyperparameters.planes(sweep())
+    for figure in figures(html):
+        (trace,) = figure["data"]
+        sizes = trace["marker"]["size"]
+        assert sizes == sorted(sizes, reverse=True)
+        assert (sizes[0], sizes[-1]) == (pytest.approx(0.2 * 2**10), pytest.approx(0.2))
+        assert trace["marker"]["sizemode"] == "area"
+    assert "v falls evenly from 1, the best val_loss, to 0, the worst: by rank" in words(html)
+
+
+def test_the_area_of_an_accuracy_grows_as_published(sweep: Run, accurate):
+    results = sweep(task=accurate, domains=three_dimensional())
+    share = replace(results, trials=results.trials.assign(objective=results.trials["objective"].clip(0.1, 0.9)))
+    html = hyperparameters.planes(share)
+    for figure in figures(html):
+        (trace,) = figure["data"]
+        areas = [0.2 * (1 + value) ** 10 for value in trace["customdata"]]
+        assert trace["marker"]["size"] == pytest.approx(areas)
+    assert "0.2 (1 + v)^10 square points, where v is the iou" in words(html)
 
 
 def test_every_pair_of_the_most_important_has_contours(sweep: Run):

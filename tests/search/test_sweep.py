@@ -10,7 +10,7 @@ from cifar_files import FACTS as CIFAR10_FACTS
 from ray import tune
 from toy import TOY_FILE
 
-from balltrain import Sweep
+from balltrain import Published, Sweep
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.search.plan import make_plan
 from balltrain.search.sweep_files import find_sweep, shipped_sweeps
@@ -47,6 +47,42 @@ def test_the_originals_space_is_as_published():
     assert space["dropout"] == {"choice": [0.0, {"float": [0.1, 0.45]}]}
     assert len(space["fully_connected"]["choice"]) == 4
     assert (sweep.trials, sweep.epochs, sweep.hyperparameters["patience"]) == (100, 90, 12)
+
+
+FORECAST_WIDTHS = [
+    [512, 256, 128, 128],
+    [128, 256, 256, 512],
+    [128, 256, 256, 256],
+    [128, 128, 256, 256, 256],
+    [128, 128, 256, 256, 256, 256],
+    [128, 128, 128, 256, 256, 256, 256],
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_sizes", "dropout", "activations", "rates"),
+    [
+        ("forecast_reference_wide", [32, 64, 128], [0.45, 0.8], ["leaky_relu", "relu", "tanh"], "constant"),
+        ("forecast_reference", [16, 32, 64], [0.1, 0.45], None, "x 0.3 every 30 epochs"),
+    ],
+)
+def test_both_of_the_originals_forecast_spaces_are_as_published(name, batch_sizes, dropout, activations, rates):
+    sweep, ref = find_sweep(name)
+    plan = plan_of(sweep, ref)
+    space = plan.space.to_json()
+    assert space["lr"] == {"float": [5e-6, 1e-4]}
+    assert space["weight_decay"] == {"logfloat": [1e-7, 1e-2]}
+    assert space["batch_size"] == {"choice": batch_sizes}
+    assert space["dropout"] == {"choice": [0.0, {"float": dropout}]}
+    assert space["widths"] == {"choice": FORECAST_WIDTHS}
+    assert space.get("activation") == (activations and {"choice": activations})
+    config = plan.configure({})
+    if rates == "constant":
+        assert config["schedule"] == "constant"
+    else:
+        assert (config["schedule"], config["gamma"], config["step_size"]) == ("step", 0.3, 30)
+    assert (config["activation"], config["optimizer"], config["patience"]) == ("tanh", "adam", 12)
+    assert (sweep.trials, sweep.epochs) == (100, 90)
 
 
 def test_a_users_file_has_its_own_task():
@@ -129,3 +165,40 @@ def test_sweeps_travel_in_the_wheel(tmp_path):
 def test_the_default_grace_is_a_tenth_of_the_epochs():
     assert plan_of(Sweep("detect", {}, epochs=90)).sweep.grace == 9
     assert plan_of(Sweep("detect", {}, epochs=3)).sweep.grace == 1
+
+
+PUBLISHED = {  # of 100 trials each: mean, std, min, quartiles, max
+    "detect": ("detect 3", 0.034872, 0.038299, 0.003199, 0.006701, 0.018672, 0.047386, 0.156067),
+    "detect_second": ("detect 2", 0.044048, 0.046648, 0.003986, 0.008889, 0.021954, 0.067262, 0.156816),
+    "detect_architectures": ("detect 1", 0.104104, 0.041804, 0.031320, 0.069580, 0.092948, 0.153632, 0.158702),
+    "forecast_reference": ("forecast 2", 0.003077, 0.004137, 0.000502, 0.001045, 0.001618, 0.003594, 0.025560),
+    "forecast_reference_wide": ("forecast 1", 0.004782, 0.017039, 0.000309, 0.000479, 0.000614, 0.001150, 0.089641),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_searches_of_the_balls_name_what_was_published_of_them(name):
+    sweep, ref = find_sweep(name)
+    title, *figures = PUBLISHED[name]
+    keys = ("mean", "std", "min", "25%", "50%", "75%", "max")
+    expected = {"name": title, "count": 100, **dict(zip(keys, figures, strict=True))}
+    assert plan_of(sweep, ref).to_json()["reference"] == expected
+    assert (sweep.trials, sweep.epochs) == (100, 90)
+
+
+def test_a_sweep_without_a_reference_records_none():
+    assert "reference" not in plan_of(Sweep("detect", {})).to_json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 0}, "the reference theirs has 0 trials, but must have at least 1"),
+        ({"q25": 9.0}, "give min, q25, q50, q75 and max in rising order"),
+        ({"mean": 9.0}, "the mean 9.0: .* a mean between min and max"),
+    ],
+)
+def test_a_reference_that_cannot_be_is_refused(changes, message):
+    figures = {"count": 3, "mean": 2.0, "std": 1.0, "min": 1.0, "q25": 1.5, "q50": 2.0, "q75": 2.5, "max": 3.0}
+    with pytest.raises(UsageError, match=message):
+        Published(**{"name": "theirs", **figures, **changes})

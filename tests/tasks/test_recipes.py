@@ -99,3 +99,47 @@ def test_a_recipe_of_unknown_hyperparameters_is_refused_when_it_is_written():
 
         class Nameless(Hyperparameters):
             recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"one": {}}
+
+
+# what was published, by task
+PUBLISHED = {
+    "detect": {
+        "optimizer": "adam",
+        "lr": pytest.approx(6.537e-4, rel=1e-4),
+        "weight_decay": pytest.approx(6.84e-6, rel=1e-3),
+        "batch_size": 16,
+        "batch_norm_momentum": pytest.approx(0.0736, rel=1e-3),
+        "schedule": "step",
+        "gamma": 0.3,
+        "step_size": 40,
+        "epochs": 400,
+        "patience": 30,
+        "dropout": 0.0,
+        "fully_connected": (),
+        "activation": "relu",
+        "bce_scale": 0.1,
+        "clip_norm": None,
+    },
+    "forecast": {
+        "optimizer": "adam",
+        "lr": pytest.approx(9.892e-5, rel=1e-4),
+        "weight_decay": pytest.approx(2.022e-4, rel=2e-4),
+        "batch_size": 16,
+        "dropout": pytest.approx(0.45, rel=1e-3),
+        "schedule": "step",
+        "gamma": 0.3,
+        "step_size": 30,
+        "epochs": 400,
+        "patience": 30,
+        "activation": "tanh",
+        "widths": (512, 256, 128, 128),
+        "clip_norm": None,
+    },
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_reference_of_the_balls_starts_from_the_published_best(name):
+    """`balltrain train detect --set model=reference`: one option."""
+    hp = resolve(task_ref(name).load(), {"model": "reference"})
+    assert {key: getattr(hp, key) for key in PUBLISHED[name]} == PUBLISHED[name]

@@ -365,7 +365,8 @@ def test_ten_losses_are_those_of_the_golden_file(tmp_path, shared_data_dir):
             "batch_size": 16,
             "dropout": 0.1,
             "schedule": "constant",
-            "clip_norm": None,
+            "weight_decay": 0.0,
+            "batch_norm_momentum": 0.1,
         },
     )
     rows = []

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from balltrain.records import columns as c
 from balltrain.records.results import Results
 from balltrain.reporting.cross_validation import cross_validation
 from balltrain.reporting.failures import failures
 from balltrain.reporting.occupancy import running_seconds
+from balltrain.reporting.reference import FIGURES, caution, described, published
 from balltrain.reporting.terminal.style import counts_text, num_trials, plain_table
 from balltrain.reporting.terminal.top import print_top
 from balltrain.reporting.text import duration, quoted, short
@@ -96,10 +97,22 @@ def _header(results: Results) -> str:
 
 
 def _description(results: Results) -> str:
-    figures = results.ranked[c.OBJECTIVE].describe()
-    names = ("mean", "std", "min", "25%", "50%", "75%", "max")
-    shown = [f"[dim]{name}[/] {short(figures[name])}" for name in names if not math.isnan(figures[name])]
-    return f"{results.objective_name} of {num_trials(int(figures['count']))}:  {'  '.join(shown)}"
+    """Figures of the objectives, and on a second line those of the reference."""
+    from rich.markup import escape
+
+    figures = described(results)
+    lines = [f"{results.objective_name} of {num_trials(int(figures['count']))}:  {_figures_text(figures)}"]
+    if (theirs := published(results)) is not None:
+        name = escape(str(theirs["name"]))
+        lines.append(f"published, {name}, of {num_trials(int(theirs['count']))}:  {_figures_text(theirs)}")
+    if text := caution(results):
+        lines.append(f"[dim]{escape(text)}[/]")
+    return "\n".join(lines)
+
+
+def _figures_text(figures: Mapping[str, Any]) -> str:
+    names = [name for name in FIGURES if name != "count" and figures[name] is not None]
+    return "  ".join(f"[dim]{name}[/] {short(figures[name])}" for name in names)
 
 
 def _failures_table(found: list[tuple[str, list[str]]]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -88,6 +88,11 @@ class CatDogsHyperparameters(ClassifierHyperparameters):
     widths: tuple[PositiveInt, ...] = Field((32, 64, 128, 256), min_length=1)
     blocks: int = Field(2, ge=1)
     vgg_layers: tuple[PositiveInt | Literal["M"], ...] = VGG_LAYERS
+    vgg_depth: int | None = Field(
+        None, ge=1, description="of vgg: convolutions before each of six poolings, in place of vgg_layers"
+    )
+    vgg_start: int = Field(100, ge=1, description="of vgg, with vgg_depth: channels of a block, times its number")
+    vgg_kernel: int = Field(3, ge=1, description="of vgg: of every convolution, odd")
     vgg_width: int = Field(500, ge=1)
     epochs: int = Field(70, ge=1)
     batch_size: int = Field(64, ge=1)
@@ -95,6 +100,25 @@ class CatDogsHyperparameters(ClassifierHyperparameters):
     weight_decay: float = Field(0.05, ge=0)
     schedule: Literal["constant", "step", "cosine", "onecycle"] = "onecycle"
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+
+    @property
+    def convolutions(self) -> Sequence[int | Literal["M"]]:
+        """The layers of vgg: `vgg_layers`, or six blocks of `vgg_depth` convolutions, each before a pooling."""
+        if self.vgg_depth is None:
+            return self.vgg_layers
+        found: list[int | Literal["M"]] = []
+        for block in range(1, MAX_POOLINGS + 1):
+            found += [self.vgg_start * block] * self.vgg_depth
+            found.append("M")
+        return found
+
+    @model_validator(mode="after")
+    def _one_vgg(self) -> CatDogsHyperparameters:
+        if self.vgg_depth is not None and self.vgg_layers != VGG_LAYERS:
+            raise ValueError(f"vgg_layers and vgg_depth {self.vgg_depth} are two networks: leave one out")
+        if self.vgg_kernel % 2 == 0:
+            raise ValueError(f"vgg_kernel is {self.vgg_kernel}, but must be odd: it is padded to keep the size")
+        return self
 
     @classmethod
     def renewed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:

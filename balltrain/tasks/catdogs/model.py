@@ -44,7 +44,7 @@ def build_classifier(hp: CatDogsHyperparameters, facts: dict[str, Any]) -> nn.Mo
         case "classifier7":
             return original(hp.pixels, CLASSIFIER7, hidden=[512])
         case "vgg":
-            layers: list[Layer] = [layer if layer == "M" else (3, layer) for layer in hp.vgg_layers]
+            layers: list[Layer] = [layer if layer == "M" else (hp.vgg_kernel, layer) for layer in hp.convolutions]
             return original(hp.pixels, layers, hidden=[hp.vgg_width, hp.vgg_width])
 
 

@@ -28,7 +28,8 @@ def draw_detections(
             {
                 "color": COLORS[color],
                 "score": round(float(scores[color]), 4),
-                "box": [int(value) for value in boxes[color]],
+                # none of a model that learned colours alone
+                "box": [int(value) for value in boxes[color]] if boxes[color].any() else None,
             }
             for color in range(NUM_COLORS)
             if scores[color] > 0.5
@@ -44,15 +45,18 @@ def _draw(image: np.ndarray, balls: list[dict[str, Any]]) -> Image.Image:
     picture = Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(FONT_PX)
-    for ball in balls:
-        x1, y1, x2, y2 = ball["box"]
-        outline = [x1 * ZOOM - 1, y1 * ZOOM - 1, (x2 + 1) * ZOOM, (y2 + 1) * ZOOM]
-        draw.rectangle(outline, outline="white", width=2)
+    for number, ball in enumerate(balls):
         text = f"{ball['color']} {ball['score']:.2f}"
         width, height = draw.textlength(text, font), FONT_PX + 4
-        # above the box where there is room, and never over the picture's edge
-        left = min(max(0, outline[0]), size - width - 8)
-        top = outline[1] - height if outline[1] >= height else outline[3]
+        if ball["box"] is None:  # a list in the corner
+            left, top = 0, number * height
+        else:
+            x1, y1, x2, y2 = ball["box"]
+            outline = [x1 * ZOOM - 1, y1 * ZOOM - 1, (x2 + 1) * ZOOM, (y2 + 1) * ZOOM]
+            draw.rectangle(outline, outline="white", width=2)
+            # above the box where there is room, and never over the picture's edge
+            left = min(max(0, outline[0]), size - width - 8)
+            top = outline[1] - height if outline[1] >= height else outline[3]
         red, green, blue = (int(value) for value in COLOR_RGB[COLORS.index(ball["color"])])
         draw.rectangle([left, top, left + width + 8, top + height], fill=(red, green, blue))
         bright = 0.299 * red + 0.587 * green + 0.114 * blue > 120  # ITU-R BT.601 luma

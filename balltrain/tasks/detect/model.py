@@ -5,7 +5,8 @@ Both map images (batch, 100, 100, 3) uint8 to `Detections`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from balltrain.balls.world import BOX_SCALE, COLOR_RGB, IMAGE_SIZE, NUM_BALLS, NUM_COLORS
 from balltrain.tasks.base import Hyperparameters
+from balltrain.tasks.detect.augment import Augmentation
 from balltrain.tasks.detect.batch_norm import FewChannelsBatchNorm2d
 
 TYPICAL_SIZE_PX = 11.0  # x2 - x1 of most boxes
@@ -53,9 +55,32 @@ ORIGINAL_LAYERS: tuple[ConvLayer | PoolLayer, ...] = (
     ConvLayer(channels=64, kernel=5, padding=2),
 )
 
+# the best of the original project's last search, as it was then trained in full (docs/rapport.md)
+REFERENCE_RECIPE: Mapping[str, Any] = {
+    "optimizer": "adam",
+    "lr": 6.537177808319479e-4,
+    "weight_decay": 6.841231983628692e-06,
+    "batch_size": 16,
+    "batch_norm_momentum": 0.07359778246238029,
+    "epochs": 400,
+    "patience": 30,
+    "schedule": "step",
+    "step_size": 40,
+    "gamma": 0.3,
+    "clip_norm": None,
+    "precision": "float32",
+    "cudnn_benchmark": True,
+}
+
 
 class DetectHyperparameters(Hyperparameters):
-    """Defaults are the best known ones of the heatmap model; `sweeps/detect.py` sets the original's."""
+    """Defaults are the best known ones of the heatmap model; `model="reference"` has its own recipe.
+
+    The reference learns `colors` alone, which was the original's first task, `boxes` alone, of which the colours are
+    deduced, or both.
+    """
+
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"reference": REFERENCE_RECIPE}
 
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=1)
@@ -68,25 +93,55 @@ class DetectHyperparameters(Hyperparameters):
     model: Literal["heatmap", "reference"] = "heatmap"
     bce_scale: float = Field(0.1, gt=0, description="weight of the colours' BCE in the training loss")
 
+    order_scale: float = Field(
+        0.0, ge=0, description="weight of a loss where a box's right or lower edge lies before the opposite one"
+    )
+    augmentation: Augmentation = Field("none", description="of the training split: moves images and their boxes")
+
     channels: int = Field(32, ge=4, description="heatmap: width of the trunk")
     blocks: int = Field(1, ge=0, description="heatmap: residual blocks at a quarter of the resolution")
 
     layers: tuple[Annotated[ConvLayer | PoolLayer, Field()], ...] = Field(
         ORIGINAL_LAYERS, min_length=1, description="reference: the convolution stack"
     )
+    depth: int | None = Field(
+        None, ge=1, description="reference: convolutions of a block, which make a stack in place of layers"
+    )
+    width: int = Field(8, ge=1, description="reference, with depth: channels of the first block, twice as many each")
+    kernel: int = Field(3, ge=1, description="reference, with depth: of every convolution, odd")
+    poolings: int = Field(3, ge=0, description="reference, with depth: each by 2, with a block before and after")
     fully_connected: tuple[int, ...] = Field((), description="reference: widths of the hidden layers of the head")
     activation: Literal["relu", "leaky_relu"] = Field("relu", description="reference")
     batch_norm: bool = Field(True, description="reference")
     batch_norm_momentum: float = Field(0.1, gt=0, le=1, description="reference")
     dropout: float = Field(0.0, ge=0, lt=1, description="reference: probability of dropping a value")
+    learn: Literal["both", "colors", "boxes"] = Field(
+        "both", description="reference: colours and boxes, or one of them alone"
+    )
     boxes: Literal["by_color", "present"] = Field(
         "by_color", description="reference: nine boxes, or the three of the present balls in colour order"
     )
 
+    @property
+    def convolutions(self) -> Sequence[ConvLayer | PoolLayer]:
+        """The stack of the reference: `layers`, or the blocks of `depth` convolutions that `width` begins with."""
+        if self.depth is None:
+            return self.layers
+        stack: list[ConvLayer | PoolLayer] = []
+        for block in range(self.poolings + 1):
+            channels = self.width * 2**block
+            stack += [PoolLayer(pool=2)] if block else []
+            stack += [ConvLayer(channels=channels, kernel=self.kernel, padding=self.kernel // 2)] * self.depth
+        return stack
+
     @model_validator(mode="after")
     def _layers_fit_the_image(self) -> DetectHyperparameters:
         size = IMAGE_SIZE
-        for number, layer in enumerate(self.layers, 1):
+        if self.depth is not None and self.layers != ORIGINAL_LAYERS:
+            raise ValueError(f"layers and depth {self.depth} are two stacks of convolutions: leave one out")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"the kernel is {self.kernel}, but must be odd: it is padded to keep the size")
+        for number, layer in enumerate(self.convolutions, 1):
             if isinstance(layer, PoolLayer):
                 size //= layer.pool
             else:
@@ -95,6 +150,14 @@ class DetectHyperparameters(Hyperparameters):
                 raise ValueError(f"layer {number} of layers leaves no pixel of {IMAGE_SIZE}x{IMAGE_SIZE}")
         if any(width < 1 for width in self.fully_connected):
             raise ValueError("a width in fully_connected should be greater than or equal to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _learns_what_its_model_can(self) -> DetectHyperparameters:
+        if self.learn != "both" and self.model != "reference":
+            raise ValueError(f"learn {self.learn} is of the model reference, and this one is {self.model}")
+        if self.learn == "boxes" and self.boxes == "present":
+            raise ValueError("learn boxes deduces the colours from nine boxes: leave out boxes present")
         return self
 
 
@@ -120,14 +183,27 @@ def boxes_by_color(detections: Detections) -> Tensor:
     return boxes.new_zeros(len(boxes), NUM_COLORS, 4).scatter(1, index, boxes)
 
 
+def colors_of_boxes(boxes: Tensor) -> Tensor:
+    """(batch, 9) logits of the colours, positive for those of the three boxes (batch, 9, 4) with the largest norms.
+
+    Boxes of absent colours are learned as zeros. Zero lies in the middle between the third and the fourth.
+    """
+    sizes = boxes.norm(dim=2)
+    top = sizes.topk(NUM_BALLS + 1, dim=1).values
+    return sizes - top[:, -2:].mean(dim=1, keepdim=True)
+
+
 class ReferenceDetector(nn.Module):
-    """The original: a convolution stack, flattened, and fully connected layers that regress every coordinate."""
+    """The original: a convolution stack, flattened, and fully connected layers that regress every coordinate.
+
+    Of the colours and boxes it has outputs for what it learns; boxes that it does not are zero.
+    """
 
     def __init__(self, hp: DetectHyperparameters):
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
-        for layer in hp.layers:
+        for layer in hp.convolutions:
             if isinstance(layer, PoolLayer):
                 layers.append(nn.AvgPool2d(layer.pool))
                 continue
@@ -142,8 +218,10 @@ class ReferenceDetector(nn.Module):
         for hidden in hp.fully_connected:
             head += [nn.Linear(width, hidden), *self._after(hp, nn.BatchNorm1d, nn.Dropout, hidden)]
             width = hidden
+        self.num_logits = 0 if hp.learn == "boxes" else NUM_COLORS
         self.num_boxes = NUM_COLORS if hp.boxes == "by_color" else NUM_BALLS
-        self.head = nn.Sequential(*head, nn.Linear(width, NUM_COLORS + 4 * self.num_boxes))
+        num_outputs = self.num_logits + (0 if hp.learn == "colors" else 4 * self.num_boxes)
+        self.head = nn.Sequential(*head, nn.Linear(width, num_outputs))
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -163,8 +241,11 @@ class ReferenceDetector(nn.Module):
         features = self.features(to_input(images))
         # contiguous first: flattening a channels-last tensor would differ between layouts, not in value
         outputs = self.head(features.contiguous().flatten(1))
-        boxes = outputs[:, NUM_COLORS:].reshape(len(images), self.num_boxes, 4)
-        return Detections(outputs[:, :NUM_COLORS], boxes)
+        logits, boxes = outputs[:, : self.num_logits], outputs[:, self.num_logits :]
+        if boxes.shape[1] == 0:
+            return Detections(logits, boxes.new_zeros(len(images), NUM_COLORS, 4))
+        boxes = boxes.reshape(len(images), self.num_boxes, 4)
+        return Detections(logits if self.num_logits else colors_of_boxes(boxes.detach()), boxes)
 
 
 class HeatmapDetector(nn.Module):

@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from balltrain.balls.world import BOX_SCALE, NUM_BALLS
+from balltrain.balls.world import BOX_SCALE, IMAGE_SIZE, NUM_BALLS
 from balltrain.tasks.base import Arrays, Batch, DataRequest, Task
 from balltrain.tasks.detect import data
+from balltrain.tasks.detect.augment import augmented
 from balltrain.tasks.detect.metrics import color_accuracy, mean_average_precision, mean_iou
 from balltrain.tasks.detect.model import DetectHyperparameters, Detections, boxes_by_color, build_detector
 
@@ -23,7 +24,8 @@ OBJECTIVE_BCE_SCALE = 0.1  # fixed, so that models trained with any bce_scale co
 class Detect(Task[DetectHyperparameters]):
     """Ball detection: which of nine colours are in a 100x100 image, and where their balls are.
 
-    Objective on the validation split, the same for every model: 0.1 x BCE + MSE over the nine boxes.
+    Objective on the validation split, the same for every model: 0.1 x BCE + MSE over the nine boxes. Of a model that
+    learns colours or boxes alone it is that part alone.
     """
 
     name = "detect"
@@ -39,18 +41,29 @@ class Detect(Task[DetectHyperparameters]):
     def build_model(self, hp: DetectHyperparameters, facts: dict[str, Any]) -> nn.Module:
         return build_detector(hp)
 
+    def augment(self, batch: Batch, hp: DetectHyperparameters) -> Batch:
+        return batch if hp.augmentation == "none" else augmented(batch, hp.augmentation)
+
     def loss(self, model: nn.Module, batch: Batch, hp: DetectHyperparameters) -> Tensor:
-        """bce_scale x BCE + MSE. The heatmap model's boxes of absent colours are not trained: it zeroes them."""
+        """bce_scale x BCE + MSE + order_scale x disorder, or what of it `learn` says.
+
+        The heatmap model's boxes of absent colours are not trained: it zeroes them.
+        """
         detections: Detections = model(batch["images"])
         presence = batch["presence"].float()  # (batch, 9)
         boxes = scaled(batch["boxes"])  # (batch, 9, 4)
-        bce = F.binary_cross_entropy_with_logits(detections.logits, presence)
+        bce = hp.bce_scale * F.binary_cross_entropy_with_logits(detections.logits, presence)
+        if hp.learn == "colors":
+            return bce
         predicted = detections.boxes
         if predicted.shape[1] == NUM_BALLS:
             boxes = boxes[presence.bool()].view(-1, NUM_BALLS, 4)  # in colour order
         elif hp.model == "heatmap":
             predicted = predicted * presence[:, :, None]
-        return hp.bce_scale * bce + F.mse_loss(predicted, boxes)
+        of_boxes = F.mse_loss(predicted, boxes)
+        if hp.order_scale > 0:
+            of_boxes = of_boxes + hp.order_scale * disorder(predicted)
+        return of_boxes if hp.learn == "boxes" else bce + of_boxes
 
     def predict(self, model: nn.Module, batch: Batch, hp: DetectHyperparameters) -> dict[str, Tensor]:
         detections = Detections(*(tensor.float() for tensor in model(batch["images"])))
@@ -66,8 +79,9 @@ class Detect(Task[DetectHyperparameters]):
         bce = F.binary_cross_entropy_with_logits(outputs["logits"], presence)
         mse = F.mse_loss(outputs["boxes"], scaled(boxes))
         pixels = to_pixels(outputs["boxes"])
+        parts = {"colors": OBJECTIVE_BCE_SCALE * bce, "boxes": mse}
         figures = {
-            "loss": float(OBJECTIVE_BCE_SCALE * bce + mse),
+            "loss": float(parts["colors"] + parts["boxes"] if hp.learn == "both" else parts[hp.learn]),
             "bce": float(bce),
             "mse": float(mse),
             "color_accuracy": color_accuracy(outputs["logits"], presence),
@@ -100,6 +114,14 @@ class Detect(Task[DetectHyperparameters]):
 def scaled(boxes_px: Tensor) -> Tensor:
     """Pixels / BOX_SCALE: (…, 4)."""
     return boxes_px.float() / torch.tensor(BOX_SCALE, dtype=torch.float32, device=boxes_px.device)
+
+
+def disorder(boxes: Tensor) -> Tensor:
+    """How far right and lower edges lie before left and upper ones, of boxes / BOX_SCALE (…, 4): a mean, zero where
+    none does. In parts of the image.
+    """
+    boxes_px = boxes * torch.tensor(BOX_SCALE, dtype=torch.float32, device=boxes.device)
+    return (boxes_px[..., :2] - boxes_px[..., 2:]).clamp(min=0).mean() / IMAGE_SIZE
 
 
 def to_pixels(boxes: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ REFERENCE_RECIPE: Mapping[str, Any] = {
     "schedule": "step",
     "step_size": 30,
     "gamma": 0.3,
+    "precision": "float32",
 }
 
 # The middle between the walls, where a ball turns round, and half their distance, px. Measured on the boxes of

@@ -22,6 +22,8 @@ VARIANTS = {
     "heatmap_slim": {"channels": 8, "blocks": 0},
     "reference": {"model": "reference"},
     "reference_present": {"model": "reference", "boxes": "present"},
+    "reference_colors": {"model": "reference", "learn": "colors"},
+    "reference_boxes": {"model": "reference", "learn": "boxes"},
     "reference_all_options": {
         "model": "reference",
         "fully_connected": (16, 8),
@@ -128,9 +130,17 @@ class TestReference:
         assert sizes == REFERENCE_SIZES
         assert model.head[-1].in_features == 5184
 
-    @pytest.mark.parametrize(("boxes", "num_outputs"), [("by_color", 45), ("present", 21)])
-    def test_number_of_parameters(self, boxes, num_outputs):
-        model = build(model="reference", boxes=boxes)
+    @pytest.mark.parametrize(
+        ("values", "num_outputs"),
+        [
+            ({"boxes": "by_color"}, 45),
+            ({"boxes": "present"}, 21),
+            ({"learn": "colors"}, 9),
+            ({"learn": "boxes"}, 36),
+        ],
+    )
+    def test_number_of_parameters(self, values, num_outputs):
+        model = build(model="reference", **values)
         convolutions_and_norms = 123_088
         parameters = sum(parameter.numel() for parameter in model.parameters())
         assert parameters == convolutions_and_norms + (5184 + 1) * num_outputs
