@@ -38,6 +38,9 @@ def evaluate(
     results: Annotated[
         Path | None, typer.Option(help="File of COCO results, scored in place of the model's: for coco.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="With --results: tell whether its form is right. No labels are needed.")
+    ] = False,
     with_: With = None,
     vote: VoteOf = "mean",
     json_: Json = False,
@@ -48,10 +51,17 @@ def evaluate(
     They are those of a split of its training data, or of another --source.
     """
     from balltrain.api.model import Model
-    from balltrain.reporting.evaluation import evaluation_json, print_evaluation
+    from balltrain.reporting.evaluation import evaluation_json, print_evaluation, print_form
     from balltrain.training.evaluation import check_split, evaluate_results, vote_of
+    from balltrain.training.results_form import check_results
 
     vote_of(vote)
+    if check:
+        if results is None or with_:
+            raise UsageError("--check is of a file of results: give --results FILE, and leave out --with")
+        form = check_results(results, checkpoint, split, Data(**data).source)
+        print_json(form) if json_ else print_form(form)
+        return
     if results is None:
         found = Model(checkpoint, with_ or (), vote).evaluate(split, **data)
     elif with_:

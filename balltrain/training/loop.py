@@ -16,6 +16,7 @@ from balltrain.data.batches import Batches
 from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError
 from balltrain.tasks.base import Hyperparameters, Task
+from balltrain.tasks.protocols import OrdersBatches
 from balltrain.training import checkpoint
 from balltrain.training.digest import digest_of, first_loss
 from balltrain.training.outputs import evaluation_batches
@@ -73,8 +74,7 @@ def fit(
     """
     if len(dataset.splits["train"]) == 0 or len(dataset.splits["val"]) == 0:
         raise BalltrainError(f"{len(dataset)} items are too few to split into train, val and test: at least 3 groups")
-    rank, world = rank_and_world()
-    batches = Batches(dataset, "train", hp.batch_size, device, rank=rank, world=world, drop_last=hp.drop_last)
+    batches = training_batches(task, hp, dataset, device)
     training, progress = _begin(task, hp, batches, seed, folder)
     for saved in progress.rows[reported_epochs:]:
         report(saved)
@@ -87,6 +87,15 @@ def fit(
         _keep(training, progress, row, folder)
         report(row)
     return progress
+
+
+def training_batches(task: Task, hp: Hyperparameters, dataset: Dataset, device: torch.device) -> Batches:
+    """This worker's, of the training split."""
+    rank, world = rank_and_world()
+    order = task.batch_order(dataset.arrays, hp) if isinstance(task, OrdersBatches) else None
+    return Batches(
+        dataset, "train", hp.batch_size, device, rank=rank, world=world, drop_last=hp.drop_last, order_by=order
+    )
 
 
 def _begin(task: Task, hp: Hyperparameters, batches: Batches, seed: int, folder: Path) -> tuple[Training, Progress]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -111,52 +112,77 @@ def read_annotations(path: Path, image_folder: Path, chosen: Sequence[str] | Non
 
 
 def image_ids(folder: Path) -> dict[str, int]:
-    """Ids by file name of the images in a folder that lies as COCO's do, from its annotation file; else none."""
+    """Ids by file name of the images in a folder that lies as COCO's do, from its file of labels or, of images
+    without, of their names; else none.
+    """
     for path in (folder.parent / "annotations", folder.parent.parent / "annotations"):
-        file = path / f"instances_{folder.name}.json"
-        if file.is_file():
-            images = [_image(file, entry, folder) for entry in _read_json(file)["images"]]
-            return {image.path.name: image.id for image in images}
+        for name in (f"instances_{folder.name}", f"image_info_{folder.name}"):
+            file = path / f"{name}.json"
+            if file.is_file():
+                return {image.path.name: image.id for image in read_images(file, folder)}
     return {}
 
 
-def read_results(path: Path, image_ids: Iterable[int], category_ids: Iterable[int], *, some: bool) -> list[Any]:
+def read_images(path: Path, image_folder: Path) -> list[ImageEntry]:
+    """The images that a file names, with labels or without. Raises BalltrainError where it is not COCO's."""
+    images = [_image(path, entry, image_folder) for entry in _read_json(path, ("images",))["images"]]
+    if len({image.id for image in images}) < len(images):
+        twice = Counter(image.id for image in images).most_common(1)[0][0]
+        raise BalltrainError(f"{path}: the image id {twice} is there twice; ids must differ")
+    return images
+
+
+def categories_of(path: Path) -> list[dict[str, Any]]:
+    """Id and name of a file's categories, none where it has none. Raises BalltrainError where it is not COCO's."""
+    content = _read_json(path, ("images",))
+    return _categories(path, _read_json(path, ("categories",))["categories"]) if "categories" in content else []
+
+
+def read_results(
+    path: Path,
+    image_ids: Iterable[int] | None,
+    category_ids: Iterable[int] | None,
+    *,
+    some: bool,
+    where: str = "in the split that is evaluated",
+) -> list[Any]:
     """COCO's results, a list of image_id, category_id, bbox (x, y, width, height) and score.
 
-    With `some` those of other categories are left out, else refused. Raises BalltrainError naming the entry that is
-    wrong.
+    With `some` those of other categories are left out, else refused. None for ids is any; `where` says in an error
+    where those of images are. Raises BalltrainError naming the entry that is wrong.
     """
-    known_images, known_categories = set(image_ids), set(category_ids)
+    known_images = None if image_ids is None else set(image_ids)
+    known_categories = None if category_ids is None else set(category_ids)
     content = _load(path)
     if not isinstance(content, list):
         raise BalltrainError(f"{path}: is no list of COCO results; each has image_id, category_id, bbox and score")
     results = []
     for number, entry in enumerate(content, 1):
-        where = f"{path}: result {number}"
+        which = f"{path}: result {number}"
         if not isinstance(entry, dict):
-            raise BalltrainError(f"{where} is no object with image_id, category_id, bbox and score")
+            raise BalltrainError(f"{which} is no object with image_id, category_id, bbox and score")
         image_id, category_id = (
             _integer(path, entry, key, f"result {number}") for key in ("image_id", "category_id")
         )
-        if image_id not in known_images:
-            raise BalltrainError(f"{where} is of image {image_id}, which is not in the split that is evaluated")
-        if category_id not in known_categories:
+        if known_images is not None and image_id not in known_images:
+            raise BalltrainError(f"{which} is of image {image_id}, which is not {where}")
+        if known_categories is not None and category_id not in known_categories:
             if some:
                 continue
-            raise BalltrainError(f"{where} is of category {category_id}, which the data does not have")
+            raise BalltrainError(f"{which} is of category {category_id}, which the data does not have")
         score: Any = entry.get("score")
         if not _is_number(score):
-            raise BalltrainError(f"{where} has the score {score!r}, but it must be a number")
-        box = _box(where, entry.get("bbox"))
+            raise BalltrainError(f"{which} has the score {score!r}, but it must be a number")
+        box = _box(which, entry.get("bbox"))
         if min(box[2:]) < 0:
-            raise BalltrainError(f"{where} has a box of negative size {list(box)}")
+            raise BalltrainError(f"{which} has a box of negative size {list(box)}")
         results.append({"image_id": image_id, "category_id": category_id, "bbox": list(box), "score": float(score)})
     return results
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, keys: Sequence[str] = ("images", "annotations", "categories")) -> dict[str, Any]:
     content: Any = _load(path)
-    for key in ("images", "annotations", "categories"):
+    for key in keys:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise BalltrainError(f"{path}: is no COCO annotation file; it has no list of {key}")
         if not all(isinstance(entry, dict) for entry in content[key]):
