@@ -78,6 +78,7 @@ class Model:
         checkpoint: The folder, such as `runs/NAME/best`.
         others: Checkpoints of the same task that decide together with it.
         vote: How several decide: `mean` of their probabilities, or `majority`.
+        state: Whose epoch's weights: the `best` by the objective, or that with the `smallest-loss`.
 
     Raises:
         BalltrainError: When first used: a checkpoint is not there, is damaged, or is of a task that is not here.
@@ -95,14 +96,16 @@ class Model:
         checkpoint: str | os.PathLike[str],
         others: Sequence[str | os.PathLike[str]] = (),
         vote: str = "mean",
+        state: str = "best",
     ):
         self.checkpoint, self.others, self.vote = Path(checkpoint), [Path(other) for other in others], vote
+        self.state = state
 
     @cached_property
     def _members(self) -> list[Loaded]:
         from balltrain.training.evaluation import load_members
 
-        return load_members([self.checkpoint, *self.others], self._device)
+        return load_members([self.checkpoint, *self.others], self._device, self.state)
 
     @cached_property
     def _device(self) -> torch.device:

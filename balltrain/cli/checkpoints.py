@@ -24,6 +24,10 @@ With = Annotated[
     typer.Option("--with", metavar="CHECKPOINT", help="Checkpoint that decides too. Repeatable.", show_default=False),
 ]
 VoteOf = Annotated[str, typer.Option(help="Way that several decide: mean (of their probabilities) or majority.")]
+State = Annotated[
+    str,
+    typer.Option(help="Epoch whose weights are taken: best (by the objective) or smallest-loss, for catdogs."),
+]
 DATA = knobs(Data, "source", "data", "data_dir", source="what it was trained on")
 DataDir = Annotated[str | None, knob_info(Data, "data_dir")]
 
@@ -43,6 +47,7 @@ def evaluate(
     ] = False,
     with_: With = None,
     vote: VoteOf = "mean",
+    state: State = "best",
     json_: Json = False,
     **data: Any,
 ) -> None:
@@ -63,7 +68,7 @@ def evaluate(
         print_json(form) if json_ else print_form(form)
         return
     if results is None:
-        found = Model(checkpoint, with_ or (), vote).evaluate(split, **data)
+        found = Model(checkpoint, with_ or (), vote, state).evaluate(split, **data)
     elif with_:
         raise UsageError("--results are scored by themselves: leave out --with")
     else:
@@ -82,6 +87,7 @@ def inspect(
         typer.Option(help="Layer whose feature maps are shown; the page lists all.", show_default="one of the last"),
     ] = None,
     split: Split = None,
+    state: State = "best",
     json_: Json = False,
     **data: Any,
 ) -> None:
@@ -93,7 +99,7 @@ def inspect(
 
     check_split(split)
     given, device = Data(**data), pick_device(1)
-    loaded = load_checkpoint(checkpoint, device)
+    loaded = load_checkpoint(checkpoint, device, state)
     dataset, split = open_split(loaded, split, given.request(0), given.folder)
     page, shown = write_inspection(loaded, dataset, split, layer, device, out)
     if json_:
@@ -108,6 +114,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the pictures and predictions.json.", show_default=False)],
     with_: With = None,
     vote: VoteOf = "mean",
+    state: State = "best",
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
@@ -115,7 +122,7 @@ def predict(
     from balltrain.api.model import Model
     from balltrain.reporting.evaluation import evaluation_json, print_members
 
-    model = Model(checkpoint, with_ or (), vote)
+    model = Model(checkpoint, with_ or (), vote, state)
     found = model.predict(list(inputs), out, data_dir)
     together = found.ensemble
     if json_:

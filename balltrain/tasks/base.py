@@ -134,6 +134,8 @@ class Task(Generic[HP]):
       none was given.
     - `data_version`: raised when `prepare` writes something else than before. The text of a user's file counts by
       itself.
+    - `keeps_smallest_loss`: whether a checkpoint also keeps the epoch with the smallest validation loss, for
+      `--state smallest-loss`, where the objective is another.
     - `evaluation_batch`: items at a time in evaluation, a multiple of any usual number of workers.
     - `predicts_from`: which of the files that `export` writes `draw_predictions` reads, a pattern.
       `predicts_folders`: whether it takes folders and archives too. `export_formats`: those of `export_as`.
@@ -181,6 +183,7 @@ class Task(Generic[HP]):
     predicts_from: ClassVar[str] = "*"
     predicts_folders: ClassVar[bool] = False
     default_size: ClassVar[int | None] = None
+    keeps_smallest_loss: ClassVar[bool] = False
     download: ClassVar[Download | None] = None
     evaluation_batch: ClassVar[int] = 256
     export_formats: ClassVar[tuple[str, ...]] = ()

@@ -38,6 +38,7 @@ class Progress:
     epoch: int = 0
     best_epoch: int = 0
     best_objective: float = math.nan
+    smallest_loss: float = math.nan  # in validation; of tasks that keep its weights
     rows: list[EpochRow] = field(default_factory=list)  # of all epochs, to be reported again where a report was lost
 
     def improves(self, objective: float, mode: str) -> bool:
@@ -107,6 +108,8 @@ def _begin(task: Task, hp: Hyperparameters, batches: Batches, seed: int, folder:
     progress = Progress(**state.pop("progress"))
     for row in progress.rows:  # rows of earlier versions have no objective
         row.setdefault("objective", objective_of(task.objective, row))
+    if progress.rows and math.isnan(progress.smallest_loss):  # begun by an earlier version: those weights are gone
+        progress.smallest_loss = min(row["val_loss"] for row in progress.rows)
     return Training(task, hp, batches, seed, state=state), progress
 
 
@@ -166,12 +169,17 @@ def _not_finite(task: Task, row: EpochRow) -> str | None:
 
 
 def _keep(training: Training, progress: Progress, row: EpochRow, folder: Path) -> None:
-    """Save the epoch: the state always, the weights where it is the best. Rank 0 writes."""
+    """Save the epoch: the state always, the weights where it is the best or has the smallest loss. Rank 0 writes."""
     rank, _ = rank_and_world()
     if progress.improves(row["objective"], training.task.mode):
         progress.best_epoch, progress.best_objective = row["epoch"], row["objective"]
         if rank == 0:
             checkpoint.save_best(folder, training.model, row["epoch"], row["objective"])
+    smallest = math.inf if math.isnan(progress.smallest_loss) else progress.smallest_loss
+    if training.task.keeps_smallest_loss and row["val_loss"] < smallest:
+        progress.smallest_loss = row["val_loss"]
+        if rank == 0:
+            checkpoint.save_smallest_loss(folder, training.model, row["epoch"], row["val_loss"])
     progress.epoch = row["epoch"]
     progress.rows.append(row)
     if rank == 0:
