@@ -86,6 +86,12 @@ def inspect(
         str | None,
         typer.Option(help="Layer whose feature maps are shown; the page lists all.", show_default="one of the last"),
     ] = None,
+    map_: Annotated[
+        int | None, typer.Option("--map", help="Number of the one feature map to show.", show_default="the strongest")
+    ] = None,
+    examples: Annotated[
+        int, typer.Option(min=1, max=500, help="Items of each group, such as the surest right.")
+    ] = 12,
     split: Split = None,
     state: State = "best",
     json_: Json = False,
@@ -101,9 +107,10 @@ def inspect(
     given, device = Data(**data), pick_device(1)
     loaded = load_checkpoint(checkpoint, device, state)
     dataset, split = open_split(loaded, split, given.request(0), given.folder)
-    page, shown = write_inspection(loaded, dataset, split, layer, device, out)
+    page, shown = write_inspection(loaded, dataset, split, layer, device, out, chosen_map=map_, num_examples=examples)
     if json_:
-        print_json({"task": loaded.task.name, "split": split, "page": str(page), "layer": shown})
+        one = {} if map_ is None else {"map": map_}
+        print_json({"task": loaded.task.name, "split": split, "page": str(page), "layer": shown, **one})
         return
     print(page)
 
@@ -115,6 +122,12 @@ def predict(
     with_: With = None,
     vote: VoteOf = "mean",
     state: State = "best",
+    unsure_below: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PROBABILITY", help="Threshold below which a classifier says «unsure».", show_default="none"
+        ),
+    ] = None,
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
@@ -123,7 +136,7 @@ def predict(
     from balltrain.reporting.evaluation import evaluation_json, print_members
 
     model = Model(checkpoint, with_ or (), vote, state)
-    found = model.predict(list(inputs), out, data_dir)
+    found = model.predict(list(inputs), out, data_dir, unsure_below)
     together = found.ensemble
     if json_:
         summary: dict[str, Any] = {"task": model.task, "out": str(out), "predictions": found.items}
@@ -133,6 +146,8 @@ def predict(
         print_json(summary)
         return
     print(f"{len(found)} predictions in {out}, with pictures; as JSON: {found.json}")
+    if unsure_below is not None:
+        print(f"{sum(item['unsure'] for item in found.items)} of them are unsure: below {unsure_below:g}")
     for path, what in found.files:
         print(f"{what}: {path}")
     if isinstance(together, str):
