@@ -78,6 +78,7 @@ class Model:
         checkpoint: The folder, such as `runs/NAME/best`.
         others: Checkpoints of the same task that decide together with it.
         vote: How several decide: `mean` of their probabilities, or `majority`.
+        state: Whose epoch's weights: the `best` by the objective, or that with the `smallest-loss`.
 
     Raises:
         BalltrainError: When first used: a checkpoint is not there, is damaged, or is of a task that is not here.
@@ -95,14 +96,16 @@ class Model:
         checkpoint: str | os.PathLike[str],
         others: Sequence[str | os.PathLike[str]] = (),
         vote: str = "mean",
+        state: str = "best",
     ):
         self.checkpoint, self.others, self.vote = Path(checkpoint), [Path(other) for other in others], vote
+        self.state = state
 
     @cached_property
     def _members(self) -> list[Loaded]:
         from balltrain.training.evaluation import load_members
 
-        return load_members([self.checkpoint, *self.others], self._device)
+        return load_members([self.checkpoint, *self.others], self._device, self.state)
 
     @cached_property
     def _device(self) -> torch.device:
@@ -151,7 +154,11 @@ class Model:
 
     @in_python
     def predict(
-        self, inputs: Paths, out: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
+        self,
+        inputs: Paths,
+        out: str | os.PathLike[str],
+        data_dir: str | os.PathLike[str] | None = None,
+        unsure_below: float | None = None,
     ) -> Predictions:
         """Predict from files: pictures to look at, and `predictions.json`.
 
@@ -159,6 +166,8 @@ class Model:
             inputs: Files, or for tasks on pictures also folders and zips.
             out: Folder for what is written.
             data_dir: Where the data that validates several models is looked for.
+            unsure_below: A probability: classifiers say of each prediction whether it is `unsure`, which it is where
+                its class has a lower one. `balltrain inspect` shows what thresholds give.
 
         Raises:
             BalltrainError: An input is not there or is none of the task's, or `out` cannot be written.
@@ -167,6 +176,9 @@ class Model:
         from balltrain.training.evaluation import validate_members, vote_of
 
         paths = [Path(inputs)] if isinstance(inputs, str | os.PathLike) else [Path(path) for path in inputs]
+        from balltrain.vision.unsure import check_threshold, mark_unsure
+
+        check_threshold(unsure_below)
         decide, members, folder = vote_of(self.vote), self._members, Path(out)
         task, device = members[0].task, self._device
         for path in paths:
@@ -180,6 +192,8 @@ class Model:
                 found = predicting_together(task).draw_ensemble(
                     [(m.model, m.hp) for m in members], decide, device, paths, folder
                 )
+            if unsure_below is not None:
+                mark_unsure(found, unsure_below, task.name)
             (folder / "predictions.json").write_text(json.dumps(found, indent=1))
             files = task.export_predictions(found, folder) if isinstance(task, WritesPredictions) else []
         except OSError as error:

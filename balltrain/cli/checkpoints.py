@@ -24,6 +24,10 @@ With = Annotated[
     typer.Option("--with", metavar="CHECKPOINT", help="Checkpoint that decides too. Repeatable.", show_default=False),
 ]
 VoteOf = Annotated[str, typer.Option(help="Way that several decide: mean (of their probabilities) or majority.")]
+State = Annotated[
+    str,
+    typer.Option(help="Epoch whose weights are taken: best (by the objective) or smallest-loss, for catdogs."),
+]
 DATA = knobs(Data, "source", "data", "data_dir", source="what it was trained on")
 DataDir = Annotated[str | None, knob_info(Data, "data_dir")]
 
@@ -38,8 +42,12 @@ def evaluate(
     results: Annotated[
         Path | None, typer.Option(help="File of COCO results, scored in place of the model's: for coco.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="With --results: tell whether its form is right. No labels are needed.")
+    ] = False,
     with_: With = None,
     vote: VoteOf = "mean",
+    state: State = "best",
     json_: Json = False,
     **data: Any,
 ) -> None:
@@ -48,12 +56,20 @@ def evaluate(
     They are those of a split of its training data, or of another --source.
     """
     from balltrain.api.model import Model
-    from balltrain.reporting.evaluation import evaluation_json, print_evaluation
+    from balltrain.reporting.evaluation import evaluation_json, print_evaluation, print_form
     from balltrain.training.evaluation import check_split, evaluate_results, vote_of
+    from balltrain.training.results_form import check_results
 
     vote_of(vote)
+    if check:
+        if results is None or with_:
+            raise UsageError("--check is of a file of results: give --results FILE, and leave out --with")
+        source = Data(**data).source
+        form = check_results(results, checkpoint, split, None if source is None else str(source))
+        print_json(form) if json_ else print_form(form)
+        return
     if results is None:
-        found = Model(checkpoint, with_ or (), vote).evaluate(split, **data)
+        found = Model(checkpoint, with_ or (), vote, state).evaluate(split, **data)
     elif with_:
         raise UsageError("--results are scored by themselves: leave out --with")
     else:
@@ -71,7 +87,14 @@ def inspect(
         str | None,
         typer.Option(help="Layer whose feature maps are shown; the page lists all.", show_default="one of the last"),
     ] = None,
+    map_: Annotated[
+        int | None, typer.Option("--map", help="Number of the one feature map to show.", show_default="the strongest")
+    ] = None,
+    examples: Annotated[
+        int, typer.Option(min=1, max=500, help="Items of each group, such as the surest right.")
+    ] = 12,
     split: Split = None,
+    state: State = "best",
     json_: Json = False,
     **data: Any,
 ) -> None:
@@ -83,11 +106,12 @@ def inspect(
 
     check_split(split)
     given, device = Data(**data), pick_device(1)
-    loaded = load_checkpoint(checkpoint, device)
+    loaded = load_checkpoint(checkpoint, device, state)
     dataset, split = open_split(loaded, split, given.request(0), given.folder)
-    page, shown = write_inspection(loaded, dataset, split, layer, device, out)
+    page, shown = write_inspection(loaded, dataset, split, layer, device, out, chosen_map=map_, num_examples=examples)
     if json_:
-        print_json({"task": loaded.task.name, "split": split, "page": str(page), "layer": shown})
+        one = {} if map_ is None else {"map": map_}
+        print_json({"task": loaded.task.name, "split": split, "page": str(page), "layer": shown, **one})
         return
     print(page)
 
@@ -98,6 +122,13 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the pictures and predictions.json.", show_default=False)],
     with_: With = None,
     vote: VoteOf = "mean",
+    state: State = "best",
+    unsure_below: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PROBABILITY", help="Threshold below which a classifier says «unsure».", show_default="none"
+        ),
+    ] = None,
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
@@ -105,8 +136,8 @@ def predict(
     from balltrain.api.model import Model
     from balltrain.reporting.evaluation import evaluation_json, print_members
 
-    model = Model(checkpoint, with_ or (), vote)
-    found = model.predict(list(inputs), out, data_dir)
+    model = Model(checkpoint, with_ or (), vote, state)
+    found = model.predict(list(inputs), out, data_dir, unsure_below)
     together = found.ensemble
     if json_:
         summary: dict[str, Any] = {"task": model.task, "out": str(out), "predictions": found.items}
@@ -116,6 +147,8 @@ def predict(
         print_json(summary)
         return
     print(f"{len(found)} predictions in {out}, with pictures; as JSON: {found.json}")
+    if unsure_below is not None:
+        print(f"{sum(item['unsure'] for item in found.items)} of them are unsure: below {unsure_below:g}")
     for path, what in found.files:
         print(f"{what}: {path}")
     if isinstance(together, str):

@@ -22,7 +22,8 @@ class Batches:
 
     Of data with an array `bucket`, a training batch has rows of one value, as far as they fill batches; what is left
     over of all of them makes the others, where every row has the bitwise or of the batch's values. With `drop_last`
-    a smaller last batch is left out of training.
+    a smaller last batch is left out of training. `order_by` (items of the data,) are numbers: a training batch then
+    has rows that follow each other in their order, equal ones in any, and buckets do not count.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Batches:
         rank: int = 0,
         world: int = 1,
         drop_last: bool = False,
+        order_by: np.ndarray | None = None,
     ):
         self.dataset = dataset
         self.rows = dataset.splits[split]
@@ -42,6 +44,7 @@ class Batches:
         self.device = device
         self.rank, self.world = rank, world
         self.drop_last = drop_last
+        self.order_by = order_by
         self._bytes_gathered = 0
         self._resident = self._load_resident()
 
@@ -64,7 +67,9 @@ class Batches:
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(len(self.rows))
         has_buckets = "bucket" in self.dataset.arrays
-        if has_buckets:
+        if self.order_by is not None:
+            order = self._in_runs(order, self.order_by[self.rows[order]], rng)
+        elif has_buckets:
             order = self._by_bucket(order, rng)
         return self._batches(order, self.num_training_batches(), one_bucket=has_buckets)
 
@@ -82,6 +87,17 @@ class Batches:
         filling = len(rest) // self.batch_size * self.batch_size
         batches = np.concatenate([*whole, rest[:filling]]).reshape(-1, self.batch_size)
         return np.concatenate([rng.permutation(batches).reshape(-1), rest[filling:]])
+
+    def _in_runs(self, order: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The same positions by their values, cut into batches, and these in any order; a smaller one is the last.
+
+        Where among the values the smaller one is cut out is drawn too: else it were always the largest.
+        """
+        rising = order[np.argsort(values, kind="stable")]
+        num_whole, remainder = divmod(len(rising), self.batch_size)
+        cut = int(rng.integers(num_whole + 1)) * self.batch_size
+        smaller, others = rising[cut : cut + remainder], np.delete(rising, slice(cut, cut + remainder))
+        return np.concatenate([rng.permutation(others.reshape(-1, self.batch_size)).reshape(-1), smaller])
 
     def _batches(
         self, order: np.ndarray, num_batches: int, *, one_bucket: bool = False

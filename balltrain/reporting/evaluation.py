@@ -49,6 +49,17 @@ def print_evaluation(found: Evaluation, console: Console) -> None:
         print_members(found, console)
 
 
+def print_form(form: dict[str, Any]) -> None:
+    """That a file of results has the right form, and what is worth a look in it."""
+    images, categories = form["images"], form["categories"]
+    against = ", ".join(form["against"])
+    compared = f", as {against} has them" if against else "; --source FILE compares images and categories too"
+    print(f"{form['file']}: {form['results']} results of {images} images and {categories} categories{compared}")
+    print("the form is right")
+    for note in form["notes"]:
+        print(f"note: {note}")
+
+
 def print_members(found: Evaluation, console: Console) -> None:
     """Each checkpoint's figures, and those of all together."""
     from rich.table import Table

@@ -132,6 +132,7 @@ a { color: var(--accent) } ul { padding-left: 20px; margin: 8px 0 } li { margin:
 .shots img { width: 100%; border-radius: 4px; display: block }
 .shots figure { margin: 0 } figcaption { font-size: 14px; overflow-wrap: anywhere }
 .shots figure img + img { margin-top: 4px } .shots img.pixels { image-rendering: pixelated }
+.shots.large { grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)) }
 .shots.tiny { grid-template-columns: repeat(auto-fill, minmax(64px, 1fr)) } .shots + .shots { margin-top: 20px }
 .warn { border-left: 3px solid var(--bad); padding-left: 12px }
 .figure { min-width: 0 } .wide, .scroll { overflow-x: auto } .wide .figure { min-width: 640px }

@@ -19,7 +19,7 @@ def published(results: Results) -> Mapping[str, Any] | None:
 
 def described(results: Results) -> dict[str, Any]:
     """The same figures of the objectives of this sweep; None for those that too few trials leave undefined."""
-    return {key: plain(value) for key, value in results.ranked[c.OBJECTIVE].describe().items()}
+    return {str(key): plain(value) for key, value in results.ranked[c.OBJECTIVE].describe().items()}
 
 
 def caution(results: Results) -> str:

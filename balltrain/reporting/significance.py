@@ -41,8 +41,8 @@ def significance(one: Results, other: Results) -> str:
     if found is None:
         lacking = " and ".join(sweep.name for sweep in (one, other) if _lacks(sweep))
         return (
-            f"Whether the winners differ beyond noise cannot be said: the best of {lacking} must be trained again with "
-            "new seeds, by --resume --confirm 3 --repeats 5."
+            f"Whether the winners differ beyond noise cannot be said: the best of {lacking} must be trained again "
+            "with new seeds, by --resume --confirm 3 --repeats 5."
         )
     low, high = found["interval"]
     seeds = " and ".join(str(n) for n in found["seeds"])

@@ -19,7 +19,8 @@ from balltrain.tasks.hyperparameters import Hyperparameters as Hyperparameters
 
 Batch = Mapping[str, Tensor]
 Vote = Literal["mean", "majority"]  # how several models decide: their mean probability, or one vote each
-NUM_EXAMPLES = 12  # of each group that `inspect` shows
+NUM_EXAMPLES = 12  # of each group that `inspect` shows unless told
+MAX_EXAMPLES = 500  # of each group that it can show
 
 
 HP = TypeVar("HP", bound=Hyperparameters, default=Any)
@@ -99,17 +100,31 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Certainty:
+    """How sure a classifier is of a split, an item a row: the names of the true `classes`, the `confidence`, which is
+    the probability of the class that it predicts, and whether that class is `right`.
+    """
+
+    classes: list[str]
+    confidence: list[float]
+    right: list[bool]
+
+
+@dataclass(frozen=True)
 class Examples:
     """Items of a split that are worth a look, and how their kind is distributed.
 
     `groups` has, by title, numbers of items, counted within the split, with a line on each. `histogram` has values
-    by name; `axis` says what they are. Items are shown as the task draws its predictions, or else as they are.
+    by name; `axis` says what they are. Items are shown as the task draws its predictions, or else as they are. Of
+    each group `inspect` shows the first so many; with `certainty` also the confidence by class, and what a threshold
+    on it gives.
     """
 
     groups: dict[str, list[tuple[int, str]]]
     axis: str
     histogram: dict[str, list[float]]
     drawn: bool = True
+    certainty: Certainty | None = None
 
 
 class Task(Generic[HP]):
@@ -135,6 +150,8 @@ class Task(Generic[HP]):
       none was given.
     - `data_version`: raised when `prepare` writes something else than before. The text of a user's file counts by
       itself.
+    - `keeps_smallest_loss`: whether a checkpoint also keeps the epoch with the smallest validation loss, for
+      `--state smallest-loss`, where the objective is another.
     - `evaluation_batch`: items at a time in evaluation, a multiple of any usual number of workers.
     - `predicts_from`: which of the files that `export` writes `draw_predictions` reads, a pattern.
       `predicts_folders`: whether it takes folders and archives too. `export_formats`: those of `export_as`.
@@ -183,6 +200,7 @@ class Task(Generic[HP]):
     predicts_from: ClassVar[str] = "*"
     predicts_folders: ClassVar[bool] = False
     default_size: ClassVar[int | None] = None
+    keeps_smallest_loss: ClassVar[bool] = False
     download: ClassVar[Download | None] = None
     evaluation_batch: ClassVar[int] = 256
     export_formats: ClassVar[tuple[str, ...]] = ()
@@ -314,7 +332,7 @@ def examples_of_losses(loss: Sequence[float]) -> Examples:
     """The items with the largest and those with the smallest loss; `loss` has that of each item."""
     order = [row for row in np.argsort(loss) if np.isfinite(loss[row])]
     groups = {"The largest losses": order[::-1], "The smallest losses": order}
-    shown = {title: [(int(row), f"{loss[row]:.4g}") for row in rows[:NUM_EXAMPLES]] for title, rows in groups.items()}
+    shown = {title: [(int(row), f"{loss[row]:.4g}") for row in rows[:MAX_EXAMPLES]] for title, rows in groups.items()}
     return Examples(shown, "loss of an item", {"items": [loss[row] for row in order]})
 
 

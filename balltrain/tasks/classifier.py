@@ -15,7 +15,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
-from balltrain.tasks.base import NUM_EXAMPLES, Batch, DataRequest, Examples, Hyperparameters, Table, Task, Vote
+from balltrain.tasks.base import (
+    MAX_EXAMPLES,
+    Batch,
+    Certainty,
+    DataRequest,
+    Examples,
+    Hyperparameters,
+    Table,
+    Task,
+    Vote,
+)
 from balltrain.vision.metrics import calibration_error, combined, confusion_matrix, interval
 from balltrain.vision.pixels import to_float
 
@@ -97,16 +107,20 @@ class Classifier(Task[ClassifierHP]):
             return row, f"{true}{'' if true == found else f', taken for {found}'}: {confidence[row]:.1%}"
 
         falling = confidence.argsort(descending=True, stable=True)
+        rising = falling.flip(0)
         groups = {
             "The most confidently wrong": falling[~right[falling]],
-            "The most doubtful": falling.flip(0),
+            "Doubtful and wrong": rising[~right[rising]],
+            "Doubtful and right": rising[right[rising]],
             "The surest right": falling[right[falling]],
         }
+        names = [self.classes[number] for number in label.tolist()]
         return Examples(
-            {title: [said(row) for row in rows[:NUM_EXAMPLES].tolist()] for title, rows in groups.items()},
+            {title: [said(row) for row in rows[:MAX_EXAMPLES].tolist()] for title, rows in groups.items()},
             "probability of the predicted class",
             {"right": confidence[right].tolist(), "wrong": confidence[~right].tolist()},
             drawn=False,
+            certainty=Certainty(names, confidence.tolist(), right.tolist()),
         )
 
     def combine(self, outputs: Sequence[dict[str, Tensor]], vote: Vote) -> dict[str, Tensor]:

@@ -39,6 +39,17 @@ class ChecksWeights(Protocol):
 
 
 @runtime_checkable
+class OrdersBatches(Protocol):
+    """Which items make a training batch, where neither chance nor an array `bucket` decides."""
+
+    def batch_order(self, arrays: Mapping[str, np.ndarray], hp: Any, /) -> np.ndarray | None:
+        """Numbers (items,) of the data's arrays: a batch has items that follow each other in their order.
+
+        None leaves batches as they are of other tasks.
+        """
+
+
+@runtime_checkable
 class ChecksRecorded(Protocol):
     """Models that were replaced by others of the same name: what earlier versions left of them is told apart."""
 
@@ -88,6 +99,30 @@ class ScoresResults(Protocol):
         """Figures and tables of the predictions in `path` for the items of `arrays`, (items, …) each.
 
         Raises BalltrainError where the file is not in the task's format, quoting what is wrong in it.
+        """
+
+
+@runtime_checkable
+class ChecksResults(Protocol):
+    """`balltrain evaluate --results FILE --check`: whether a file of predictions has the right form."""
+
+    def check_results(
+        self, path: Path, source: Path | None, split: str | None, facts: Mapping[str, Any] | None, /
+    ) -> dict[str, Any]:
+        """What the file at `path` holds, without ground truth.
+
+        Args:
+            path: The file, whoever made it.
+            source: What names the items that it may be of, if anything.
+            split: Of `source`, if one was asked for.
+            facts: Those of the data that a checkpoint was trained on, if one was given.
+
+        Returns:
+            A JSON object with the numbers of `results` and of what they are of, `against`, the files that they were
+            compared with, and `notes`, lines on what is allowed and yet worth a look.
+
+        Raises:
+            BalltrainError: The form is wrong, naming what is.
         """
 
 

@@ -1,4 +1,5 @@
-"""Checkpoint folders: `model.safetensors` (the best epoch's weights), `config.json`, `state.pt` (the last epoch).
+"""Checkpoint folders: `model.safetensors` (the best epoch's weights), `config.json`, `state.pt` (the last epoch); of
+some tasks also `smallest_loss.safetensors`, the weights of the epoch with the smallest validation loss.
 
 Every file is written beside its place, synced and renamed, so that a kill at any moment leaves the old or the
 new one whole. Nothing that is read back is a pickle: `state.pt` is loaded with `weights_only=True`.
@@ -19,13 +20,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
-from balltrain.errors import BalltrainError, StorageError
+from balltrain.errors import BalltrainError, StorageError, UsageError
 from balltrain.tasks import TaskRef, read_source, task_ref
 from balltrain.tasks.base import DataRequest, Task, resolve
 from balltrain.tasks.protocols import ChecksRecorded
 
 FORMAT = 1
 MODEL, CONFIG, STATE = "model.safetensors", "config.json", "state.pt"
+SMALLEST_LOSS = "smallest_loss.safetensors"
+WEIGHTS = {"best": MODEL, "smallest-loss": SMALLEST_LOSS}  # by the state of --state
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,12 @@ def save_config(folder: Path, config: CheckpointConfig) -> None:
 
 def save_best(folder: Path, model: nn.Module, epoch: int, objective: float) -> None:
     """The weights of the best epoch; the file itself says which epoch and value they belong to."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"epoch": str(epoch), "objective": repr(objective)}
-    _write_atomically(folder / MODEL, save(weights, metadata))
+    _save_weights(folder / MODEL, model, {"epoch": str(epoch), "objective": repr(objective)})
+
+
+def save_smallest_loss(folder: Path, model: nn.Module, epoch: int, loss: float) -> None:
+    """The weights of the epoch with the smallest validation loss."""
+    _save_weights(folder / SMALLEST_LOSS, model, {"epoch": str(epoch), "val_loss": repr(loss)})
 
 
 def has_state(folder: Path) -> bool:
@@ -131,18 +137,26 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     return state
 
 
-def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> Loaded:
-    """The task, hyperparameters and best model of a checkpoint folder, in eval mode.
+def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu", state: str = "best") -> Loaded:
+    """The task, hyperparameters and model of a checkpoint folder, in eval mode; `state` says of which epoch.
 
-    Raises BalltrainError where a file is missing, truncated, a pickle, or made by another model.
+    Raises BalltrainError where a file is missing, truncated, a pickle, or made by another model; UsageError where
+    there is no such state.
     """
-    folder = Path(folder)
+    if state not in WEIGHTS:
+        raise UsageError(f"unknown --state {state!r}: choose {' or '.join(WEIGHTS)}")
+    folder, weights_file = Path(folder), WEIGHTS[state]
     if not folder.is_dir():
         what = "a file" if folder.exists() else "not there"
         raise BalltrainError(f"{folder} is {what}: a checkpoint is a folder with {MODEL} and {CONFIG}")
     for name in (CONFIG, MODEL):
         if not (folder / name).is_file():
             raise BalltrainError(f"{folder} has no {name}: give the folder of a checkpoint, such as runs/NAME/best")
+    if not (folder / weights_file).is_file():
+        raise BalltrainError(
+            f"{folder} has no {weights_file}: it was trained by an earlier version, or its task keeps the best epoch "
+            "alone; leave out --state"
+        )
     with _readable(folder / CONFIG):
         config = json.loads((folder / CONFIG).read_text())
         if config["format"] != FORMAT:
@@ -159,18 +173,25 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu") -> L
         hp = resolve(task, values)
     except BalltrainError as error:
         raise BalltrainError(f"{folder / CONFIG} is of a task that is not here, or has changed: {error}") from error
-    with _readable(folder / MODEL):
-        weights = load_file(folder / MODEL)
+    with _readable(folder / weights_file):
+        weights = load_file(folder / weights_file)
     model = task.build_model(hp, facts)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise BalltrainError(f"{folder / MODEL} is not of the model that {CONFIG} describes: {reason}") from error
+        raise BalltrainError(
+            f"{folder / weights_file} is not of the model that {CONFIG} describes: {reason}"
+        ) from error
     model.eval()
     # torch's types know `memory_format` beside a tensor alone
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Loaded(folder, task, ref, hp, model, config)
+
+
+def _save_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    _write_atomically(path, save(weights, metadata))
 
 
 class _readable:  # noqa: N801 - used as a context manager only

@@ -66,9 +66,9 @@ def vote_of(text: str) -> Vote:
     raise UsageError(f"unknown --vote {text!r}: choose {' or '.join(get_args(Vote))}")
 
 
-def load_members(folders: list[Path], device: torch.device) -> list[Loaded]:
+def load_members(folders: list[Path], device: torch.device, state: str = "best") -> list[Loaded]:
     """Checkpoints that decide together. Raises UsageError where they are not of one task."""
-    first, *others = members = [load_checkpoint(folder, device) for folder in folders]
+    first, *others = members = [load_checkpoint(folder, device, state) for folder in folders]
     for member in others:
         if (member.task.name, member.ref.code_id) != (first.task.name, first.ref.code_id):
             names = f"{member.folder} is of {member.task.name}, {first.folder} of {first.task.name}"

@@ -16,6 +16,7 @@ from balltrain.data.batches import Batches
 from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError
 from balltrain.tasks.base import Hyperparameters, Task
+from balltrain.tasks.protocols import OrdersBatches
 from balltrain.training import checkpoint
 from balltrain.training.digest import digest_of, first_loss
 from balltrain.training.outputs import evaluation_batches
@@ -37,6 +38,7 @@ class Progress:
     epoch: int = 0
     best_epoch: int = 0
     best_objective: float = math.nan
+    smallest_loss: float = math.nan  # in validation; of tasks that keep its weights
     rows: list[EpochRow] = field(default_factory=list)  # of all epochs, to be reported again where a report was lost
 
     def improves(self, objective: float, mode: str) -> bool:
@@ -73,8 +75,7 @@ def fit(
     """
     if len(dataset.splits["train"]) == 0 or len(dataset.splits["val"]) == 0:
         raise BalltrainError(f"{len(dataset)} items are too few to split into train, val and test: at least 3 groups")
-    rank, world = rank_and_world()
-    batches = Batches(dataset, "train", hp.batch_size, device, rank=rank, world=world, drop_last=hp.drop_last)
+    batches = training_batches(task, hp, dataset, device)
     training, progress = _begin(task, hp, batches, seed, folder)
     for saved in progress.rows[reported_epochs:]:
         report(saved)
@@ -89,6 +90,15 @@ def fit(
     return progress
 
 
+def training_batches(task: Task, hp: Hyperparameters, dataset: Dataset, device: torch.device) -> Batches:
+    """This worker's, of the training split."""
+    rank, world = rank_and_world()
+    order = task.batch_order(dataset.arrays, hp) if isinstance(task, OrdersBatches) else None
+    return Batches(
+        dataset, "train", hp.batch_size, device, rank=rank, world=world, drop_last=hp.drop_last, order_by=order
+    )
+
+
 def _begin(task: Task, hp: Hyperparameters, batches: Batches, seed: int, folder: Path) -> tuple[Training, Progress]:
     """Where the training in `folder` stands, or a new one."""
     state = checkpoint.load_state(folder)
@@ -98,6 +108,8 @@ def _begin(task: Task, hp: Hyperparameters, batches: Batches, seed: int, folder:
     progress = Progress(**state.pop("progress"))
     for row in progress.rows:  # rows of earlier versions have no objective
         row.setdefault("objective", objective_of(task.objective, row))
+    if progress.rows and math.isnan(progress.smallest_loss):  # begun by an earlier version: those weights are gone
+        progress.smallest_loss = min(row["val_loss"] for row in progress.rows)
     return Training(task, hp, batches, seed, state=state), progress
 
 
@@ -157,12 +169,17 @@ def _not_finite(task: Task, row: EpochRow) -> str | None:
 
 
 def _keep(training: Training, progress: Progress, row: EpochRow, folder: Path) -> None:
-    """Save the epoch: the state always, the weights where it is the best. Rank 0 writes."""
+    """Save the epoch: the state always, the weights where it is the best or has the smallest loss. Rank 0 writes."""
     rank, _ = rank_and_world()
     if progress.improves(row["objective"], training.task.mode):
         progress.best_epoch, progress.best_objective = row["epoch"], row["objective"]
         if rank == 0:
             checkpoint.save_best(folder, training.model, row["epoch"], row["objective"])
+    smallest = math.inf if math.isnan(progress.smallest_loss) else progress.smallest_loss
+    if training.task.keeps_smallest_loss and row["val_loss"] < smallest:
+        progress.smallest_loss = row["val_loss"]
+        if rank == 0:
+            checkpoint.save_smallest_loss(folder, training.model, row["epoch"], row["val_loss"])
     progress.epoch = row["epoch"]
     progress.rows.append(row)
     if rank == 0:

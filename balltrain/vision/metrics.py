@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,6 +40,18 @@ def calibration_error(probabilities: Tensor, label: Tensor) -> float:
 def confusion_matrix(predicted: Tensor, label: Tensor, num_classes: int) -> Tensor:
     """(classes, classes) counts: row the true class, column the predicted one."""
     return torch.bincount(label * num_classes + predicted, minlength=num_classes**2).view(num_classes, num_classes)
+
+
+def risk_coverage(confidence: Sequence[float], right: Sequence[bool]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What leaving out the unsure gives (El-Yaniv and Wiener, JMLR 11 (2010), 1605-1641), by falling thresholds.
+
+    Thresholds (n,), one for each value of the confidence that occurs; the part of the items that is at least as sure,
+    (n,), which ends at 1; and the accuracy of these, (n,).
+    """
+    order = np.argsort(-np.asarray(confidence), kind="stable")
+    falling, hits = np.asarray(confidence)[order], np.cumsum(np.asarray(right, dtype=float)[order])
+    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))  # of equal ones: none without the others
+    return falling[last], (last + 1) / len(falling), hits[last] / (last + 1)
 
 
 def combined(logits: list[Tensor], majority: bool) -> Tensor:

@@ -69,8 +69,15 @@ def first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d] | None:
     return None
 
 
-def project(model: nn.Module, layer: str, run: Callable[[], Any], num_maps: int) -> Projected:
-    """The `num_maps` feature maps of `layer` with the largest activations, and their projections.
+def convolutions(model: nn.Module) -> list[tuple[str, nn.Conv2d]]:
+    """All of them, by name, in the order in which they are part of the model."""
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+
+
+def project(
+    model: nn.Module, layer: str, run: Callable[[], Any], num_maps: int, chosen_map: int | None = None
+) -> Projected:
+    """The `num_maps` feature maps of `layer` with the largest activations, or the chosen one, and their projections.
 
     `run` sends a batch of pictures through the model, which is in eval mode. All other maps of the layer are set to
     zero, as in the paper, and of the map itself what is positive is projected. Raises ValueError where the layer
@@ -89,7 +96,10 @@ def project(model: nn.Module, layer: str, run: Callable[[], Any], num_maps: int)
     if not maps.requires_grad:
         raise ValueError(f"{layer} does not follow from the convolution that looks at the image")
     strength = maps.detach().amax(dim=(2, 3))
-    channels = strength.topk(min(num_maps, maps.shape[1]), dim=1).indices  # (n, k)
+    if chosen_map is None:
+        channels = strength.topk(min(num_maps, maps.shape[1]), dim=1).indices  # (n, k)
+    else:
+        channels = torch.full((len(maps), 1), chosen_map, device=maps.device)
     rows = torch.arange(len(maps), device=maps.device)
     projections = []
     for chosen in channels.T:

@@ -104,3 +104,38 @@ def test_batches_are_of_one_bucket_as_far_as_they_go(tmp_path, size):
     kinds = {tuple(batch[0] % 5 < 2 for batch in values(batches.shuffled(0, epoch))) for epoch in range(1, 5)}
     assert len(kinds) > 1  # not first all batches of one bucket
     assert len(values(batches.in_order())) == len(found)
+
+
+def ordered(dataset, **options):
+    """Batches by x modulo 7, of which the rows that are equal come in any order."""
+    return Batches(dataset, "train", 4, CPU, order_by=dataset.arrays["x"] % 7, **options)
+
+
+@pytest.mark.parametrize(("name", "task"), [("numbers", Numbers()), ("buckets", Buckets())])
+def test_batches_of_neighbours_in_an_order(tmp_path, name, task):
+    dataset = load_data(TaskRef(name), task, DataRequest(size=42), tmp_path)
+    batches = ordered(dataset)
+    found = values(batches.shuffled(3, 1))
+    assert sorted(row for batch in found for row in batch) == list(range(42))
+    assert [len(batch) for batch in found] == [4] * 10 + [2]
+    spans = sorted(tuple(sorted(row % 7 for row in batch)) for batch in found)
+    assert [value for span in spans for value in span] == sorted(row % 7 for row in range(42))  # none overlaps
+    assert found == values(ordered(dataset).shuffled(3, 1)) != values(batches.shuffled(3, 2))
+    assert [batch[0] % 7 for batch in found] != sorted(batch[0] % 7 for batch in found)  # these in any order
+    # another place is cut out each epoch, so that no row is always in the smaller batch, or always left out
+    last = [values(batches.shuffled(3, epoch))[-1] for epoch in range(1, 20)]
+    assert len({min(row % 7 for row in batch) for batch in last}) > 3
+    few = values(Batches(dataset, "train", 64, CPU, order_by=dataset.arrays["x"]).shuffled(3, 1))
+    assert [sorted(batch) for batch in few] == [list(range(42))]
+
+
+def test_workers_share_batches_of_neighbours_too(tmp_path):
+    dataset = load_data(TaskRef("buckets"), Buckets(), DataRequest(size=42), tmp_path)
+    whole = list(ordered(dataset, drop_last=True).shuffled(5, 2))
+    shards = [list(ordered(dataset, drop_last=True, rank=rank, world=2).shuffled(5, 2)) for rank in (0, 1)]
+    assert len(whole) == 10
+    for (batch, _), (first, _), (second, _) in zip(whole, *shards, strict=True):
+        assert torch.equal(batch["x"][0::2], first["x"])
+        assert torch.equal(batch["x"][1::2], second["x"])
+        assert set(batch["bucket"].tolist()) == set(first["bucket"].tolist()) | set(second["bucket"].tolist())
+        assert len(set(batch["bucket"].tolist())) == 1

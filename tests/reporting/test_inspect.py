@@ -60,10 +60,14 @@ def test_the_page_of_a_classifier_has_all_its_parts(page):
         "Figures",
         "True class (rows) and predicted class",
         "The most confidently wrong",
-        "The most doubtful",
+        "Doubtful and wrong",
+        "Doubtful and right",
         "The surest right",
         "Histogram: probability of the predicted class",
+        "Confidence by class",
+        "Accuracy against coverage",
         "First-layer kernels",
+        "Kernels of every layer",
         "Feature maps of network.2",
         "Layers",
     ]
@@ -88,11 +92,86 @@ def test_pictures_are_those_of_the_data_with_what_was_said_of_them(page, reds, c
     assert all("taken for" in caption for caption in wrong)
 
 
+def figures_of(html):
+    return [json.loads(figure) for figure in re.findall(r"<script type=\"application/json\">(.*?)</script>", html)]
+
+
+def captions_of(html):
+    return re.findall(r"<figcaption>(.*?)</figcaption>", html)
+
+
 def test_histograms_count_every_item_once(page):
-    figures = re.findall(r"<script type=\"application/json\">(.*?)</script>", page)
-    counts = [sum(json.loads(figure)["data"][0]["y"]) for figure in figures]
+    found = sections(page)
+    counts = [sum(f["data"][0]["y"]) for f in figures_of(found["Histogram: probability of the predicted class"])]
     assert len(counts) == 2
     assert sum(counts) == 20
+    by_class = figures_of(found["Confidence by class"])
+    bars = {
+        trace["name"]: sum(sum(t["y"]) for f in by_class for t in f["data"] if t["name"] == trace["name"])
+        for trace in by_class[0]["data"]
+    }
+    assert list(bars.values()) == counts  # right, then wrong, of all classes together
+    titles = [f["layout"]["xaxis"]["title"]["text"] for f in by_class]
+    assert [title.split(":")[0] for title in titles] == ["Blue", "Red"]
+
+
+def test_what_is_doubtful_is_told_apart_by_whether_it_is_right(page):
+    found = sections(page)
+    right, wrong = captions_of(found["Doubtful and right"]), captions_of(found["Doubtful and wrong"])
+    assert all("taken for" in caption for caption in wrong)
+    assert not any("taken for" in caption for caption in right)
+    chances = [float(caption.split()[-1].rstrip("%")) for caption in right]
+    assert chances == sorted(chances)
+
+
+def test_thresholds_say_what_they_leave(page):
+    html = sections(page)["Accuracy against coverage"]
+    (curve,) = figures_of(html)
+    coverage, accuracy = curve["data"][0]["x"], curve["data"][0]["y"]
+    assert coverage == sorted(coverage)
+    assert coverage[-1] == 1
+    rows = [
+        [float(cell) for cell in re.findall(r"<td class=n>(.*?)</td>", row)]
+        for row in re.findall(r"<tr>.*?</tr>", html)
+    ][1:]
+    assert rows[0] == [0, 1, pytest.approx(accuracy[-1], abs=1e-4)]
+    assert all(1 - error >= 0 for _, _, error in rows)
+    for threshold, part, right in rows[1:]:
+        assert threshold > 0.5
+        assert (part, right) in [
+            (pytest.approx(x, abs=1e-4), pytest.approx(y, abs=1e-4)) for x, y in zip(coverage, accuracy, strict=True)
+        ]
+        assert 1 - right <= (1 - accuracy[-1]) / 2 + 1e-6
+
+
+def test_every_convolution_shows_its_kernels(page, reds):
+    from balltrain.training.checkpoint import load_checkpoint
+
+    html = sections(page)["Kernels of every layer"]
+    assert captions_of(html) == ["network.0: 4 x 3 of 3 x 3", "network.3: 8 x 4 of 3 x 3"]
+    weight = load_checkpoint(reds / "a").model.network[3].weight.detach().numpy()
+    shown = pictures(html)[1][:, :, 0]
+    assert shown.shape == (8 * 4 - 1, 4 * 4 - 1)
+    kernel = weight[5, 2] / np.abs(weight[5]).max() / 2 + 0.5  # of map 5, looking at map 2
+    np.testing.assert_allclose(shown[20:23, 8:11] / 255, kernel, atol=0.5 / 255 + 1e-6)
+    assert (shown[3::4] == 255).all()  # between any two
+
+
+def test_one_feature_map_can_be_chosen_and_more_examples(cli, reds, tmp_path):
+    arguments = ("inspect", reds / "a", "--data-dir", reds / "d", "--out", tmp_path, "--layer", "network.1")
+    code, out, err = cli(*arguments, "--map", 3, "--examples", 2, "--json")
+    assert code == 0, err
+    assert json.loads(out)["map"] == 3
+    found = sections((tmp_path / "index.html").read_text())
+    captions = [caption for caption in captions_of(found["Feature map 3 of network.1"]) if caption.startswith("map")]
+    assert set(captions) == {"map 3"}
+    assert len(captions) == 12
+    assert len(captions_of(found["The surest right"])) == 2
+    code, _, err = cli(*arguments, "--map", 4)
+    assert (code, err) == (2, "error: --map 4: network.1 has the maps 0 to 3\n")
+    code, _, err = cli(*arguments, "--examples", 0)
+    assert code == 2
+    assert "--examples" in err
 
 
 def test_kernels_are_the_weights_in_colour(page, reds):

@@ -52,7 +52,8 @@ def test_items_to_look_at_are_those_most_wrong_most_doubtful_and_surest():
     found = reds.examples(OUTPUTS, TARGETS, None)
     assert {title: [row for row, _ in group] for title, group in found.groups.items()} == {
         "The most confidently wrong": [1, 2],
-        "The most doubtful": [3, 2, 1, 0],
+        "Doubtful and wrong": [2, 1],
+        "Doubtful and right": [3, 0],
         "The surest right": [0, 3],
     }
     assert found.groups["The most confidently wrong"][0][1] == "Red, taken for Blue: 95.0%"

@@ -47,6 +47,12 @@ class Able(Toy):
     def combine(self, outputs, vote):
         return {name: torch.stack([each[name] for each in outputs]).mean(0) for name in outputs[0]}
 
+    def batch_order(self, arrays, hp):
+        return arrays["x"][:, 0]
+
+    def check_results(self, path, source, split, facts):
+        return {"results": 1, "split": split}
+
     def score_results(self, path, request, facts, arrays):
         return {"loss": float(path.read_text())}, {}
 
@@ -111,6 +117,8 @@ def test_what_a_users_task_defines_is_used(cli, tmp_path, trained):
     assert json.loads(out)["sums"]["columns"] == ["twice"]
     _, out, _ = cli("evaluate", checkpoint, "--results", "results", "--data-dir", "d", "--json")
     assert json.loads(out)["metrics"] == {"loss": 0.25}
+    _, out, _ = cli("evaluate", checkpoint, "--results", "results", "--check", "--split", "test", "--json")
+    assert json.loads(out) == {"task": "able", "file": "results", "results": 1, "split": "test"}
     _, out, _ = cli("predict", checkpoint, "x.npy", "--out", "out", "--json")
     assert json.loads(out)["predictions"] == [{"input": "x.npy"}]
     assert (tmp_path / "out" / "more.txt").read_text() == "1"
@@ -137,7 +145,8 @@ def test_the_built_in_tasks_can_what_their_commands_ask_for():
     assert can["forecast"] >= draws
     assert can["catdogs"] >= classifies
     assert can["cifar10"] >= classifies
-    assert can["coco"] >= draws | weights | figures | {"ChecksFacts", "WritesPredictions"}
+    assert can["coco"] >= draws | weights | figures | {"ChecksFacts", "WritesPredictions", "OrdersBatches"}
+    assert "ChecksResults" in can["coco"]
     assert not can["forecast"] & {"CombinesModels", "LoadsWeights", "ExportsFormats"}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 from toy import Toy
 
@@ -134,6 +135,43 @@ def test_the_best_epoch_is_kept_also_for_a_maximum(run, tmp_path):
 
     run(Accuracy(), epochs=4)
     assert best_of(tmp_path / "checkpoint") == (2, 0.7)
+
+
+class TwoStates(Toy):
+    """The best objective at epoch 2, the smallest loss at epoch 3."""
+
+    objective, mode = "error", "max"
+    keeps_smallest_loss = True
+
+    def metrics(self, outputs, targets, hp, *, thorough):
+        TwoStates.epoch += 1
+        return {"loss": [3.0, 2.0, 1.0, 2.5][TwoStates.epoch - 1], "error": [0.1, 0.7, 0.3, 0.2][TwoStates.epoch - 1]}
+
+
+@pytest.mark.parametrize("kill_after", [None, 2, 3])
+def test_a_task_may_keep_the_epoch_with_the_smallest_loss_too(run, tmp_path, kill_after):
+    TwoStates.epoch = 0
+    run(TwoStates(), epochs=4, kill_after=kill_after)
+    if kill_after is not None:
+        run(TwoStates(), epochs=4, reported=kill_after)
+    names = {"best": "model.safetensors", "smallest loss": "smallest_loss.safetensors"}
+    found = {}
+    for what, name in names.items():
+        with safe_open(tmp_path / "checkpoint" / name, "pt") as file:
+            found[what] = file.metadata()
+    assert found["best"] == {"epoch": "2", "objective": "0.7"}
+    assert found["smallest loss"] == {"epoch": "3", "val_loss": "1.0"}
+
+
+def test_weights_of_a_smaller_loss_that_an_earlier_version_saw_are_not_made_up(run, tmp_path):
+    TwoStates.epoch, TwoStates.keeps_smallest_loss = 0, False
+    run(TwoStates(), epochs=4, kill_after=3)
+    TwoStates.keeps_smallest_loss = True
+    state = torch.load(tmp_path / "checkpoint" / "state.pt", weights_only=True)
+    del state["progress"]["smallest_loss"]
+    torch.save(state, tmp_path / "checkpoint" / "state.pt")
+    assert [row["epoch"] for row in run(TwoStates(), epochs=4, reported=3)] == [4]
+    assert not (tmp_path / "checkpoint" / "smallest_loss.safetensors").exists()
 
 
 def test_a_loss_that_is_not_finite_fails_with_its_row_reported(run):

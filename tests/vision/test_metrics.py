@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from balltrain.vision.metrics import calibration_error, combined, confusion_matrix, interval
+from balltrain.vision.metrics import calibration_error, combined, confusion_matrix, interval, risk_coverage
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,10 @@ class TestSeveralTogether:
             together = combined(members, majority)
             assert together.isfinite().all()
             torch.testing.assert_close(together.exp().sum(), torch.tensor(1.0))
+
+
+def test_accuracy_by_coverage_takes_equal_confidences_together():
+    threshold, coverage, accuracy = risk_coverage([0.9, 0.6, 0.8, 0.6], [True, False, True, True])
+    assert threshold.tolist() == [0.9, 0.8, 0.6]
+    assert coverage.tolist() == [0.25, 0.5, 1.0]
+    assert accuracy.tolist() == [1.0, 1.0, 0.75]

@@ -25,6 +25,7 @@ class CatDogs(Classifier[CatDogsHyperparameters]):
     DataOptions = data.CatDogsOptions
     classes = data.CLASSES
     picture_size = data.PICTURE_SIZE
+    keeps_smallest_loss = True  # the original's authors chose between that state and the one of the best accuracy
 
     def prepare(self, request: DataRequest, arrays: Arrays) -> dict[str, Any]:
         return data.prepare(request, options_of(self, request), arrays)

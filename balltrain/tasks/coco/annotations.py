@@ -9,6 +9,7 @@ import difflib
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -106,55 +107,84 @@ def _read_file(
 
 
 def image_ids(folder: Path) -> dict[str, int]:
-    """Ids by file name of the images in a folder as COCO or Roboflow has it, from its annotation file; else none."""
+    """Ids by file name of the images in a folder as COCO or Roboflow has it, from its file of labels or, of images
+    without, of their names; else none.
+    """
     above = (folder.parent, folder.parent.parent)
-    of_coco = (root / "annotations" / f"instances_{folder.name}.json" for root in above)
+    kinds = ("instances", "image_info")
+    of_coco = (root / "annotations" / f"{kind}_{folder.name}.json" for root in above for kind in kinds)
     for file in (*of_coco, folder / "_annotations.coco.json"):
         if file.is_file():
-            images = _read_json(file)["images"]
-            numbers = [whole_number(file, entry, "id", "an image") for entry in images]
-            names = [PurePosixPath(_file_name(file, entry, "an image").replace("\\", "/")).name for entry in images]
-            return dict(zip(names, numbers, strict=True))
+            return {image.path.name: image.id for image in read_images(file, folder)}
     return {}
 
 
-def read_results(path: Path, image_ids: Iterable[int], category_ids: Iterable[int], *, some: bool) -> list[Any]:
+def read_images(path: Path, image_folder: Path) -> list[ImageEntry]:
+    """The images that a file names, with labels or without. Raises BalltrainError where it is not COCO's."""
+    images = []
+    for entry in _read_json(path, ("images",))["images"]:
+        number = whole_number(path, entry, "id", "an image")
+        name = PurePosixPath(_file_name(path, entry, f"image {number}").replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts:
+            raise BalltrainError(f"{path}: image {number} has the file_name '{name}', which lies outside its folder")
+        images.append(_image(path, number, entry, image_folder / name))
+    if len({image.id for image in images}) < len(images):
+        twice = Counter(image.id for image in images).most_common(1)[0][0]
+        raise BalltrainError(f"{path}: the image id {twice} is there twice; ids must differ")
+    return images
+
+
+def categories_of(path: Path) -> list[dict[str, Any]]:
+    """Id and name of a file's categories, none where it has none. Raises BalltrainError where it is not COCO's."""
+    content = _read_json(path, ("images",))
+    return _categories(path, _read_json(path, ("categories",))["categories"]) if "categories" in content else []
+
+
+def read_results(
+    path: Path,
+    image_ids: Iterable[int] | None,
+    category_ids: Iterable[int] | None,
+    *,
+    some: bool,
+    where: str = "in the split that is evaluated",
+) -> list[Any]:
     """COCO's results, a list of image_id, category_id, bbox (x, y, width, height) and score.
 
-    With `some` those of other categories are left out, else refused. Raises BalltrainError naming the entry that is
-    wrong.
+    With `some` those of other categories are left out, else refused. None for ids is any; `where` says in an error
+    where those of images are. Raises BalltrainError naming the entry that is wrong.
     """
-    known_images, known_categories = set(image_ids), set(category_ids)
+    known_images = None if image_ids is None else set(image_ids)
+    known_categories = None if category_ids is None else set(category_ids)
     content = _load(path)
     if not isinstance(content, list):
         raise BalltrainError(f"{path}: is no list of COCO results; each has image_id, category_id, bbox and score")
     results = []
     for number, entry in enumerate(content, 1):
-        where = f"{path}: result {number}"
+        which = f"{path}: result {number}"
         if not isinstance(entry, dict):
-            raise BalltrainError(f"{where} is no object with image_id, category_id, bbox and score")
+            raise BalltrainError(f"{which} is no object with image_id, category_id, bbox and score")
         image_id, category_id = (
             whole_number(path, entry, key, f"result {number}") for key in ("image_id", "category_id")
         )
-        if image_id not in known_images:
-            raise BalltrainError(f"{where} is of image {image_id}, which is not in the split that is evaluated")
-        if category_id not in known_categories:
+        if known_images is not None and image_id not in known_images:
+            raise BalltrainError(f"{which} is of image {image_id}, which is not {where}")
+        if known_categories is not None and category_id not in known_categories:
             if some:
                 continue
-            raise BalltrainError(f"{where} is of category {category_id}, which the data does not have")
+            raise BalltrainError(f"{which} is of category {category_id}, which the data does not have")
         score = as_number(entry.get("score"))
         if score is None:
-            raise BalltrainError(f"{where} has the score {entry.get('score')!r}, but it must be a number")
-        box = box_of(where, entry.get("bbox"))
+            raise BalltrainError(f"{which} has the score {entry.get('score')!r}, but it must be a number")
+        box = box_of(which, entry.get("bbox"))
         if min(box[2:]) < 0:
-            raise BalltrainError(f"{where} has a box of negative size {list(box)}")
+            raise BalltrainError(f"{which} has a box of negative size {list(box)}")
         results.append({"image_id": image_id, "category_id": category_id, "bbox": list(box), "score": score})
     return results
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, keys: Sequence[str] = ("images", "annotations", "categories")) -> dict[str, Any]:
     content: Any = _load(path)
-    for key in ("images", "annotations", "categories"):
+    for key in keys:
         if isinstance(content, dict) and key in content and content[key] is None:
             content[key] = []
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
@@ -263,7 +293,8 @@ def _images(path: Path, entries: list[dict[str, Any]], source: Path) -> dict[int
     names = [_file_name(path, entry, f"image {number}") for entry, number in zip(entries, numbers, strict=True)]
     pictures = Pictures(path, source, names)
     images: dict[int, ImageEntry] = {}
-    num_missing, name_of = 0, {}
+    num_missing = 0
+    name_of: dict[Path, str] = {}
     for number, entry, name in zip(numbers, entries, names, strict=True):
         if number in images:
             raise BalltrainError(f"{path}: the image id {number} is there twice; ids must differ")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from balltrain.errors import BalltrainError
+from balltrain.errors import BalltrainError, UsageError
 from balltrain.pictures import decode_picture
 from balltrain.tasks.base import Arrays, Batch, DataRequest, Examples, Table, Task, examples_of_losses, options_of
 from balltrain.tasks.coco import data
@@ -24,6 +24,7 @@ from balltrain.tasks.coco.metrics import FIGURES, by_category, coco_figures, det
 from balltrain.tasks.coco.model import CocoHyperparameters, RetinaNet
 from balltrain.tasks.coco.nms import detect
 from balltrain.tasks.coco.resnet import check_depth, load_resnet
+from balltrain.tasks.coco.unlabelled import check_form, listed_inputs
 from balltrain.vision.predict import Input, list_inputs, picture_files
 
 PREDICTED_AT_A_TIME = 8  # images, of those given to `balltrain predict`
@@ -62,6 +63,10 @@ class Coco(Task[CocoHyperparameters]):
     def load_weights(self, model: nn.Module, hp: CocoHyperparameters) -> None:
         if hp.weights is not None:
             load_resnet(_network(model).backbone, hp.depth, Path(hp.weights))
+
+    def batch_order(self, arrays: Mapping[str, np.ndarray], hp: CocoHyperparameters) -> np.ndarray | None:
+        """Width / height of the images as they are in their files."""
+        return None if hp.batches == "canvas" else arrays["original"][:, 1] / arrays["original"][:, 0]
 
     def augment(self, batch: Batch, hp: CocoHyperparameters) -> Batch:
         images, boxes, labels = jitter(
@@ -132,6 +137,11 @@ class Coco(Task[CocoHyperparameters]):
         figures, ap = coco_figures(detections, **_truth(arrays))
         return figures, by_category(ap, facts["categories"])
 
+    def check_results(
+        self, path: Path, source: Path | None, split: str | None, facts: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        return check_form(path, source, split, None if facts is None else facts["categories"])
+
     def export(self, request: DataRequest, folder: Path, data_arrays: Mapping[str, np.ndarray]) -> list[str]:
         """The resized images alone: the data came in the public format."""
         return data.write_images(folder, data_arrays)
@@ -142,8 +152,8 @@ class Coco(Task[CocoHyperparameters]):
         """Pictures with the objects that were found, as they are drawn; `export_predictions` writes all."""
         from balltrain.tasks.coco.draw import draw_detections
 
-        inputs = list_inputs(paths)
-        numbers, files = _image_ids(inputs), picture_files(inputs, out)
+        inputs, numbers = _inputs(paths)
+        files = picture_files(inputs, out)
         found: list[dict[str, Any]] = []
         for start in range(0, len(inputs), PREDICTED_AT_A_TIME):
             some = inputs[start : start + PREDICTED_AT_A_TIME]
@@ -181,6 +191,17 @@ class Coco(Task[CocoHyperparameters]):
 def _network(model: nn.Module) -> RetinaNet:
     """What `build_model` made: with several workers the `module` of what trains it."""
     return cast(RetinaNet, getattr(model, "module", model))
+
+
+def _inputs(paths: Sequence[Path]) -> tuple[list[Input], list[int]]:
+    """Pictures and their ids: those of a file of COCO's are the images that it names."""
+    files = [path for path in paths if path.suffix.lower() == ".json"]
+    if not files:
+        inputs = list_inputs(paths)
+        return inputs, _image_ids(inputs)
+    if len(paths) > 1:
+        raise UsageError(f"{files[0]} names images and their ids: predict from it by itself, without other inputs")
+    return listed_inputs(files[0])
 
 
 def _image_ids(inputs: Sequence[Input]) -> list[int]:

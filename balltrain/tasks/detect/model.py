@@ -188,7 +188,7 @@ def colors_of_boxes(boxes: Tensor) -> Tensor:
 
     Boxes of absent colours are learned as zeros. Zero lies in the middle between the third and the fourth.
     """
-    sizes = boxes.norm(dim=2)
+    sizes: Tensor = boxes.norm(dim=2)
     top = sizes.topk(NUM_BALLS + 1, dim=1).values
     return sizes - top[:, -2:].mean(dim=1, keepdim=True)
 

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from picture_files import write_trainset
 from PIL import Image
 
@@ -17,6 +18,16 @@ def test_a_small_network_learns_red_from_blue(cli, tmp_path):
     code, out, err = cli("evaluate", "run/best", "--split", "test", "--data-dir", tmp_path / "data", "--json")
     assert code == 0, err
     assert json.loads(out)["metrics"]["accuracy"] == 1.0
+    # the epoch with the smallest loss is kept beside the one with the best accuracy
+    rows = [json.loads(line) for line in (tmp_path / "run/journal.jsonl").read_text().splitlines()]
+    smallest = min(row["row"]["val_loss"] for row in rows if row["type"] == "report")
+    command = ("evaluate", "run/best", "--data-dir", tmp_path / "data", "--json", "--state")
+    assert json.loads(cli(*command, "smallest-loss")[1])["metrics"]["loss"] == pytest.approx(smallest, rel=1e-3)
+    assert cli(*command, "last")[::2] == (2, "error: unknown --state 'last': choose best or smallest-loss\n")
+    (tmp_path / "run/best/smallest_loss.safetensors").unlink()
+    code, _, err = cli(*command, "smallest-loss")
+    assert code == 1
+    assert "best has no smallest_loss.safetensors: it was trained by an earlier version, or its task keeps" in err
 
 
 def test_converted_pictures_are_said_once(cli, tmp_path):

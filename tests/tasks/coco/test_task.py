@@ -16,7 +16,7 @@ from balltrain.tasks.coco.metrics import FIGURES
 from balltrain.tasks.coco.resnet import ResNet
 from balltrain.tasks.coco.task import task
 from balltrain.training.checkpoint import CheckpointConfig, load_checkpoint, save_config
-from balltrain.training.loop import NonFiniteObjective, fit
+from balltrain.training.loop import NonFiniteObjective, fit, training_batches
 
 CPU = torch.device("cpu")
 SMALL = {"channels": 32, "head_convs": 1, "batch_size": 4}
@@ -216,6 +216,27 @@ def test_training_images_are_cut_to_the_canvas_of_their_batch(source, tmp_path):
         augmented = task.augment(batch, resolve(task, {"scale_jitter": 0.2}))
         shapes.add((len(set(batch["resized"][:, 0].tolist())) > 1, *augmented["images"].shape[1:3]))
     assert shapes == {(False, 128, 160), (False, 160, 128), (True, 160, 160)}
+
+
+def test_batches_by_aspect_ratio_are_of_images_of_one_shape(source, tmp_path):
+    """Two thirds of the 24 training images are wide."""
+    dataset = load(source, tmp_path, 160)
+    hp = resolve(task, {"batch_size": 5, "batches": "aspect"})
+    batches = training_batches(task, hp, dataset, CPU)
+    for epoch in (1, 2, 3):
+        shapes = [batch["original"].tolist() for batch, _ in batches.shuffled(0, epoch)]
+        assert sorted(map(len, shapes)) == [4, 5, 5, 5, 5]
+        assert sum([72, 96] in shape and [96, 72] in shape for shape in shapes) <= 1
+    assert training_batches(task, resolve(task, {"batches": "canvas"}), dataset, CPU).order_by is None
+
+
+def test_the_original_has_its_published_values():
+    hp = resolve(task, {"model": "reference"})
+    assert (hp.optimizer, hp.lr, hp.weight_decay, hp.schedule) == ("adam", 1e-4, 0, "constant")
+    assert (hp.batch_size, hp.drop_last, hp.batches) == (2, False, "aspect")
+    assert (hp.prior, hp.focal_alpha, hp.focal_gamma) == (0.01, 0.25, 2)
+    assert resolve(task, {"model": "reference", "depth": 50, "lr": 1e-3}).depth == 50
+    assert resolve(task, {}).optimizer == "adamw"
 
 
 def test_a_training_goes_on_without_the_file_that_it_started_from(cli, source, tmp_path):
