@@ -25,7 +25,7 @@ LOSSES = ("val_loss", "train_loss")  # objectives that every task has
 # columns of a row of an epoch, in reports and in the tables: a metric of the same name would be taken for it
 ROW_COLUMNS = frozenset({
     "sweep", "trial_id", "epoch", "seconds", "lr", "train_loss", "val_loss", "metrics", "objective",
-    "num_params", "digest", "first_loss", "start", "node", "decision"
+    "num_params", "digest", "first_loss", "start", "node", "decision", "reported_at"
 })  # fmt: skip
 # columns of a row of a trial; the hyperparameters that every task has stand beside theirs
 TRIAL_COLUMNS = frozenset({

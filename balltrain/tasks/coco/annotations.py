@@ -146,11 +146,13 @@ def read_results(
     category_ids: Iterable[int] | None,
     *,
     some: bool,
+    exact: bool = False,
     where: str = "in the split that is evaluated",
 ) -> list[Any]:
     """COCO's results, a list of image_id, category_id, bbox (x, y, width, height) and score.
 
-    With `some` those of other categories are left out, else refused. None for ids is any; `where` says in an error
+    With `some` those of other categories are left out, else refused; with `exact` numbers that are given as text are
+    refused, as others refuse them. None for ids is any; `where` says in an error
     where those of images are. Raises BalltrainError naming the entry that is wrong.
     """
     known_images = None if image_ids is None else set(image_ids)
@@ -163,6 +165,8 @@ def read_results(
         which = f"{path}: result {number}"
         if not isinstance(entry, dict):
             raise BalltrainError(f"{which} is no object with image_id, category_id, bbox and score")
+        if exact:
+            _check_plain(which, entry)
         image_id, category_id = (
             whole_number(path, entry, key, f"result {number}") for key in ("image_id", "category_id")
         )
@@ -180,6 +184,16 @@ def read_results(
             raise BalltrainError(f"{which} has a box of negative size {list(box)}")
         results.append({"image_id": image_id, "category_id": category_id, "bbox": list(box), "score": score})
     return results
+
+
+def _check_plain(which: str, entry: Mapping[str, Any]) -> None:
+    for key in ("image_id", "category_id"):
+        if key in entry and type(entry[key]) is not int:
+            raise BalltrainError(f"{which} has the {key} {entry[key]!r}, but it must be a whole number")
+    box = entry.get("bbox")
+    for key, value in [("score", entry.get("score")), *(("bbox", x) for x in (box if isinstance(box, list) else ()))]:
+        if isinstance(value, str):
+            raise BalltrainError(f"{which} has a {key} with the text {value!r}, but it must be a number")
 
 
 def _read_json(path: Path, keys: Sequence[str] = ("images", "annotations", "categories")) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def check_form(
         images if files else None,
         {category["id"] for category in known} if known else None,
         some=False,
+        exact=True,
         where="among the images of " + ", ".join(file.name for file in files),
     )
     against = [str(file) for file in files]

@@ -3,6 +3,7 @@ import torch
 
 from balltrain.balls.world import BOX_SCALE, NUM_COLORS
 from balltrain.tasks.detect.metrics import box_iou, color_accuracy, mean_average_precision, mean_iou
+from balltrain.tasks.detect.model import DetectHyperparameters
 from balltrain.tasks.detect.task import Detect, scaled, task, to_pixels
 
 COLORS_OF_IMAGES = ((0, 3, 7), (1, 3, 8))
@@ -109,7 +110,7 @@ class TestFiguresOfTheTask:
         presence, true_boxes = truth
         targets = {"presence": presence.to(torch.uint8), "boxes": true_boxes.to(torch.int16)}
         outputs = {"logits": logits, "boxes": boxes}
-        return task.metrics(outputs, targets, None, **{"thorough": False, **kwargs})
+        return task.metrics(outputs, targets, DetectHyperparameters(), **{"thorough": False, **kwargs})
 
     def test_objective_is_a_tenth_of_bce_plus_mse_over_nine_boxes(self, truth):
         predicted = scaled(truth[1])
