@@ -263,7 +263,8 @@ def _images(path: Path, entries: list[dict[str, Any]], source: Path) -> dict[int
     names = [_file_name(path, entry, f"image {number}") for entry, number in zip(entries, numbers, strict=True)]
     pictures = Pictures(path, source, names)
     images: dict[int, ImageEntry] = {}
-    num_missing, name_of = 0, {}
+    num_missing = 0
+    name_of: dict[Path, str] = {}
     for number, entry, name in zip(numbers, entries, names, strict=True):
         if number in images:
             raise BalltrainError(f"{path}: the image id {number} is there twice; ids must differ")
