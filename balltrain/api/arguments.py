@@ -53,7 +53,8 @@ class Data:
         source = None if self.source is None else Path(self.source)
         if source is not None and not source.exists():
             raise BalltrainError(f"--source {source}: there is no such file or folder")
-        return DataRequest(str(source.resolve()) if source else None, self.size, seed, dict(self.data))
+        # a link stays one: what lies beside it is not what lies beside its target
+        return DataRequest(os.path.abspath(source) if source else None, self.size, seed, dict(self.data))
 
     @property
     def folder(self) -> Path | None:

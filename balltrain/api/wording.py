@@ -49,7 +49,8 @@ def in_python(function: Callable[P, R]) -> Callable[P, R]:
 
 def as_arguments(message: str) -> str:
     """A message with options as arguments; what is typed into a shell stays as it is."""
-    return OPTION.sub(_as_argument, message.replace("--set ", ""))
+    message = message.replace("--set ", "").replace("--skip-bad", 'data={"skip_bad": True}')
+    return OPTION.sub(_as_argument, message)
 
 
 def _as_argument(found: re.Match[str]) -> str:

@@ -219,17 +219,21 @@ def _load(path: Path) -> Any:
 
 
 def _unused_roots(contents: Mapping[Path, dict[str, Any]]) -> set[int]:
-    """Ids of categories that no annotation uses, and that are `supercategory` of others or have another's name."""
+    """Ids of categories that no annotation uses and that are no classes: Roboflow's, which is above all others and
+    may have the name of one, and those that are there twice.
+    """
     used = {as_whole(entry.get("category_id")) for content in contents.values() for entry in content["annotations"]}
     roots: set[int] = set()
     for path, content in contents.items():
         categories = _categories(path, content["categories"])
         for category in categories:
-            others = [other for other in categories if other["id"] != category["id"]]
-            name = category["name"]
-            is_root = any(name == other["supercategory"] for other in others)
-            if category["id"] not in used and (is_root or any(name == other["name"] for other in others)):
-                roots.add(category["id"])
+            number, name = category["id"], category["name"]
+            others = [other for other in categories if other["id"] != number]
+            is_above = bool(others) and all(other["supercategory"] == name for other in others)
+            alike = [other["id"] for other in others if other["name"] == name]
+            is_again = any(other in used or other > number for other in alike)
+            if number not in used and (is_above or is_again):
+                roots.add(number)
     return roots
 
 

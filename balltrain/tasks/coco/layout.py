@@ -64,8 +64,10 @@ class Pictures:
         self.file = file
         # what names must not lead out of; of a single file, or the folder of annotations, COCO's folder
         self.root = source if source.is_dir() and source.name != "annotations" else file.parent.parent
-        folders = (folder for folder in dict.fromkeys(_folders_for(file)) if folder.is_relative_to(self.root))
-        self.folders = [folder for folder in folders if folder.is_dir()]
+        folders = [folder for folder in _folders_for(file) if folder.is_relative_to(self.root)]
+        if file.is_symlink():
+            folders += _folders_for(file.resolve())
+        self.folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
         self._listed: dict[Path, tuple[dict[str, str], dict[str, str]]] = {}
         last_parts = [_parts(name)[-1:] for name in names]
         self.told_by_last_part = len({tuple(part) for part in last_parts}) == len(set(names))

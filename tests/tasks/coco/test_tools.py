@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from balltrain.api.arguments import Data
 from balltrain.data.cache import data_key, load_data
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef
@@ -224,6 +225,15 @@ class TestCategories:
     def test_a_category_without_annotations_that_is_no_root_stays(self, tmp_path):
         source = self.written(tmp_path, [*CATEGORIES, {"id": 7, "name": "horse", "supercategory": "horse"}])
         assert [category["id"] for category in load(source, tmp_path).facts["categories"]] == [1, 2, 7]
+
+    def test_a_category_above_some_of_the_others_stays(self, tmp_path):
+        """It may have annotations in another file of the same set."""
+        source = self.written(tmp_path, [ROOT, *CATEGORIES, {"id": 3, "name": "car", "supercategory": "vehicles"}])
+        assert [category["id"] for category in load(source, tmp_path).facts["categories"]] == [0, 1, 2, 3]
+
+    def test_of_a_category_that_is_there_twice_that_with_annotations_stays(self, tmp_path):
+        source = self.written(tmp_path, [*CATEGORIES, {"id": 8, "name": "dog"}, {"id": 9, "name": "dog"}])
+        assert [category["id"] for category in load(source, tmp_path).facts["categories"]] == [1, 2]
 
     def test_a_root_with_annotations_stays(self, tmp_path):
         source = self.written(
@@ -463,6 +473,19 @@ class TestChanges:
         assert greys(load(tmp_path / "set", tmp_path)) == RIGHT
         write(root / "annotations" / "instances_all.json", content(NAMES[:4]))
         assert len(load(tmp_path / "set", tmp_path)) == 4
+
+    @pytest.mark.parametrize("beside", ["link", "target"])
+    def test_pictures_lie_beside_a_linked_file_or_its_target(self, tmp_path, beside):
+        """Data in git-annex or a cache of downloads is links to files of other names."""
+        write(tmp_path / "objects" / "0a1b", content(NAMES))
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "result.json").symlink_to(tmp_path / "objects" / "0a1b")
+        write_pictures(tmp_path / ("set" if beside == "link" else "objects") / "images", NAMES)
+        source = Data(source=tmp_path / "set" / "result.json").request(0).source
+        assert greys(load(source, tmp_path)) == RIGHT
+        before = self.key(source)
+        write_pictures(tmp_path / ("set" if beside == "link" else "objects") / "images", ["1.png"], first=9)
+        assert self.key(source) != before
 
     def test_a_picture_that_comes_later_counts(self, tmp_path):
         root = self.written(tmp_path / "set")
