@@ -64,8 +64,7 @@ def evaluate(
     if check:
         if results is None or with_:
             raise UsageError("--check is of a file of results: give --results FILE, and leave out --with")
-        source = Data(**data).source
-        form = check_results(results, checkpoint, split, None if source is None else str(source))
+        form = check_results(results, checkpoint, split, Data(**data).request(0).source)
         print_json(form) if json_ else print_form(form)
         return
     if results is None:

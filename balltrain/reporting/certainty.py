@@ -62,7 +62,13 @@ def _coverage(found: Certainty) -> str:
         if len(enough) and (times == 1 or accuracy[-1] < 1):
             last = enough[-1]  # of all that do, the one that leaves most
             below = np.floor(threshold[last] * 1e4) / 1e4 if last < len(threshold) - 1 else 0.0
-            rows.append([float(below), float(coverage[last]), float(accuracy[last])])
+            row = [
+                float(below),
+                round(coverage[last] * len(found.right)),
+                float(coverage[last]),
+                float(accuracy[last]),
+            ]
+            rows += [row] if row not in rows else []
     curve = line_trace(coverage.tolist(), accuracy.tolist(), "accuracy", "@0")
     axes = {"xaxis": {**titled_axis("coverage"), "range": [0, 1]}, "yaxis": titled_axis("accuracy of what is left")}
     said = (
@@ -77,7 +83,7 @@ def _coverage(found: Certainty) -> str:
         "Accuracy against coverage",
         note(said),
         figure_html([curve], axes, HEIGHT_PX),
-        table(["threshold", "coverage", "accuracy"], rows),
+        table(["threshold", "items", "coverage", "accuracy"], rows),
     )
 
 

@@ -19,6 +19,7 @@ MAX_KERNELS = 128  # of the first layer, each a picture
 MAX_MAPS = 32  # of each other layer, in and out, whose kernels are shown
 PIXELS_UP_TO = 128  # a picture of at most so many pixels a side is shown pixel by pixel, a larger one compressed
 WEBP_QUALITY = 85
+GAP_RGB = (110, 150, 215)  # between kernels, which are grey
 
 
 def shots(figures: Iterable[str], kind: str = "") -> str:
@@ -74,12 +75,13 @@ def all_kernels(model: nn.Module) -> str:
 
 
 def mosaic(weight: torch.Tensor) -> np.ndarray:
-    """Kernels (out, in, height, width) as one picture (…, …) uint8, with a white line between any two."""
+    """Kernels (out, in, height, width) as one picture (…, …, 3) uint8, with a line between any two."""
+    out, into, height, width = weight.shape
     largest = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
     grey = ((weight / largest / 2 + 0.5) * 255).round().byte()
-    framed = torch.nn.functional.pad(grey, (0, 1, 0, 1), value=255)
-    out, into, height, width = framed.shape
-    picture = framed.permute(0, 2, 1, 3).reshape(out * height, into * width)
+    framed = torch.tensor(GAP_RGB, dtype=torch.uint8).repeat(out, into, height + 1, width + 1, 1)
+    framed[:, :, :height, :width] = grey[..., None]
+    picture = framed.permute(0, 2, 1, 3, 4).reshape(out * (height + 1), into * (width + 1), 3)
     return picture[:-1, :-1].numpy()
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from toy import TOY_FILE
 
 from balltrain.data.cache import load_data
+from balltrain.reporting.shots import GAP_RGB
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import DataRequest
 from balltrain.training.checkpoint import CheckpointConfig, save_best, save_config
@@ -134,10 +135,10 @@ def test_thresholds_say_what_they_leave(page):
         [float(cell) for cell in re.findall(r"<td class=n>(.*?)</td>", row)]
         for row in re.findall(r"<tr>.*?</tr>", html)
     ][1:]
-    assert rows[0] == [0, 1, pytest.approx(accuracy[-1], abs=1e-4)]
-    assert all(1 - error >= 0 for _, _, error in rows)
-    for threshold, part, right in rows[1:]:
+    assert rows[0] == [0, 20, 1, pytest.approx(accuracy[-1], abs=1e-4)]
+    for threshold, items, part, right in rows[1:]:
         assert threshold > 0.5
+        assert items == pytest.approx(20 * part)
         assert (part, right) in [
             (pytest.approx(x, abs=1e-4), pytest.approx(y, abs=1e-4)) for x, y in zip(coverage, accuracy, strict=True)
         ]
@@ -154,7 +155,7 @@ def test_every_convolution_shows_its_kernels(page, reds):
     assert shown.shape == (8 * 4 - 1, 4 * 4 - 1)
     kernel = weight[5, 2] / np.abs(weight[5]).max() / 2 + 0.5  # of map 5, looking at map 2
     np.testing.assert_allclose(shown[20:23, 8:11] / 255, kernel, atol=0.5 / 255 + 1e-6)
-    assert (shown[3::4] == 255).all()  # between any two
+    assert (pictures(html)[1][3::4] == GAP_RGB).all()  # between any two
 
 
 def test_one_feature_map_can_be_chosen_and_more_examples(cli, reds, tmp_path):

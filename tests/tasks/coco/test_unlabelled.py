@@ -84,6 +84,11 @@ def test_a_test_set_is_predicted_by_the_file_that_names_its_images(cli, checkpoi
         assert (form["results"], form["images"]) == (len(json.loads(results.read_text())), 3)
 
 
+def test_the_data_is_made_without_the_test_set(awkward, unlabelled, tmp_path):
+    dataset = load_data(TaskRef("coco"), task, DataRequest(str(awkward.root), options={"image_size": 32}), tmp_path)
+    assert {name: len(rows) for name, rows in dataset.splits.items()} == {"train": 6, "val": 3, "test": 0, "all": 9}
+
+
 def test_images_of_test_dev_lie_among_those_of_the_test_set(cli, checkpoint, unlabelled, tmp_path):
     file = unlabelled.rename(unlabelled.with_name("image_info_test-dev2017.json"))
     code, found = cli("predict", checkpoint, file, "--out", tmp_path / "out", "--json")
