@@ -111,7 +111,7 @@ def _opened(content: bytes) -> Image.Image:
 def _formats() -> tuple[str, ...]:
     """Pillow's, and HEIF where pillow-heif is installed."""
     with contextlib.suppress(ImportError):
-        from pillow_heif import register_heif_opener  # who needs it installs it
+        from pillow_heif import register_heif_opener  # type: ignore[import-not-found,unused-ignore]  # who wants it
 
         register_heif_opener()
     Image.init()
