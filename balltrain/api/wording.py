@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from balltrain.errors import BalltrainError
 from balltrain.knobs import knobs_of
+from balltrain.tasks.user_code import told_as_users
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,7 +39,8 @@ def in_python(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def speaking(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return function(*args, **kwargs)
+            with told_as_users():
+                return function(*args, **kwargs)
         except BalltrainError as error:
             if not _typed.get() and error.args:
                 error.args = (as_arguments(str(error.args[0])), *error.args[1:])
