@@ -18,6 +18,7 @@ R = TypeVar("R")
 
 VALUE = r"\d+(?:\.\d+)?|[A-Z]\b|[A-Z]{2,}\b|off\b|offline\b|runs/[A-Z]+"
 OPTION = re.compile(rf"--([a-z][a-z-]*[a-z])(?:[ ]({VALUE}))?")
+DATA_FIELD = re.compile(r"--data (?!combination\b)([a-z_][a-z0-9_]*)\b(?!=)")
 OF_FUNCTIONS = ("out", "split", "vote", "workers")  # arguments that are no knobs
 
 _typed: ContextVar[bool] = ContextVar("typed", default=False)
@@ -51,6 +52,7 @@ def in_python(function: Callable[P, R]) -> Callable[P, R]:
 
 def as_arguments(message: str) -> str:
     """A message with options as arguments; what is typed into a shell stays as it is."""
+    message = DATA_FIELD.sub(r'data["\1"]', message)
     return OPTION.sub(_as_argument, message.replace("--set ", ""))
 
 

@@ -2,8 +2,9 @@
 
 A point holds one number a dimension: `{label: number}`, for a choice the option's index. Every searcher
 proposes points, the journal keeps them, and `Space.decode` makes hyperparameters of them. A domain inside a
-choice is a dimension of its own that counts only where the choice fell on it; a dict inside a choice adds its
-keys to the configuration.
+choice is a dimension of its own that counts only where the choice fell on it; a dict that is an option of a choice
+adds its keys to the configuration. Any other dict, and any list, is a hyperparameter's value: domains inside are
+dimensions of their own, and what they become is put in their place.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from balltrain.errors import UsageError
 from balltrain.records.state import Point
+from balltrain.tasks.plain import plain
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Space:
     """The dimensions of a search space. Raises UsageError where it holds what no searcher can propose."""
 
     def __init__(self, space: Mapping[str, Any]):
-        self.space = dict(space)
+        self.space = {key: _plain(value, str(key)) for key, value in space.items()}
         self.dimensions: list[Dimension] = []
         for key, value in self.space.items():
             if not isinstance(key, str) or "/" in key:
@@ -112,6 +116,8 @@ def _dimensions(label: str, value: Any, condition: tuple[tuple[str, int], ...]) 
         if set(value) == {"grid_search"}:
             raise UsageError(f"{label}: grid_search is not proposed by any searcher, use tune.choice")
         return [d for key, inner in value.items() for d in _dimensions(f"{label}/{key}", inner, condition)]
+    if isinstance(value, list | tuple):
+        return [d for number, inner in enumerate(value) for d in _dimensions(f"{label}/{number}", inner, condition)]
     if not isinstance(value, sample.Domain):
         return []
     if isinstance(value, sample.Categorical):
@@ -129,23 +135,63 @@ def _dimensions(label: str, value: Any, condition: tuple[tuple[str, int], ...]) 
         raise UsageError(f"{label}: a domain needs bounds, use tune.uniform or tune.loguniform")
     kind = "float" if isinstance(value, sample.Float) else "int"
     log = isinstance(sampler, sample.LogUniform)
-    low, high = sorted((value.lower, value.upper))
-    return [Dimension(label, kind, low, high, log, step, condition, falling=value.lower > value.upper)]
+    lower, upper, step = plain(value.lower), plain(value.upper), plain(step)
+    low, high = sorted((lower, upper))
+    return [Dimension(label, kind, low, high, log, step, condition, falling=lower > upper)]
 
 
-def _decode(key: str, label: str, value: Any, point: Mapping[str, float | int], config: dict[str, Any]) -> None:
+def _decode(
+    key: str,
+    label: str,
+    value: Any,
+    point: Mapping[str, float | int],
+    config: dict[str, Any],
+    *,
+    is_option: bool = False,
+) -> None:
     from ray.tune.search import sample
 
     if isinstance(value, sample.Categorical):
         option = int(point[label])
-        _decode(key, f"{label}/{option}", value.categories[option], point, config)
-    elif isinstance(value, sample.Domain):
-        config[key] = point[label]
-    elif isinstance(value, Mapping) and label != key:  # an option that sets several hyperparameters
+        _decode(key, f"{label}/{option}", value.categories[option], point, config, is_option=True)
+    elif isinstance(value, Mapping) and is_option:  # it sets several hyperparameters
         for inner_key, inner in value.items():
             _decode(inner_key, f"{label}/{inner_key}", inner, point, config)
     else:
-        config[key] = value
+        config[key] = _filled_in(label, value, point)
+
+
+def _filled_in(label: str, value: Any, point: Mapping[str, float | int]) -> Any:
+    """A value with each domain inside replaced by what it became."""
+    from ray.tune.search import sample
+
+    if isinstance(value, sample.Categorical):
+        option = int(point[label])
+        return _filled_in(f"{label}/{option}", value.categories[option], point)
+    if isinstance(value, sample.Domain):
+        return point[label]
+    if isinstance(value, Mapping):
+        return {key: _filled_in(f"{label}/{key}", inner, point) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_filled_in(f"{label}/{number}", inner, point) for number, inner in enumerate(value))
+    return value
+
+
+def _plain(value: Any, label: str) -> Any:
+    """A space with numbers of numpy as Python's. Raises UsageError where a domain is in what is not looked into."""
+    from ray.tune.search import sample
+
+    if isinstance(value, sample.Categorical):
+        # a domain of its own: the user's may serve another space
+        options: Any = sample.Categorical([_plain(option, label) for option in value.categories])  # type: ignore[no-untyped-call]
+        return options
+    if isinstance(value, Mapping):
+        return {key: _plain(inner, f"{label}/{key}") for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_plain(inner, f"{label}/{number}") for number, inner in enumerate(value))
+    if isinstance(value, set | frozenset) and any(isinstance(inner, sample.Domain) for inner in value):
+        raise UsageError(f"{label}: a set of domains has no order, use a list")
+    return plain(value)
 
 
 def _describe(value: Any) -> Any:
@@ -166,4 +212,4 @@ def _describe(value: Any) -> Any:
         return value.model_dump(mode="json")
     if isinstance(value, list | tuple):
         return [_describe(inner) for inner in value]
-    return value
+    return to_jsonable_python(value, fallback=repr)
