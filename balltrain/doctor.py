@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -48,6 +49,10 @@ def examine(storage: Path, data_dir: Path) -> list[Check]:
         ("CPUs", check_cpus),
         ("memory", check_memory),
         ("shared memory", lambda: check_shared_memory(SHARED_MEMORY)),
+        ("open files", check_open_files),
+        ("temporary files", check_temporary),
+        ("home", lambda: check_home(Path(os.path.expanduser("~")))),
+        ("output", check_output),
         ("Ray", check_ray),
         ("Ray cluster", check_cluster),
         ("Ray token", check_token),
@@ -158,6 +163,66 @@ def check_shared_memory(path: Path) -> Check:
     return Check("shared memory", OK, detail)
 
 
+def check_open_files() -> Check:
+    """How many files a process may have open: Ray's have dozens, and one for each connection."""
+    from balltrain.execution.machine import ENOUGH_FILES, FEWEST_FILES, open_files
+
+    limits = open_files()
+    if limits is None:
+        return Check("open files", OK, "no limit is known on this system")
+    soft, hard = limits
+    detail = f"{soft} a process" if soft < sys.maxsize else "no limit"
+    if hard > soft:
+        detail += ", raised by a sweep where it needs more"
+    if hard < ENOUGH_FILES:
+        status = FAIL if hard < FEWEST_FILES else WARN
+        return Check(
+            "open files", status, detail, f"`ulimit -n {ENOUGH_FILES}` before a sweep of many trials at a time"
+        )
+    return Check("open files", OK, detail)
+
+
+def check_temporary() -> Check:
+    """Whether sockets of Ray have room in the names of its temporary folder."""
+    from balltrain.execution.machine import SHORT_FOLDER, ray_folder, wrong_with
+
+    name, (folder, variable) = "temporary files", ray_folder()
+    detail = f"{folder}" + (f" ({variable})" if variable else "")
+    if (wrong := wrong_with(folder)) is None:
+        return Check(name, OK, detail)
+    if variable == "TMPDIR" and wrong_with(SHORT_FOLDER) is None:
+        return Check(name, OK, f"{detail} {wrong}; a sweep takes {SHORT_FOLDER} in its place")
+    return Check(
+        name, FAIL, f"{detail} {wrong}", "set RAY_TMPDIR to a short folder that can be written, such as /tmp"
+    )
+
+
+def check_home(home: Path) -> Check:
+    """Whether Ray's token and decoded data can be kept there."""
+    from balltrain.execution.machine import cannot_write
+
+    if cannot_write(home) is None:
+        return Check("home", OK, str(home))
+    detail = f"{home} cannot be written: a sweep makes a token for itself alone"
+    if "XDG_CACHE_HOME" in os.environ:
+        return Check("home", OK, f"{detail}; data is kept in XDG_CACHE_HOME")
+    return Check("home", WARN, detail, "give --data-dir, or set XDG_CACHE_HOME to a folder for decoded data")
+
+
+def check_output() -> Check:
+    """Whether standard output has the letters that tables use."""
+    encoding = getattr(sys.stdout, "encoding", None)
+    if encoding is None:
+        return Check("output", OK, "is closed")
+    try:
+        "·─±é→".encode(encoding)
+    except UnicodeEncodeError:
+        return Check(
+            "output", WARN, f"{encoding}: letters that it lacks are shown as ?", "set PYTHONIOENCODING=utf-8"
+        )
+    return Check("output", OK, encoding)
+
+
 def check_ray() -> Check:
     try:
         found = version("ray")
@@ -206,7 +271,9 @@ def check_token() -> Check:
     except OSError:
         mode = None
     if mode is not None and mode & 0o077:
-        return Check(name, WARN, f"{file} can be read by others (mode {mode:o})", f"chmod 600 {file}")
+        return Check(
+            name, WARN, f"{file} can be read by others (mode {mode:o})", f"chmod 600 {shlex.quote(str(file))}"
+        )
     if address and ask(address, None) == ANSWERS:
         advice = "start it with RAY_AUTH_MODE=token on all nodes: docs/security.md"
         return Check(name, WARN, f"the Ray at {address} takes code from whoever reaches it: it has no token", advice)
@@ -218,11 +285,16 @@ def check_token() -> Check:
 def check_wandb() -> Check:
     """Its version, and whether there is a key; asks no server."""
     from balltrain.tracking.wandb import has_key
+    from balltrain.tracking.wandb_environment import told_mode
 
     try:
         found = version("wandb")
     except PackageNotFoundError:
         return Check("W&B", WARN, "is not installed", "pip install wandb, or use --wandb off")
+    told = told_mode()
+    if told is not None and told[0] != "online":
+        what = {"off": "nothing is written for it", "offline": "runs stay on this machine"}[told[0]]
+        return Check("W&B", OK, f"{found}, {told[1]}: {what}")
     if has_key():
         return Check("W&B", OK, f"{found}, logged in: runs go online")
     return Check("W&B", OK, f"{found}, no key: runs stay on this machine until `wandb login` and `wandb sync`")

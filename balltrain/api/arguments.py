@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.knobs import KnobField, Panel, knob, knobs_of, refuse_unknown
+from balltrain.tasks.plain import plain
 
 if TYPE_CHECKING:
     from balltrain.tasks.base import DataRequest
@@ -150,15 +151,4 @@ def _of_its_kind(entry: KnobField, value: Any) -> Any:
     if flag_for_number or not any(isinstance(value, kind) for _, kind in kinds):
         allowed = " or ".join(word for word, _ in kinds)
         raise UsageError(f"--{entry.name.replace('_', '-')} is {value!r}, but must be of the type {allowed}")
-    if isinstance(value, Mapping):
-        return plain_values(value)
-    return _plain(value)
-
-
-def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping with numpy's numbers as Python's own."""
-    return {key: _plain(value) for key, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 else value
+    return plain(value)

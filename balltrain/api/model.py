@@ -172,7 +172,9 @@ class Model:
         Raises:
             BalltrainError: An input is not there or is none of the task's, or `out` cannot be written.
         """
+        from balltrain.tasks.plain import strict
         from balltrain.tasks.protocols import WritesPredictions, predicting, predicting_together
+        from balltrain.tasks.user_code import told_as_users
         from balltrain.training.evaluation import validate_members, vote_of
 
         paths = [Path(inputs)] if isinstance(inputs, str | os.PathLike) else [Path(path) for path in inputs]
@@ -186,16 +188,19 @@ class Model:
                 raise BalltrainError(f"{path}: there is no such file")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if len(members) == 1:
-                found = predicting(task).draw_predictions(members[0].model, members[0].hp, device, paths, folder)
-            else:
-                found = predicting_together(task).draw_ensemble(
-                    [(m.model, m.hp) for m in members], decide, device, paths, folder
-                )
+            with told_as_users():  # whose OSError is not of this folder
+                if len(members) == 1:
+                    found = predicting(task).draw_predictions(members[0].model, members[0].hp, device, paths, folder)
+                else:
+                    found = predicting_together(task).draw_ensemble(
+                        [(m.model, m.hp) for m in members], decide, device, paths, folder
+                    )
             if unsure_below is not None:
                 mark_unsure(found, unsure_below, task.name)
-            (folder / "predictions.json").write_text(json.dumps(found, indent=1))
-            files = task.export_predictions(found, folder) if isinstance(task, WritesPredictions) else []
+            found = strict(found)
+            (folder / "predictions.json").write_text(json.dumps(found, indent=1, allow_nan=False))
+            with told_as_users():
+                files = task.export_predictions(found, folder) if isinstance(task, WritesPredictions) else []
         except OSError as error:
             raise BalltrainError(f"cannot write to {folder}: {error.strerror or error}") from error
         where = None if data_dir is None else Path(data_dir)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from balltrain.api.arguments import Data, plain_values, refuse_rest, taken, time_stamped
+from balltrain.api.arguments import Data, refuse_rest, taken, time_stamped
 from balltrain.api.documented import documented
 from balltrain.api.model import Model
 from balltrain.api.preparing import _pictures, refuse_within_file
@@ -20,6 +20,7 @@ from balltrain.execution.resources import Resources
 from balltrain.search.sweep import Sweep
 from balltrain.storage import Storage
 from balltrain.tasks.base import Task
+from balltrain.tasks.plain import plain
 from balltrain.tasks.sources import ref_of
 from balltrain.tracking.mirrors import Tracking
 
@@ -122,7 +123,7 @@ def train_results(
     ref, in_dict = ref_of(task), options.pop("hyperparameters", {})
     hyperparameters = list(ref.load().Hyperparameters.model_fields)
     refuse_rest(options, "train", Data, Tracking, more=[*hyperparameters, *inspect.signature(train).parameters])
-    settings = plain_values({**in_dict, **options})
+    settings = plain({**in_dict, **options})
     folder = out or default_folder(task if isinstance(task, str | os.PathLike) else ref.name)
     one = Sweep(ref.name, {}, trials=1, searcher="random", scheduler="none", hyperparameters=settings, **budget)
     plan = make_plan(one, ref, name=folder.resolve().name, request=data.request(one.seed), check_weights=not resume)

@@ -11,12 +11,14 @@ from typing import ParamSpec, TypeVar
 
 from balltrain.errors import BalltrainError
 from balltrain.knobs import knobs_of
+from balltrain.tasks.user_code import told_as_users
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 VALUE = r"\d+(?:\.\d+)?|[A-Z]\b|[A-Z]{2,}\b|off\b|offline\b|runs/[A-Z]+"
 OPTION = re.compile(rf"--([a-z][a-z-]*[a-z])(?:[ ]({VALUE}))?")
+DATA_FIELD = re.compile(r"--data (?!combination\b)([a-z_][a-z0-9_]*)\b(?!=)")
 OF_FUNCTIONS = ("out", "split", "vote", "workers")  # arguments that are no knobs
 
 _typed: ContextVar[bool] = ContextVar("typed", default=False)
@@ -38,7 +40,8 @@ def in_python(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def speaking(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return function(*args, **kwargs)
+            with told_as_users():
+                return function(*args, **kwargs)
         except BalltrainError as error:
             if not _typed.get() and error.args:
                 error.args = (as_arguments(str(error.args[0])), *error.args[1:])
@@ -49,6 +52,7 @@ def in_python(function: Callable[P, R]) -> Callable[P, R]:
 
 def as_arguments(message: str) -> str:
     """A message with options as arguments; what is typed into a shell stays as it is."""
+    message = DATA_FIELD.sub(r'data["\1"]', message)
     message = message.replace("--set ", "").replace("--skip-bad", 'data={"skip_bad": True}')
     return OPTION.sub(_as_argument, message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from typing import Annotated, Any, NoReturn
@@ -11,7 +12,9 @@ import typer
 from balltrain.api.wording import on_command_line
 from balltrain.cli.invocation import Invocation
 from balltrain.cli.shape import CONTEXT, Command, Group
-from balltrain.errors import EXIT_INTERRUPTED, BalltrainError
+from balltrain.cli.streams import StdoutError, json_alone, leave_stdout, prepared_streams
+from balltrain.errors import EXIT_INTERRUPTED, BalltrainError, advice_on
+from balltrain.tasks.user_code import described, told_as_users
 
 # name: the module that has it, and its line in the list of commands
 COMMANDS = {
@@ -88,9 +91,15 @@ def main(argv: list[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     invocation = Invocation([argument for argument in arguments if argument != "--debug"])
+    if debug:
+        _show_debugging()
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
-        with on_command_line():
+        with prepared_streams(), on_command_line(), json_alone("--json" in options), told_as_users():
             code = app(invocation.arguments, obj=invocation, standalone_mode=False, prog_name="balltrain")
+    except StdoutError as error:
+        leave_stdout()
+        _fail("" if error.nobody_reads else str(error), error.exit_code, debug)
     except BalltrainError as error:
         _fail(invocation.as_typed(str(error)), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
@@ -99,8 +108,21 @@ def main(argv: list[str] | None = None) -> None:
         # typer's own complaints know how to say what is wrong, and are all about what was typed
         if hasattr(error, "format_message"):
             _fail(error.format_message().replace("\n", " "), 2, debug)
-        _fail(f"{type(error).__name__}: {error} (a bug: --debug shows where)".replace("\n", " "), 1, debug)
+        if isinstance(error, OSError) and (advice := advice_on(error)) is not None:
+            _fail(advice, 1, debug)
+        _fail(f"{described(error)} (a bug: --debug shows where)", 1, debug)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_debugging() -> None:
+    """Tracebacks of trials, which come from other processes."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("balltrain")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
 
 
 def _fail(message: str, code: int, debug: bool) -> NoReturn:
@@ -108,7 +130,8 @@ def _fail(message: str, code: int, debug: bool) -> NoReturn:
         import traceback
 
         traceback.print_exc()
-    clear = "\r\033[K" if sys.stderr.isatty() else ""  # a phase that was shown
+    clear = "\r\033[K" if sys.stderr is not None and sys.stderr.isatty() else ""  # a phase that was shown
     if message:  # where no command was typed, the help says enough
-        print(f"{clear}error: {message}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # full, as standard output may be
+            print(f"{clear}error: {message}", file=sys.stderr)
     sys.exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,7 +98,7 @@ def export(
     from balltrain.reporting.optuna_study import export_study
 
     count = export_study(load_tables(Storage(storage_uri(storage)), name), optuna)
-    print(f"{count} trials in {optuna}, study {name}: optuna-dashboard {optuna}")
+    print(f"{count} trials in {optuna}, study {name}: optuna-dashboard {shlex.quote(optuna)}")
 
 
 def watch(name: RunName, storage: StorageUri = None) -> None:

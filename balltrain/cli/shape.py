@@ -15,6 +15,10 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 class Command(TyperCommand):
     """A command whose flags are shown without a type, and `--help` beside the other options of the run."""
 
+    def get_usage(self, ctx: Any) -> str:
+        """With one space where a group's default command has no name."""
+        return super().get_usage(ctx).replace("  [", " [")
+
     def get_params(self, ctx: Any) -> Any:
         return _tidied(super().get_params(ctx))
 

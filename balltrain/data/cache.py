@@ -27,7 +27,9 @@ from balltrain.data.sources import FORMAT, Made, made_of
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Task
+from balltrain.tasks.plain import plain_facts
 from balltrain.tasks.splits import SPLITS, draw_folds, draw_splits
+from balltrain.tasks.user_code import told_as_users
 
 MANIFEST = "manifest.json"
 
@@ -155,21 +157,25 @@ class ArrayFolder:
         self.arrays: dict[str, np.ndarray] = {}
 
     def create(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        native = _checked(name, shape, dtype)
         path = self.folder / f"{name}.npy"
         path.unlink(missing_ok=True)  # an array that is made again: what maps the old one keeps it
-        num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        with open(path, "wb") as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": tuple(shape)}
-            )
-            # a mapped file that the disk has no room for ends the process; this raises ENOSPC instead
-            if num_bytes:
-                os.posix_fallocate(file.fileno(), file.tell(), num_bytes)
+        num_bytes = int(np.prod(shape)) * native.itemsize
+        try:
+            with open(path, "wb") as file:
+                np.lib.format.write_array_header_1_0(
+                    file, {"descr": native.str, "fortran_order": False, "shape": tuple(shape)}
+                )
+                # a mapped file that the disk has no room for ends the process; this raises ENOSPC instead
+                if num_bytes:
+                    os.posix_fallocate(file.fileno(), file.tell(), num_bytes)
+        except OSError as error:
+            raise _cannot_write(self.folder.parents[1], error) from error
         self.arrays[name] = np.load(path, mmap_mode="r+")
         return self.arrays[name]
 
     def __setitem__(self, name: str, array: np.ndarray) -> None:
-        array = np.ascontiguousarray(array)
+        array = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
         self.create(name, array.shape, array.dtype)[...] = array
 
 
@@ -190,6 +196,21 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {"damaged": True}
 
 
+def _checked(name: str, shape: tuple[int, ...], dtype: Any) -> np.dtype[Any]:
+    """The dtype in this machine's byte order. Raises BalltrainError for an array that batches cannot be made of."""
+    native: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
+    if not isinstance(name, str) or not name or name != os.path.basename(name) or name.startswith("."):
+        raise BalltrainError(f"prepare: the array {name!r} has no name that can be a file's: give it another")
+    if native.kind not in "biufc" or native.itemsize > (16 if native.kind == "c" else 8):
+        raise BalltrainError(
+            f"prepare: the array {name} has the dtype {native}, which torch does not have: "
+            "make it numbers, such as .astype(np.float32), or the numbers of its categories"
+        )
+    if len(shape) == 0:
+        raise BalltrainError(f"prepare: the array {name} is a single number, but must have one item a row")
+    return native
+
+
 def _build(task: Task, request: DataRequest, source: str | None, folder: Path, made: Made | None, anew: bool) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -197,10 +218,14 @@ def _build(task: Task, request: DataRequest, source: str | None, folder: Path, m
             if anew or not _is_current(folder, made):
                 _build_locked(task, request, source, folder, made)
     except OSError as error:
-        raise BalltrainError(
-            f"cannot write the data to {folder.parent}: {error.strerror or error}; "
-            "free some space or choose another folder with --data-dir"
-        ) from error
+        raise _cannot_write(folder.parent, error) from error
+
+
+def _cannot_write(folder: Path, error: OSError) -> BalltrainError:
+    return BalltrainError(
+        f"cannot write the data to {folder}: {error.strerror or error}; "
+        "free some space or choose another folder with --data-dir"
+    )
 
 
 def _build_locked(task: Task, request: DataRequest, source: str | None, folder: Path, made: Made | None) -> None:
@@ -208,7 +233,8 @@ def _build_locked(task: Task, request: DataRequest, source: str | None, folder: 
         building = Path(temporary) / "data"
         building.mkdir()
         writer = ArrayFolder(building)
-        facts = task.prepare(dataclasses.replace(request, source=source), writer)
+        with told_as_users():  # an OSError of a user's code is no full disk
+            facts = task.prepare(dataclasses.replace(request, source=source), writer)
         lengths = {name: len(array) for name, array in writer.arrays.items()}
         if not lengths or len(set(lengths.values())) != 1:
             raise BalltrainError(f"task {task.name} prepared arrays of different lengths: {lengths}")
@@ -218,7 +244,7 @@ def _build_locked(task: Task, request: DataRequest, source: str | None, folder: 
         manifest = {
             "format": FORMAT,
             "request": request.to_dict(),
-            "facts": facts,
+            "facts": plain_facts(facts),
             "arrays": sorted(writer.arrays),
             "fingerprint": _fingerprint(writer.arrays),
             **({} if made is None else {"files": made.files, "changed": made.changed}),

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from balltrain.errors import BalltrainError, UsageError
+from balltrain.errors import UsageError
 from balltrain.folders import files_below
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Task, options_of
-from balltrain.tasks.beside import imported_beside
 
 FORMAT = 1
 
@@ -110,12 +109,4 @@ def _changes(paths: Iterable[Any]) -> str:
 
 def _imports(ref: TaskRef) -> list[tuple[str, str]]:
     """Name and hash of each file beside a user's task file that it imports."""
-    if ref.file is None or ref.source is None:
-        return []
-    file, found = Path(ref.file), []
-    for path in imported_beside(file, ref.source):
-        try:
-            found.append((str(path.relative_to(file.parent)), hashlib.sha256(path.read_bytes()).hexdigest()))
-        except OSError as error:
-            raise BalltrainError(f"cannot read {path}, which {file.name} imports: {error.strerror}") from error
-    return found
+    return [(name, hashlib.sha256(text.encode()).hexdigest()) for name, text in ref.beside]

@@ -17,7 +17,7 @@ CONNECT_TIMEOUT_S = 5.0
 
 def token_file() -> Path:
     """Where Ray looks for the token when RAY_AUTH_TOKEN does not hold it."""
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path(os.path.expanduser("~")) / ".ray" / "auth_token")
 
 
 def make_token() -> None:
@@ -25,7 +25,7 @@ def make_token() -> None:
     file = token_file()
     if os.environ.get("RAY_AUTH_MODE", "token") != "token" or os.environ.get("RAY_AUTH_TOKEN"):
         return
-    with contextlib.suppress(OSError):  # Ray then says what is wrong
+    try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             # linked into place: another sweep that starts now must not read half a token
@@ -36,6 +36,9 @@ def make_token() -> None:
                 os.link(new, file)
             new.unlink()
         file.chmod(0o600)
+    except OSError:
+        if _token() is None:  # no home that can be written: a token for this sweep alone
+            os.environ["RAY_AUTH_TOKEN"] = uuid.uuid4().hex + uuid.uuid4().hex
 
 
 def join(address: str) -> str:

@@ -18,6 +18,7 @@ from balltrain.errors import BalltrainError
 from balltrain.execution import ray_internals
 from balltrain.execution.interrupts import Interrupts
 from balltrain.execution.joining import CONNECT_TIMEOUT_S, join, make_token
+from balltrain.execution.machine import allow_open_files, make_ray_folder
 from balltrain.execution.nodes import nodes_expected, nodes_there
 from balltrain.execution.placement import Node, NotEnoughGpus, Placement, local_resources
 from balltrain.execution.resources import Resources
@@ -41,8 +42,15 @@ RAY_ENVIRONMENT = {
     # what nobody reads, and is waited for at the end where nobody takes it: 5 s
     "RAY_task_events_shutdown_flush_timeout_ms": "300",
 }
-# by `joining.join`; by `ray.init`, which would take the process's later `breakpoint()` for its own
-ALSO_PUT_BACK = ("RAY_AUTH_MODE", "PYTHONBREAKPOINT", "RAY_USAGE_STATS_ENABLED")
+# by `joining` and `machine`; by `ray.init`, which would take the process's later `breakpoint()` for its own
+ALSO_PUT_BACK = (
+    "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN",
+    "RAY_TMPDIR",
+    "TMPDIR",
+    "PYTHONBREAKPOINT",
+    "RAY_USAGE_STATS_ENABLED",
+)
 LOGGERS = ("ray", "ray.tune", "ray.air")
 
 
@@ -174,6 +182,8 @@ def _guest(resources: Resources) -> RaySession:
 def _connected(resources: Resources, interrupts: Interrupts) -> RaySession:
     interrupts.check()
     if not resources.joins:
+        make_ray_folder()
+        allow_open_files()
         make_token()
     import ray
 
@@ -194,7 +204,9 @@ def _connected(resources: Resources, interrupts: Interrupts) -> RaySession:
     except KeyboardInterrupt:
         ray.shutdown()
         raise
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except BalltrainError:
+        raise
+    except Exception as error:  # of Ray's processes, whatever kept one from starting: some are plain Exceptions
         where = f"at {address}" if address else "on this machine"
         reason = " ".join(str(error).split())[:200]
         raise BalltrainError(f"cannot reach or start Ray {where}: {reason}") from error

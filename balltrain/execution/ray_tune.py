@@ -6,6 +6,7 @@ Tune's trial is one attempt at one of ours. The only module, besides `trial.py`,
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 from functools import partial
@@ -27,6 +28,8 @@ from balltrain.records.columns import Decision
 from balltrain.search import policy
 from balltrain.search.controller import Controller
 from balltrain.search.policy import Cause
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
 # that leaving may take, where Ray still answers and where it does not
@@ -233,6 +236,7 @@ class ControllerScheduler(_NotSaved, FIFOScheduler):
         if END in result:
             end = json.loads(result[END])
             if end:
+                logger.debug(end["traceback"])  # shown by --debug
                 self.controller.fail(number, Cause(end["cause"]), end["error"])
             else:
                 self.controller.complete(number)

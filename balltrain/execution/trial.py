@@ -11,13 +11,14 @@ import json
 import os
 import shutil
 import socket
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from balltrain.data.cache import Dataset
-from balltrain.errors import StorageError
+from balltrain.errors import BalltrainError, StorageError
 from balltrain.execution.placement import Placement
 from balltrain.search import policy
 from balltrain.search.controller import Attempt
@@ -26,6 +27,7 @@ from balltrain.search.policy import Cause
 from balltrain.storage import Remote, Uploads, retrying
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest
+from balltrain.tasks.user_code import described, told_as_users
 from balltrain.training.rows import EpochRow
 
 # what is sent to the sweep's process: JSON texts, because Tune flattens dicts and NaN must survive
@@ -92,14 +94,20 @@ def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
         else:
             _run_on_workers(attempt, context)
     except Exception as error:
-        cause, described = _cause(error)
-        tune.report({END: json.dumps({"cause": cause, "error": described})})
+        cause, message = _cause(error)
+        told = {"cause": cause, "error": message, "traceback": traceback.format_exc()}
+        tune.report({END: json.dumps(told)})
     else:
         tune.report({END: json.dumps({})})
 
 
 def train(attempt: Attempt, context: TrialContext, report: Callable[[EpochRow], None], rank: int = 0) -> None:
     """Train a trial and hand its rows to `report`, each with the node that trained it."""
+    with told_as_users():
+        _train(attempt, context, report, rank)
+
+
+def _train(attempt: Attempt, context: TrialContext, report: Callable[[EpochRow], None], rank: int) -> None:
     import torch
 
     from balltrain.data.cache import load_data
@@ -179,10 +187,7 @@ def _uploading(folder: Path, remote_uri: str | None, attempt: Attempt, rank: int
 
 def describe(error: BaseException) -> str:
     """One line: the kind of an error, unless it speaks for itself, and its message."""
-    from balltrain.errors import BalltrainError
-
-    message = " ".join(str(error).split())[:500]
-    return message if isinstance(error, BalltrainError) else f"{type(error).__name__}: {message}"
+    return " ".join(str(error).split())[:500] if isinstance(error, BalltrainError) else described(error)
 
 
 def _cause(error: BaseException) -> tuple[Cause, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from balltrain.errors import BalltrainError
 from balltrain.records.results import Results
 from balltrain.reporting.page import note, section
+from balltrain.tasks.user_code import described, users_error
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ def pictures_of(checkpoint: Path, data_dir: Path | None, folder: Path) -> list[P
     """Pictures of a checkpoint's predictions; none where its task draws none, or its data is not on this machine."""
     try:
         return sample_predictions(checkpoint, data_dir, folder)[0]
-    except (BalltrainError, OSError):
+    except Exception:  # of a user's task, too: the numbers are worth sending without pictures
         return []
 
 
@@ -43,7 +44,8 @@ def gallery(results: Results, data_dir: Path | None = None) -> str:
     except BalltrainError as error:
         return section(title, note(f"None: {error}."))
     except Exception as error:  # of a user's task, which may do anything: the rest of the report is worth having
-        return section(title, note(f"None: the task fails with {type(error).__name__}: {error}."))
+        said = users_error(error) or f"the task fails with {described(error)}"
+        return section(title, note(f"None: {said}."))
     images = "".join(f'<img alt="prediction" src="data:image/webp;base64,{picture}">' for picture in pictures)
     return section(title, f"<div class=shots>{images}</div>", note(source))
 

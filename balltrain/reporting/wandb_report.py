@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.progress import saving
 from balltrain.reporting.scales import is_choice, is_log, is_log_scale
 from balltrain.reporting.text import duration, short
-from balltrain.tracking.wandb import PROJECT, has_key, unreachable
+from balltrain.tracking.wandb import MAX_GROUP, has_key, unreachable
+from balltrain.tracking.wandb_environment import entity, project, told_mode
 
 SPECIFICATION = "wandb_report.json"
 NUM_PARALLEL = 8  # axes that can be told apart
@@ -29,8 +29,11 @@ def publish(results: Results, folder: Path) -> str:
     Its specification is written to `folder` in any case. Raises BalltrainError where W&B does not take it.
     """
     path = folder / SPECIFICATION
-    entity = os.environ.get("WANDB_ENTITY", "")
-    _write(build_report(results, entity), path)
+    owner = entity() or ""
+    _write(build_report(results, owner), path)
+    mode, said = told_mode() or ("online", "")
+    if mode != "online":
+        return f"{said} keeps W&B offline, so that no report was made there. Its specification is in {path}"
     if not has_key():
         return (
             "W&B has no key, so that no report was made there: `wandb login` or set WANDB_API_KEY, then ask again. "
@@ -41,13 +44,13 @@ def publish(results: Results, folder: Path) -> str:
             raise ConnectionError(reason)
         import wandb
 
-        return str(build_report(results, entity or wandb.Api().default_entity or "").save().url)
+        return str(build_report(results, owner or wandb.Api().default_entity or "").save().url)
     except Exception as error:  # W&B's client raises whatever its server, its network and its own checks do
         reason = " ".join(str(error).split())[:200]
         raise BalltrainError(f"W&B did not take the report: {reason}; its specification is in {path}") from error
 
 
-def build_report(results: Results, entity: str) -> Any:
+def build_report(results: Results, owner: str) -> Any:
     """Our summary, curves, importances, parallel coordinates, and the table of the runs: W&B's `Report`."""
     # by its name, because its module says nothing of what it exports, and a type checker then sees nothing of it
     wr: Any = import_module("wandb_workspaces.reports.v2")
@@ -70,7 +73,7 @@ def build_report(results: Results, entity: str) -> Any:
     # a run set that names no project is the report's own: one that does is looked up, which takes a key
     runs = wr.Runset(
         name=results.name,
-        filters=f"Metric('group') == {results.name!r}",
+        filters=f"Metric('group') == {results.name[:MAX_GROUP]!r}",
         order=[wr.OrderBy(name=objective, ascending=results.mode == "min")],
     )
     panels: list[Any] = [
@@ -79,8 +82,8 @@ def build_report(results: Results, entity: str) -> Any:
         wr.ParallelCoordinatesPlot(axes),
     ]
     return wr.Report(
-        project=os.environ.get("WANDB_PROJECT", PROJECT),
-        entity=entity,
+        project=project(),
+        entity=owner,
         title=results.name[:128],
         description=f"{results.sweep.get('task')}: {results.objective_name}",
         blocks=[wr.MarkdownBlock(summary(results)), wr.PanelGrid(runsets=[runs], panels=panels)],

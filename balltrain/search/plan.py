@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from balltrain.errors import UsageError
 from balltrain.knobs import recorded
@@ -20,6 +23,7 @@ from balltrain.search.stopping import Stopping
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Task, options_of, resolve
+from balltrain.tasks.plain import plain, refuse_no_json
 from balltrain.tasks.protocols import ChecksWeights
 
 
@@ -71,7 +75,7 @@ class Plan:
         `epochs` are the search's unless given.
         """
         hp = resolve(self.task, {**self.sweep.hyperparameters, **values, "epochs": epochs or self.epochs})
-        return dict(hp.model_dump(mode="json"))
+        return as_json(hp)
 
     def build_stopping(self) -> Stopping:
         """The rule that stops trials, which knows of no trial yet."""
@@ -129,7 +133,7 @@ class Plan:
             "objective": self.task.objective,
             "mode": self.task.mode,
             "space": self.space.to_json(),
-            **recorded(self.sweep),
+            **to_jsonable_python(recorded(self.sweep), fallback=repr),
             "search_epochs": self.search_epochs,
             "known": list(self.known),
             **({} if self.sweep.reference is None else {"reference": self.sweep.reference.to_json()}),
@@ -149,6 +153,11 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest, ch
     for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
         raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
     plan = Plan(name, _resolved(sweep, task, space), ref, task, space, request)
+    if not space.dimensions and plan.sweep.searcher in ("hyperopt", FREEZE_THAW):
+        raise UsageError(
+            'the space has nothing to search: give a range, such as {"lr": tune.loguniform(1e-4, 1e-1)}, or train '
+            "the defaults by balltrain train"
+        )
     plan.build_stopping()
     if space.grids and plan.sweep.searcher != GRID:
         raise UsageError(
@@ -160,6 +169,18 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest, ch
     plan.first_points()
     _check_corners(plan, check_weights)
     return plan
+
+
+def as_json(hp: Any) -> dict[str, Any]:
+    """Hyperparameters as journals and checkpoints have them. Raises UsageError by its name for what JSON lacks."""
+    try:
+        found = hp.model_dump(mode="json", warnings=False)
+    except ValueError:  # pydantic's, which does not say of which field
+        found = {}
+        for name, value in hp:
+            found[name] = plain(value)
+            refuse_no_json(found[name], f"the hyperparameter {name}")
+    return dict(json.loads(json.dumps(found)))  # a tuple becomes a list, as when it is read back
 
 
 def _resolved(sweep: Sweep, task: Task, space: Space) -> Sweep:

@@ -22,6 +22,7 @@ from enum import StrEnum
 MAX_RETRIES = 2
 MAX_FAILURES = 5  # by errors, in a row, or of the first
 MAX_HOPELESS = 20  # of the first, by errors or values that are not finite: half of a wide space may diverge
+MET_AGAIN = {"ValueError", "OutOfMemoryError", "SystemExit", "KeyboardInterrupt"}  # raised by a user's own code
 
 
 class Cause(StrEnum):
@@ -54,10 +55,12 @@ def cause_of(error: BaseException) -> Cause:
     """The cause that an exception in the trial's own process stands for."""
     import torch
 
-    from balltrain.errors import BalltrainError, StorageError
+    from balltrain.errors import BalltrainError, StorageError, UserCodeError
 
     if isinstance(error, StorageError):
         return Cause.STORAGE
+    if isinstance(error, UserCodeError):
+        return Cause.DETERMINISTIC if MET_AGAIN & set(error.kinds) else Cause.EXCEPTION
     deterministic = (BalltrainError, ValueError, torch.OutOfMemoryError)
     return Cause.DETERMINISTIC if isinstance(error, deterministic) else Cause.EXCEPTION
 

@@ -2,8 +2,9 @@
 
 A point holds one number a dimension: `{label: number}`, for a choice the option's index. Every searcher
 proposes points, the journal keeps them, and `Space.decode` makes hyperparameters of them. A domain inside a
-choice is a dimension of its own that counts only where the choice fell on it; a dict inside a choice adds its
-keys to the configuration.
+choice is a dimension of its own that counts only where the choice fell on it; a dict that is an option of a choice
+adds its keys to the configuration. Any other dict, and any list, is a hyperparameter's value: domains inside are
+dimensions of their own, and what they become is put in their place.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from balltrain.errors import UsageError
 from balltrain.records.state import Point
+from balltrain.tasks.plain import plain
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Space:
     """The dimensions of a search space. Raises UsageError where it holds what no searcher can propose."""
 
     def __init__(self, space: Mapping[str, Any]):
-        self.space = dict(space)
+        self.space = {key: _plain(value, str(key)) for key, value in space.items()}
         self.grids: list[str] = []  # labels of what tune.grid_search lists, which the searcher grid goes through
         self.dimensions: list[Dimension] = []
         for key, value in self.space.items():
@@ -96,7 +100,7 @@ class Space:
         """The point that decodes to these hyperparameters; None where the space does not hold them."""
         point: Point = {}
         for key, value in self.space.items():
-            if not _encode(key, value, config, self, point):
+            if not _encode(key, key, value, config, self, point):
                 return None
         return point
 
@@ -105,7 +109,7 @@ class Space:
         point: Point = {}
         for key, value in self.space.items():
             found: Point = {}
-            if _encode(key, value, config, self, found):
+            if _encode(key, key, value, config, self, found):
                 point |= found
                 continue
             for dimension in self.dimensions:
@@ -166,6 +170,9 @@ def _dimensions(
         return found
     if isinstance(value, Mapping):
         return [d for key, inner in value.items() for d in _dimensions(f"{label}/{key}", inner, condition, grids)]
+    if isinstance(value, list | tuple):
+        inside = enumerate(value)
+        return [d for number, inner in inside for d in _dimensions(f"{label}/{number}", inner, condition, grids)]
     if not isinstance(value, sample.Domain):
         return []
     if not isinstance(value, sample.Float | sample.Integer):
@@ -178,49 +185,116 @@ def _dimensions(
         raise UsageError(f"{label}: a domain needs bounds, use tune.uniform or tune.loguniform")
     kind = "float" if isinstance(value, sample.Float) else "int"
     log = isinstance(sampler, sample.LogUniform)
-    low, high = sorted((value.lower, value.upper))
-    return [Dimension(label, kind, low, high, log, step, condition, falling=value.lower > value.upper)]
+    lower, upper, step = plain(value.lower), plain(value.upper), plain(step)
+    low, high = sorted((lower, upper))
+    return [Dimension(label, kind, low, high, log, step, condition, falling=lower > upper)]
 
 
-def _decode(key: str, label: str, value: Any, point: Mapping[str, float | int], config: dict[str, Any]) -> None:
+def _decode(
+    key: str,
+    label: str,
+    value: Any,
+    point: Mapping[str, float | int],
+    config: dict[str, Any],
+    *,
+    is_option: bool = False,
+) -> None:
+
+    if (options := _options(value)) is not None:
+        option = int(point[label])
+        _decode(key, f"{label}/{option}", options[option], point, config, is_option=True)
+    elif isinstance(value, Mapping) and is_option:  # it sets several hyperparameters
+        for inner_key, inner in value.items():
+            _decode(inner_key, f"{label}/{inner_key}", inner, point, config)
+    else:
+        config[key] = _filled_in(label, value, point)
+
+
+def _filled_in(label: str, value: Any, point: Mapping[str, float | int]) -> Any:
+    """A value with each domain inside replaced by what it became."""
     from ray.tune.search import sample
 
     if (options := _options(value)) is not None:
         option = int(point[label])
-        _decode(key, f"{label}/{option}", options[option], point, config)
-    elif isinstance(value, sample.Domain):
-        config[key] = point[label]
-    elif isinstance(value, Mapping) and label != key:  # an option that sets several hyperparameters
-        for inner_key, inner in value.items():
-            _decode(inner_key, f"{label}/{inner_key}", inner, point, config)
-    else:
-        config[key] = value
+        return _filled_in(f"{label}/{option}", options[option], point)
+    if isinstance(value, sample.Domain):
+        return point[label]
+    if isinstance(value, Mapping):
+        return {key: _filled_in(f"{label}/{key}", inner, point) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_filled_in(f"{label}/{number}", inner, point) for number, inner in enumerate(value))
+    return value
 
 
-def _encode(label: str, value: Any, config: Mapping[str, Any], space: Space, point: Point) -> bool:
-    """Whether a key's value holds what the configuration has; its numbers are added to the point."""
+def _plain(value: Any, label: str) -> Any:
+    """A space with numbers of numpy as Python's. Raises UsageError where a domain is in what is not looked into."""
     from ray.tune.search import sample
 
-    key = label.split("/")[-1] if not label.split("/")[-1].isdigit() else label.rsplit("/", 2)[-2]
+    if isinstance(value, sample.Categorical):
+        # a domain of its own: the user's may serve another space
+        options: Any = sample.Categorical([_plain(option, label) for option in value.categories])
+        return options
+    if isinstance(value, Mapping):
+        return {key: _plain(inner, f"{label}/{key}") for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_plain(inner, f"{label}/{number}") for number, inner in enumerate(value))
+    if isinstance(value, set | frozenset) and any(isinstance(inner, sample.Domain) for inner in value):
+        raise UsageError(f"{label}: a set of domains has no order, use a list")
+    return plain(value)
+
+
+def _encode(
+    key: str,
+    label: str,
+    value: Any,
+    config: Mapping[str, Any],
+    space: Space,
+    point: Point,
+    *,
+    is_option: bool = False,
+) -> bool:
+    """Whether a key's value holds what the configuration has; its numbers are added to the point."""
     if (options := _options(value)) is not None:
         for number, option in enumerate(options):
             inner: Point = {label: number}
-            if _encode(f"{label}/{number}", option, config, space, inner):
+            if _encode(key, f"{label}/{number}", option, config, space, inner, is_option=True):
+                point.update(inner)
+                return True
+        return False
+    if isinstance(value, Mapping) and is_option:
+        return all(_encode(name, f"{label}/{name}", inner, config, space, point) for name, inner in value.items())
+    return key in config and _fits(label, value, config[key], space, point)
+
+
+def _fits(label: str, value: Any, found: Any, space: Space, point: Point) -> bool:
+    """Whether a value, with domains inside, can become what was found; their numbers are added to the point."""
+    from ray.tune.search import sample
+
+    if (options := _options(value)) is not None:
+        for number, option in enumerate(options):
+            inner: Point = {label: number}
+            if _fits(f"{label}/{number}", option, found, space, inner):
                 point.update(inner)
                 return True
         return False
     if isinstance(value, sample.Domain):
         dimension = next(d for d in space.dimensions if d.label == label)
-        found = config.get(key)
         if isinstance(found, bool) or not isinstance(found, int | float):
             return False
         if not dimension.low <= found <= dimension.high or dimension.clean(found) != found:
             return False
         point[label] = dimension.clean(found)
         return True
-    if isinstance(value, Mapping) and "/" in label:
-        return all(_encode(f"{label}/{k}", inner, config, space, point) for k, inner in value.items())
-    return key in config and _describe(config[key]) == _describe(value)
+    if isinstance(value, Mapping):
+        if not isinstance(found, Mapping) or set(found) != set(value):
+            return False
+        return all(_fits(f"{label}/{name}", inner, found[name], space, point) for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        if not isinstance(found, list | tuple) or len(found) != len(value):
+            return False
+        pairs = enumerate(zip(value, found, strict=True))
+        return all(_fits(f"{label}/{number}", inner, other, space, point) for number, (inner, other) in pairs)
+    return bool(_describe(found) == _describe(value))
 
 
 def _describe(value: Any) -> Any:
@@ -241,4 +315,4 @@ def _describe(value: Any) -> Any:
         return value.model_dump(mode="json")
     if isinstance(value, list | tuple):
         return [_describe(inner) for inner in value]
-    return value
+    return to_jsonable_python(value, fallback=repr)

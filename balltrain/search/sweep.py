@@ -12,6 +12,7 @@ from balltrain.knobs import Panel, knob, knobs_of, require_at_least
 from balltrain.search.published import Published
 from balltrain.search.searchers import FREEZE_THAW, IN_ORDER, MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
 from balltrain.search.stopping import SCHEDULERS, Asha
+from balltrain.tasks.plain import plain
 
 if TYPE_CHECKING:
     from balltrain.tasks.base import Task  # whose torch the command line's help does without
@@ -180,6 +181,8 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     keep_checkpoints: int = knob(5, "Checkpoints to keep, those of the best trials that have ended.", Panel.AFTER)
 
     def __post_init__(self) -> None:
+        for entry in knobs_of(self):  # numbers of numpy go into JSON as Python's
+            object.__setattr__(self, entry.name, plain(getattr(self, entry.name)))
         for part in PARTS:
             part.__post_init__(self)
         if self.searcher not in (*SEARCHERS, FREEZE_THAW):

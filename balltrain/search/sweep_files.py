@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from pathlib import Path
 
 from balltrain.errors import UsageError
 from balltrain.search.sweep import Sweep
-from balltrain.tasks import TaskRef, only_task, read_source, run_file, task_ref
+from balltrain.tasks import TaskRef, only_task, run_file, task_ref
+from balltrain.tasks.decoding import read_source
 
 INSTALLED_SWEEPS = Path(__file__).parents[1] / "sweeps"  # in a wheel
 CHECKOUT_SWEEPS = Path(__file__).parents[2] / "sweeps"  # in a clone
@@ -21,15 +23,15 @@ def find_sweep(name_or_file: str) -> tuple[Sweep, TaskRef]:
     path = Path(name_or_file)
     if path.suffix != ".py":
         path = _shipped(name_or_file)
-    source = read_source(path)
-    module = run_file(path, source)
+    ref = TaskRef.of_file("", path, read_source(path))
+    module = run_file(path, ref.source or "", ref.beside)
     sweeps = [value for value in vars(module).values() if isinstance(value, Sweep)]
     if len(sweeps) != 1:
         raise UsageError(f"{path} has {len(sweeps)} sweeps: define exactly one, `sweep = balltrain.Sweep(…)`")
     (sweep,) = sweeps
     if isinstance(sweep.task, str):
         return sweep, task_ref(sweep.task)
-    return sweep, TaskRef(only_task(module, str(path)).name, str(path.resolve()), source)
+    return sweep, dataclasses.replace(ref, name=only_task(module, str(path)).name)
 
 
 def shipped_sweeps() -> list[str]:

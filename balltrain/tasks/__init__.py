@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import importlib
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.tasks.decoding import read_source
+from balltrain.tasks.siblings import Texts, activate, imported_anew, texts_beside
+from balltrain.tasks.user_code import exits_as_errors, is_users_code, told_as_users
 
 if TYPE_CHECKING:
     from balltrain.tasks.base import Task
@@ -33,13 +37,19 @@ PLUGIN_GROUP = "balltrain.tasks"
 class TaskRef:
     """Names a task such that any process on any node can load it.
 
-    The text of a user's file travels along, because the file itself exists on the user's machine alone. A task of a
-    notebook has a text and no file.
+    The text of a user's file travels along, because the file itself exists on the user's machine alone, and so do
+    the texts of the files beside it that it imports. A task of a notebook has a text and no file.
     """
 
     name: str
     file: str | None = None
     source: str | None = None
+    beside: Texts = ()
+
+    @classmethod
+    def of_file(cls, name: str, path: Path, source: str) -> TaskRef:
+        """That of a file's task, with what the file imports from beside it."""
+        return cls(name, str(path.resolve()), source, texts_beside(path.resolve().parent, source))
 
     @property
     def code_id(self) -> str:
@@ -50,7 +60,7 @@ class TaskRef:
         """The task itself. Raises UsageError where there is none of that name, BalltrainError where it breaks."""
         if self.source is not None:
             file = self.file or f"<task {self.name}>"
-            return only_task(run_file(Path(file), self.source), file, self.name)
+            return only_task(run_file(Path(file), self.source, self.beside), file, self.name)
         return _import(self.name, known_tasks())
 
 
@@ -73,19 +83,11 @@ def task_ref(name_or_file: str) -> TaskRef:
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(f"unknown task {name_or_file!r}: {hint}choose one of {', '.join(tasks)}, or a Python file")
     source = read_source(path)
-    return TaskRef(only_task(run_file(path, source), name_or_file).name, str(path.resolve()), source)
+    ref = TaskRef.of_file("", path, source)
+    return dataclasses.replace(ref, name=only_task(run_file(path, source, ref.beside), name_or_file).name)
 
 
-def read_source(path: Path) -> str:
-    """The text of a user's Python file. Raises UsageError where there is none."""
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise UsageError(f"cannot read {path}: {reason}") from None
-
-
-_modules: dict[tuple[Path, str], types.ModuleType] = {}
+_modules: dict[tuple[Path, str, Texts], types.ModuleType] = {}
 _being_run: list[Path] = []
 
 
@@ -94,29 +96,28 @@ def file_being_run() -> Path | None:
     return _being_run[-1] if _being_run else None
 
 
-def run_file(path: Path, source: str) -> types.ModuleType:
+def run_file(path: Path, source: str, beside: Texts = ()) -> types.ModuleType:
     """The module that the text of a user's file makes, run once in a process for each version of the text.
 
-    Raises BalltrainError naming the line where the file breaks.
+    Imports find the files in `beside`. Raises BalltrainError naming the line where the file breaks.
     """
     path = path.resolve()
-    if (path, source) in _modules:
-        return _modules[path, source]
+    key = path, source, beside
+    if key in _modules:
+        activate(path.parent, beside)
+        return _modules[key]
     name = f"balltrain_user_{path.stem}_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
     module = types.ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and pydantic look their own module up
+    is_users_code(str(path))
     _being_run.append(path)
     try:
-        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
-    except BalltrainError:
-        raise
-    except Exception as error:
-        line = _line_in(path, error)
-        raise BalltrainError(f"{path.name}{line} fails: {type(error).__name__}: {error}") from error
+        with told_as_users(), exits_as_errors(), imported_anew(path.parent, beside):
+            exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     finally:
         _being_run.pop()
-    _modules[path, source] = module
+    _modules[key] = module
     return module
 
 
@@ -126,8 +127,14 @@ def only_task(module: types.ModuleType, file: str, name: str | None = None) -> T
     Of several the one that is called `name`, or that the others are bases of. Raises UsageError where there is none
     or several, or something is wrong with it.
     """
-    from balltrain.tasks.base import Task
     from balltrain.tasks.checks import check_task
+
+    with told_as_users():  # it makes an object of a class, and reads attributes that may be properties
+        return check_task(_found_task(module, file, name), file, BUILT_IN)
+
+
+def _found_task(module: types.ModuleType, file: str, name: str | None) -> Task:
+    from balltrain.tasks.base import Task
 
     found: list[Any] = list({id(value): value for value in vars(module).values() if isinstance(value, Task)}.values())
     if not found:
@@ -141,7 +148,8 @@ def only_task(module: types.ModuleType, file: str, name: str | None = None) -> T
         found = [task for task in found if getattr(task, "name", None) == name]
     if len(found) != 1:
         raise UsageError(f"{file} has {len(found)} tasks: define exactly one subclass of balltrain.Task")
-    return check_task(found[0], file, BUILT_IN)
+    task: Task = found[0]
+    return task
 
 
 def _import(name: str, tasks: Mapping[str, str]) -> Task:
@@ -156,18 +164,8 @@ def _import(name: str, tasks: Mapping[str, str]) -> Task:
     except (ImportError, AttributeError) as error:
         raise BalltrainError(f"task {name} ({tasks[name]}) cannot be imported: {error}") from error
     task = found() if isinstance(found, type) and issubclass(found, Task) else found
+    if name not in BUILT_IN:
+        is_users_code(str(getattr(sys.modules[type(task).__module__], "__file__", "")))
     if not isinstance(task, Task):
         raise UsageError(f"{tasks[name]} of the plug-in {name} is {task!r}: make it a balltrain.Task")
     return check_task(task, tasks[name])
-
-
-def _line_in(path: Path, error: BaseException) -> str:
-    if isinstance(error, SyntaxError):
-        return f", line {error.lineno},"
-    lines = []
-    frame = error.__traceback__
-    while frame is not None:
-        if frame.tb_frame.f_code.co_filename == str(path):
-            lines.append(frame.tb_lineno)
-        frame = frame.tb_next
-    return f", line {lines[-1]}," if lines else ""

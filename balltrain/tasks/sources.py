@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError, UsageError
-from balltrain.tasks import BUILT_IN, TaskRef, known_tasks, read_source, task_ref
+from balltrain.tasks import BUILT_IN, TaskRef, known_tasks, task_ref
 from balltrain.tasks.base import Task
 from balltrain.tasks.cells import MAIN, text_of
 from balltrain.tasks.checks import check_name
+from balltrain.tasks.decoding import read_source
+from balltrain.tasks.siblings import texts_beside
 
 
 def ref_of(task: str | os.PathLike[str] | Task | type[Task]) -> TaskRef:
@@ -36,7 +38,7 @@ def ref_of(task: str | os.PathLike[str] | Task | type[Task]) -> TaskRef:
         )
     file = _file_of(cls)
     if file is not None:
-        return TaskRef(cls.name, str(file), read_source(file))
+        return TaskRef.of_file(cls.name, file, read_source(file))
     if cls.__module__ != MAIN:
         raise BalltrainError(f"the source of the task {cls.__name__} cannot be had: put it into a Python file")
     if not isinstance(task, type) and vars(task):
@@ -44,7 +46,8 @@ def ref_of(task: str | os.PathLike[str] | Task | type[Task]) -> TaskRef:
             f"the {cls.__name__} object has values of its own ({', '.join(vars(task))}), unknown to trials: "
             "make them hyperparameters, or attributes of the class"
         )
-    return TaskRef(cls.name, None, text_of(cls))
+    text = text_of(cls)
+    return TaskRef(cls.name, None, text, texts_beside(Path.cwd(), text))
 
 
 def _file_of(cls: type[Task]) -> Path | None:

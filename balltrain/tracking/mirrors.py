@@ -66,10 +66,12 @@ class Tracking:
         """
         from balltrain.tracking.mlflow import check_mlflow
         from balltrain.tracking.wandb import resolve_mode
+        from balltrain.tracking.wandb_environment import told_mode
 
         mode = resolve_mode(self.wandb)
         if self.wandb_checkpoint and mode == "off":
-            raise UsageError("--wandb-checkpoint needs W&B, which --wandb off turns off")
+            by = "--wandb off" if self.wandb == "off" else (told_mode() or ("", "it was told"))[1]
+            raise UsageError(f"--wandb-checkpoint needs W&B, which {by} turns off")
         if self.mlflow is not None and (warning := check_mlflow(self.mlflow)):
             print(warning, file=sys.stderr)
         return Mirrors(mode, self.tensorboard, self.mlflow, self.wandb_checkpoint, pictures)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import posixpath
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ from balltrain.training.rows import EpochRow
 
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks")
 CHECK_TIMEOUT_S = 2.0
+MAX_PARAM = 6000  # characters of a value
 MAX_BATCH = 1000  # metrics that a server takes at once
 TRIAL_TAG = "balltrain.trial_id"
 # unless set: a server that hangs is left for later, not waited for; and nothing is told to MLflow's makers
@@ -116,7 +119,7 @@ class MlflowMirror:
             self._without_params.add(trial.trial_id)
         run_id = self._runs[trial.trial_id]
         if trial.trial_id in self._without_params:
-            params = [Param(name, _text(value)) for name, value in trial.config.items()]
+            params = [Param(_valid(name), _text(value)[:MAX_PARAM]) for name, value in trial.config.items()]
             for start in range(0, len(params), 100):  # the same ones twice are no error
                 self._client.log_batch(run_id, params=params[start : start + 100])
             self._without_params.discard(trial.trial_id)
@@ -146,7 +149,12 @@ def _metrics(trial: Trial, row: EpochRow) -> list[Any]:
     names = (c.EPOCH, c.TRAIN_LOSS, c.VAL_LOSS, c.LR, c.SECONDS, "objective")
     plain: Mapping[str, Any] = row
     values = {name: plain[name] for name in names} | row["metrics"]
-    return [Metric(name, float(v), time, row[c.EPOCH]) for name, v in values.items() if v is not None]
+    return [Metric(_valid(name), float(v), time, row[c.EPOCH]) for name, v in values.items() if v is not None]
+
+
+def _valid(name: str) -> str:
+    """A name that MLflow takes: at most 250 letters, digits and `_-. :`, with `/` as in a path that leads down."""
+    return posixpath.normpath(re.sub(r"[^\w\-./ :]", "_", name)).lstrip("/.")[:250] or "_"
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import os
+import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -13,21 +17,39 @@ from typing import Any
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.records.columns import Status
 from balltrain.records.state import SweepState, Trial
+from balltrain.tracking.wandb_environment import entity, project, told_mode
 
-PROJECT = "balltrain"  # WANDB_PROJECT changes it
 MODES = ("auto", "online", "offline", "off")
+MAX_ID, MAX_GROUP = 128, 128  # characters
 TIMEOUT_S = 10.0  # for a server's answer
 
 
 def resolve_mode(mode: str) -> str:
-    """`auto` is online where there is a key, else offline. Raises BalltrainError for `online` without a key."""
+    """`auto` is what W&B was told, else online; offline without a key. `online` raises BalltrainError without one."""
     if mode not in MODES:
         raise UsageError(f"unknown --wandb mode {mode!r}: choose one of {', '.join(MODES)}")
     if mode == "auto":
-        return "online" if has_key() else "offline"
+        told, _ = told_mode() or ("online", "")
+        return "offline" if told == "online" and not has_key() else told
     if mode == "online" and not has_key():
         raise BalltrainError("W&B has no key: run `wandb login` or set WANDB_API_KEY, or use --wandb offline")
     return mode
+
+
+def valid_id(text: str) -> str:
+    """An id that W&B takes, different for different texts; those that it takes stay as they are."""
+    return _with_hash(re.sub(r"[:;,#?/'\x00-\x1f]+", "-", text).strip() or "run", text, MAX_ID)
+
+
+def valid_name(text: str) -> str:
+    """The same of an artifact's name, which W&B is stricter with."""
+    return _with_hash(re.sub(r"[^A-Za-z0-9_.-]+", "-", text), text, MAX_GROUP)
+
+
+def _with_hash(valid: str, text: str, length: int) -> str:
+    if valid == text and len(text) <= length:
+        return text
+    return f"{valid[: length - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def has_key() -> bool:
@@ -80,7 +102,9 @@ class WandbMirror:
         """`pictures` draws a checkpoint's predictions: called with its folder, the data's, and where to draw."""
         self.mode, self.folder, self.data_dir, self.keep_checkpoint = mode, folder, data_dir, keep_checkpoint
         self.pictures = pictures
-        self.remedy = f"wandb sync {folder / 'wandb'}/*run-* sends the rest"
+        # where W&B keeps its files: WANDB_DIR may say
+        self.root = Path(os.environ.get("WANDB_DIR") or folder)
+        self.remedy = f"wandb sync {shlex.quote(str(self.root / 'wandb'))}/*run-* sends the rest"
         self._sweep: dict[str, Any] = {}
         self._runs: dict[int, Any] = {}
         self._num_logged: dict[int, int] = {}
@@ -149,7 +173,7 @@ class WandbMirror:
                 run.log({"predictions": [wandb.Image(str(path), caption=path.stem) for path in pictures]})
             if self.keep_checkpoint:
                 metadata = {"trial_id": best.trial_id, "objective": best.objective}
-                artifact = wandb.Artifact(f"{self._sweep['name']}-best", "model", metadata=metadata)
+                artifact = wandb.Artifact(valid_name(f"{self._sweep['name']}-best"), "model", metadata=metadata)
                 artifact.add_dir(str(self.folder / "best"))
                 run.log_artifact(artifact)
             run.finish()
@@ -160,6 +184,9 @@ class WandbMirror:
 
     def _start(self, name: str, config: dict[str, Any], tags: list[str]) -> Any:
         os.environ.setdefault("WANDB_SILENT", "true")
+        if self.mode == "offline":
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # which W&B would send its makers all the same
+        self.root.mkdir(parents=True, exist_ok=True)
         import wandb
 
         try:
@@ -178,14 +205,15 @@ class WandbMirror:
         import wandb
 
         return wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            project=project(),
+            entity=entity(),
             id=self._id(name),
             name=f"{self._sweep['name']}/{name}",
-            group=self._sweep["name"],
+            group=self._sweep["name"][:MAX_GROUP],
             job_type=self._sweep["task"],
             tags=tags,
             config=config,
-            dir=str(self.folder),
+            dir=str(self.root),
             mode="online" if self.mode == "online" else "offline",
             resume="allow" if self.mode == "online" else None,
             reinit="create_new",  # those of other trials go on
@@ -208,11 +236,12 @@ class WandbMirror:
 
     def _remove_offline(self, name: str) -> None:
         """A run that is written anew, with what it lacks, must not be there twice."""
-        for part in (self.folder / "wandb").glob(f"offline-run-*-{self._id(name)}") if self.mode == "offline" else []:
+        pattern = f"offline-run-*-{glob.escape(self._id(name))}"
+        for part in (self.root / "wandb").glob(pattern) if self.mode == "offline" else []:
             shutil.rmtree(part)
 
     def _id(self, name: str) -> str:
-        return f"{self._sweep['name']}-{name}"
+        return valid_id(f"{self._sweep['name']}-{name}")
 
     def _finish(self, number: int, exit_code: int = 0) -> None:
         self._runs.pop(number).finish(exit_code=exit_code)

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from balltrain.errors import BalltrainError, StorageError, UsageError
-from balltrain.tasks import TaskRef, read_source, task_ref
+from balltrain.tasks import TaskRef, task_ref
 from balltrain.tasks.base import DataRequest, Task, resolve
+from balltrain.tasks.decoding import read_source
 from balltrain.tasks.protocols import ChecksRecorded
+from balltrain.tasks.user_code import told_as_users
 
 FORMAT = 1
 MODEL, CONFIG, STATE = "model.safetensors", "config.json", "state.pt"
@@ -49,6 +52,7 @@ class CheckpointConfig:
             "task": self.ref.name,
             "task_file": self.ref.file,
             "task_source": self.ref.source,  # of a user's task: its file may be of another machine, or none at all
+            **({"task_beside": dict(self.ref.beside)} if self.ref.beside else {}),
             "hyperparameters": self.hyperparameters,
             "seed": self.seed,
             "data": {
@@ -161,32 +165,76 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu", stat
         config = json.loads((folder / CONFIG).read_text())
         if config["format"] != FORMAT:
             raise ValueError(f"format {config['format']}, this version of balltrain reads {FORMAT}")
-        name, file, values = config["task"], config["task_file"], config["hyperparameters"]
-        source, facts = config.get("task_source"), config["data"]["facts"]
+        refs = list(_refs(folder, config))
+    with _readable(folder / weights_file):
+        weights = load_file(folder / weights_file)
+    task, ref, hp, model = _first_that_fits(folder / weights_file, refs, config, weights)
+    model.eval()
+    # torch's types know `memory_format` beside a tensor alone
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Loaded(folder, task, ref, hp, model, config)
+
+
+def _first_that_fits(
+    weights_file: Path, refs: list[TaskRef], config: dict[str, Any], weights: dict[str, torch.Tensor]
+) -> tuple[Task, TaskRef, Any, nn.Module]:
+    """The task and the model of the first reference that makes one which takes the weights.
+
+    Raises the first one's BalltrainError where none does.
+    """
+    first: BalltrainError | None = None
+    for ref in refs:
+        try:
+            with told_as_users():
+                return _model_of(weights_file, ref, config, weights)
+        except BalltrainError as error:
+            first = first or error
+    assert first is not None  # there is a reference at least
+    raise first
+
+
+def _model_of(
+    weights_file: Path, ref: TaskRef, config: dict[str, Any], weights: dict[str, torch.Tensor]
+) -> tuple[Task, TaskRef, Any, nn.Module]:
+    values = config["hyperparameters"]
     try:
-        if file and (source is None or Path(file).is_file()):  # as it is by now, not as it was
-            source = read_source(Path(file))
-        ref = task_ref(name) if source is None else TaskRef(name, file, source)
+        if ref.source is None:
+            ref = task_ref(ref.name)
         task = ref.load()
         if isinstance(task, ChecksRecorded):
             task.check_recorded(values)
         hp = resolve(task, values)
     except BalltrainError as error:
-        raise BalltrainError(f"{folder / CONFIG} is of a task that is not here, or has changed: {error}") from error
-    with _readable(folder / weights_file):
-        weights = load_file(folder / weights_file)
-    model = task.build_model(hp, facts)
+        where = weights_file.parent / CONFIG
+        raise BalltrainError(f"{where} is of a task that is not here, or has changed: {error}") from error
+    model = task.build_model(hp, config["data"]["facts"])
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise BalltrainError(
-            f"{folder / weights_file} is not of the model that {CONFIG} describes: {reason}"
-        ) from error
-    model.eval()
-    # torch's types know `memory_format` beside a tensor alone
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Loaded(folder, task, ref, hp, model, config)
+        raise BalltrainError(f"{weights_file} is not of the model that {CONFIG} describes: {reason}") from error
+    return task, ref, hp, model
+
+
+def _refs(folder: Path, config: dict[str, Any]) -> Iterator[TaskRef]:
+    """How to load a checkpoint's task, what is to be tried first at the front.
+
+    That of a user is loaded from its file, as it is by now, or else from the text that the checkpoint has. One of
+    an early version has no text: a file of that name is looked for where the checkpoint has gone.
+    """
+    name, file, source = config["task"], config["task_file"], config.get("task_source")
+    if file is None and source is None:
+        yield TaskRef(name)
+        return
+    if file and Path(file).is_file():
+        yield TaskRef.of_file(name, Path(file), read_source(Path(file)))
+    if source is not None:
+        yield TaskRef(name, file, source, tuple(sorted(config.get("task_beside", {}).items())))
+        return
+    for place in (Path.cwd(), *folder.resolve().parents):
+        if (place / Path(file).name).is_file():
+            yield TaskRef.of_file(name, place / Path(file).name, read_source(place / Path(file).name))
+    yield TaskRef(file)  # says that it is not there
 
 
 def _save_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:

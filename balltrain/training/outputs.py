@@ -91,6 +91,7 @@ def _outputs(task: Task, hp: Any, model: nn.Module, batches: Batches, *, thoroug
     for batch, _ in batches.in_order():
         with autocast(hp.precision, batches.device):
             outputs = (task.predict_thorough if thorough else task.predict)(model, batch, hp)
+        _check_outputs(task, outputs)
         parts.append({name: tensor.float().cpu() for name, tensor in outputs.items()})
     outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     outputs = gather_rows(outputs, len(batches.rows))
@@ -101,13 +102,33 @@ def _outputs(task: Task, hp: Any, model: nn.Module, batches: Batches, *, thoroug
     return outputs, targets
 
 
-def _numbers(task: Task, returned: Any) -> dict[str, float]:
-    if not isinstance(returned, Mapping):
-        raise BalltrainError(
-            f'{task.name}: metrics returned {type(returned).__name__}: return a dict, such as {{"loss": 0.5}}'
-        )
+def returned(value: Any) -> str:
+    """What a method returned, in a few words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    return repr(value) if isinstance(value, int | float | str) else f"a {type(value).__name__}"
+
+
+def _check_outputs(task: Task, outputs: Any) -> None:
+    wrong = outputs
+    if isinstance(outputs, Mapping) and outputs:
+        wrong = next((value for value in outputs.values() if not isinstance(value, Tensor) or not value.dim()), None)
+        if wrong is None:
+            return
+    within = "a dict with " if wrong is not outputs else ""
+    raise BalltrainError(
+        f'{task.name}: predict returned {within}{returned(wrong)}: return a dict of tensors, such as {{"logits": …}}'
+    )
+
+
+def _numbers(task: Task, figures_of_split: Any) -> dict[str, float]:
+    if not isinstance(figures_of_split, Mapping):
+        what = type(figures_of_split).__name__
+        raise BalltrainError(f'{task.name}: metrics returned {what}: return a dict, such as {{"loss": 0.5}}')
     figures = {}
-    for name, value in returned.items():
+    for name, value in figures_of_split.items():
         try:
             figures[name] = float(value)
         except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several values

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from balltrain.data.batches import Batches
+from balltrain.errors import BalltrainError
 from balltrain.tasks.base import Hyperparameters, Task
 from balltrain.tasks.protocols import LoadsWeights
-from balltrain.training.outputs import validate
+from balltrain.training.outputs import returned, validate
 from balltrain.training.precision import autocast, choose_algorithms
 from balltrain.training.schedules import build_optimizer, learning_rate
 from balltrain.training.seeds import BY_HASH, BY_SEED_SEQUENCE, epoch_seed, start_seed
@@ -52,6 +53,10 @@ class Training:
         """A new model on the device; from the file of weights where the hyperparameters name one."""
         torch.manual_seed(seed)
         model = self.task.build_model(self.hp, self.batches.dataset.facts)
+        if not isinstance(model, nn.Module):
+            raise BalltrainError(
+                f"{self.task.name}: build_model returned {returned(model)}, but must return a torch.nn.Module"
+            )
         # torch's types know `memory_format` beside a tensor alone
         model.to(self.batches.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if load_weights and isinstance(self.task, LoadsWeights):
@@ -70,7 +75,13 @@ class Training:
         """The training loss of a batch, augmented and in the precision asked for: a scalar."""
         augmented = self.task.augment(batch, self.hp)  # in full precision: positions in pixels have more than 8 bits
         with autocast(self.hp.precision, self.batches.device):
-            return self.task.loss(model, augmented, self.hp)
+            loss = self.task.loss(model, augmented, self.hp)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise BalltrainError(
+                f"{self.task.name}: loss returned {returned(loss)}, but must return a tensor of one number, such as "
+                "the mean over the batch"
+            )
+        return loss
 
     def steps(self, epoch: int) -> Iterator[tuple[Tensor, int, float]]:
         """Train an epoch, a batch a step: the sum of this worker's losses, the items of all workers, the rate."""
