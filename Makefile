@@ -48,6 +48,7 @@ lint: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/sweep_overhead.py
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/cluster.py
