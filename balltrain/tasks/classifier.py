@@ -59,6 +59,9 @@ class Classifier(Task[ClassifierHP]):
         """Cross-entropy."""
         return F.cross_entropy(model(batch["images"]), batch["label"].long(), label_smoothing=hp.label_smoothing)
 
+    def training_outputs(self, returned: Tensor, batch: Batch, hp: ClassifierHP) -> dict[str, Tensor]:
+        return {"logits": returned}
+
     def predict(self, model: nn.Module, batch: Batch, hp: ClassifierHP) -> dict[str, Tensor]:
         images = to_float(batch["images"])
         logits = model(images)

@@ -43,7 +43,7 @@ def outputs_of(
 @torch.inference_mode()
 def figures_of(task: Task, hp: Any, outputs: Arrays, targets: Arrays) -> dict[str, float]:
     """The thorough figures of what `outputs_of` returned."""
-    return _numbers(task, task.metrics(outputs, targets, hp, thorough=True))
+    return numbers_of(task, task.metrics(outputs, targets, hp, thorough=True))
 
 
 def tables_of(task: Task, outputs: Arrays, targets: Arrays, facts: dict[str, Any]) -> dict[str, Table]:
@@ -79,29 +79,13 @@ def validate(task: Task, hp: Any, model: nn.Module, batches: Batches) -> dict[st
     Raises BalltrainError where `metrics` returns others than the task names, or none of the objective's name.
     """
     outputs, targets = _outputs(task, hp, model, batches, thorough=False)
-    figures = _numbers(task, task.metrics(outputs, targets, hp, thorough=False))
+    figures = numbers_of(task, task.metrics(outputs, targets, hp, thorough=False))
     _check_names(task, figures)
     return figures
 
 
-@torch.inference_mode()
-def _outputs(task: Task, hp: Any, model: nn.Module, batches: Batches, *, thorough: bool) -> tuple[Arrays, Arrays]:
-    model.eval()
-    parts: list[Arrays] = []
-    for batch, _ in batches.in_order():
-        with autocast(hp.precision, batches.device):
-            outputs = (task.predict_thorough if thorough else task.predict)(model, batch, hp)
-        parts.append({name: tensor.float().cpu() for name, tensor in outputs.items()})
-    outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    outputs = gather_rows(outputs, len(batches.rows))
-    arrays = batches.dataset.arrays
-    targets = {
-        name: torch.from_numpy(array[batches.rows]) for name, array in arrays.items() if name not in task.inputs
-    }
-    return outputs, targets
-
-
-def _numbers(task: Task, returned: Any) -> dict[str, float]:
+def numbers_of(task: Task, returned: Any) -> dict[str, float]:
+    """What `metrics` returned as numbers. Raises BalltrainError where it is none."""
     if not isinstance(returned, Mapping):
         raise BalltrainError(
             f'{task.name}: metrics returned {type(returned).__name__}: return a dict, such as {{"loss": 0.5}}'
@@ -114,6 +98,27 @@ def _numbers(task: Task, returned: Any) -> dict[str, float]:
             shown = f"a {type(value).__name__}" if hasattr(value, "shape") else repr(value)
             raise BalltrainError(f"{task.name}: metrics returned {name} = {shown}, which is no number") from None
     return figures
+
+
+def joined(parts: list[Arrays]) -> Arrays:
+    """The rows of several batches, one batch after the other."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+@torch.inference_mode()
+def _outputs(task: Task, hp: Any, model: nn.Module, batches: Batches, *, thorough: bool) -> tuple[Arrays, Arrays]:
+    model.eval()
+    parts: list[Arrays] = []
+    for batch, _ in batches.in_order():
+        with autocast(hp.precision, batches.device):
+            outputs = (task.predict_thorough if thorough else task.predict)(model, batch, hp)
+        parts.append({name: tensor.float().cpu() for name, tensor in outputs.items()})
+    outputs = gather_rows(joined(parts), len(batches.rows))
+    arrays = batches.dataset.arrays
+    targets = {
+        name: torch.from_numpy(array[batches.rows]) for name, array in arrays.items() if name not in task.inputs
+    }
+    return outputs, targets
 
 
 def _check_names(task: Task, figures: Mapping[str, float]) -> None:
