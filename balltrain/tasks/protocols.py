@@ -71,6 +71,17 @@ class MeasuresTraining(Protocol):
         """
 
 
+# balltrain model
+
+
+@runtime_checkable
+class HasBlankItem(Protocol):
+    """A network that can be built and tried without any data."""
+
+    def blank_item(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Facts to build the model with, of the form of the data's own, and arrays (1, …) of an empty item."""
+
+
 # balltrain evaluate, balltrain inspect
 
 

@@ -62,7 +62,7 @@ class Forecast(Task[ForecastHyperparameters]):
 
     def training_outputs(self, returned: Tensor, batch: Batch, hp: ForecastHyperparameters) -> dict[str, Tensor]:
         """Of the interaction model's windows the last one, whose forecast is that of t = 19."""
-        return {"boxes": to_pixels(returned.unflatten(0, (len(batch["boxes"]), -1))[:, -1])}
+        return {"boxes": to_pixels(returned.view(len(batch["boxes"]), -1, *returned.shape[1:])[:, -1])}
 
     def predict_thorough(self, model: nn.Module, batch: Batch, hp: ForecastHyperparameters) -> dict[str, Tensor]:
         """And `rollout` (batch, 10, 3, 4), boxes of t = 10 … 19, each from t = 0 … 9 and those predicted before."""
