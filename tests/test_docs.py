@@ -51,6 +51,8 @@ def test_links_between_documents_lead_somewhere():
 
 def test_the_readme_names_every_command():
     readme = (REPOSITORY / "README.md").read_text()
-    commands = "tasks, data build, data export, train, sweep, results, results export, watch, evaluate, predict, report, model"
-    for command in [*commands.split(", "), "doctor"]:
+    commands = (
+        "tasks, data build, data export, train, sweep, results, results export, watch, evaluate, predict, report"
+    )
+    for command in [*commands.split(", "), "model", "doctor"]:
         assert f"balltrain {command}" in readme, command

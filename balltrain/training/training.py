@@ -66,6 +66,10 @@ class Training:
         """All that is needed to go on after the last epoch, but for how far it came."""
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "seeds": self.seeds}
 
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        return learning_rate(self.hp, step, self.batches.num_training_batches())
+
     def loss(self, model: nn.Module, batch: dict[str, Tensor], running: RunningFigures | None = None) -> Tensor:
         """The training loss of a batch, augmented and in the precision asked for: a scalar.
 
@@ -86,7 +90,7 @@ class Training:
         self.replica.train()
         num_batches = self.batches.num_training_batches()
         for number, (batch, global_size) in enumerate(self.batches.shuffled(self.seed, epoch)):
-            lr = learning_rate(self.hp, (epoch - 1) * num_batches + number, num_batches)
+            lr = self.rate((epoch - 1) * num_batches + number)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             local_size = len(next(iter(batch.values())))
