@@ -134,7 +134,7 @@ class Model:
         """Figures on a split of its training data, or on other data.
 
         Args:
-            split: `val` or `test`; of another source all of it unless given. Look at `test` once.
+            split: `train`, `val` or `test`; of another source all of it unless given. Look at `test` once.
             **data: Other data, by the options below.
 
         Returns:

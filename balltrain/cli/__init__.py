@@ -28,6 +28,7 @@ COMMANDS = {
     "inspect": ("checkpoints", "Draw what a model of pictures gets wrong and right, and what it sees in them."),
     "predict": ("checkpoints", "Predict from files, by one checkpoint or several."),
     "data": ("data", "Build a task's data, or export it in its public format."),
+    "model": ("model", "Show a model's layers: output shapes, parameters, bytes and MFLOP."),
     "doctor": ("doctor", "Check this machine: Python, torch, CUDA, Ray, W&B, disk."),
 }
 

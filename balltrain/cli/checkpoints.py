@@ -17,7 +17,7 @@ Checkpoint = Annotated[
 ]
 Split = Annotated[
     str | None,
-    typer.Option(help="Split: val or test.", show_default="val; of another --source all"),
+    typer.Option(help="Split: train, val or test.", show_default="val; of another --source all"),
 ]
 With = Annotated[
     list[Path] | None,

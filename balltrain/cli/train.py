@@ -10,7 +10,7 @@ import typer
 from balltrain.api.arguments import Data
 from balltrain.cli.completion import task_names
 from balltrain.cli.options import Json, Restarts, knobs, with_options, with_restarts
-from balltrain.cli.output import finish
+from balltrain.cli.output import finish, print_json
 from balltrain.execution.resources import Resources
 from balltrain.knobs import Panel
 from balltrain.search.sweep import Sweep
@@ -46,14 +46,27 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, where it was interrupted or killed.")
     ] = False,
+    find_lr: Annotated[
+        bool,
+        typer.Option(
+            "--find-lr",
+            help="Suggest a learning rate: it rises over an epoch, until the loss diverges.",
+            rich_help_panel=Panel.MODEL,
+        ),
+    ] = False,
     json_: Json = False,
     **options: Any,
 ) -> None:
     """Train one model, with the best known hyperparameters unless told otherwise."""
+    from balltrain.api.finding import refuse_beside_find
     from balltrain.api.progress import Progress, training_view
     from balltrain.api.training import default_folder, train_results
 
     folder = out if resume else out or default_folder(task)
+    if find_lr:
+        refuse_beside_find({"folds": folds, "restarts": restarts, "resume": resume, "workers": workers > 1})
+        _find(task, folder or default_folder(task), epochs, options, json_)
+        return
     to_go_on = ctx.obj.to_go_on("--out", str(folder))
     results = train_results(
         task,
@@ -65,3 +78,16 @@ def train(
         Progress(training_view, to_go_on, quiet=json_),
     )
     finish(results, json_, to_go_on)
+
+
+def _find(task: str, folder: Path, epochs: int | None, options: dict[str, Any], json_: bool) -> None:
+    """Print which learning rate to train with, and write its page."""
+    from balltrain.api.finding import found_rate
+    from balltrain.api.progress import Progress
+    from balltrain.reporting.rates import print_rates, rates_json, write_rates
+
+    hyperparameters = {**({} if epochs is None else {"epochs": epochs}), **options.get("hyperparameters", {})}
+    data, seed = Data(**{name: options[name] for name in vars(Data()) if name in options}), options["seed"]
+    found = found_rate(task, hyperparameters, data, seed, options.get("num_gpus"), Progress(quiet=json_))
+    page = write_rates(found, Path(task).stem, folder)
+    print_json(rates_json(found, page)) if json_ else print_rates(found, task, page)

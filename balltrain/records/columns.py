@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Final
 
+from balltrain.training.rows import TRAIN_PREFIX
+
 TRIALS_FILE, EPOCHS_FILE = "trials.parquet", "epochs.parquet"
 TABLES_VERSION = 1  # higher when a column changes its meaning or goes; one more column is no new version
 VERSION_MARK = b"balltrain.tables"  # in the Parquet metadata of both
@@ -45,7 +47,16 @@ REPORTED_AT = "reported_at"  # UTC: when the epoch had ended
 
 CONFIG_PREFIX = "config."  # one column a hyperparameter
 JSON_MARK = b"json"  # in the Parquet metadata of a column of hyperparameters that holds JSON text
-METRIC_PREFIX = "metric."  # one column a metric of the task; in trials.parquet at the best epoch
+# one column a metric of the task, and `train_` and its name where the training batches have it too; in trials.parquet
+# at the best epoch
+METRIC_PREFIX = "metric."
+
+
+def training_column(column: str) -> str | None:
+    """The column with the training batches' figure of an objective's column; None for that of the training loss."""
+    if column in (VAL_LOSS, TRAIN_LOSS):
+        return TRAIN_LOSS if column == VAL_LOSS else None
+    return METRIC_PREFIX + TRAIN_PREFIX + column.removeprefix(METRIC_PREFIX)
 
 
 class Status(StrEnum):

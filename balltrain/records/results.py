@@ -67,6 +67,11 @@ class Results:
         plain = self.objective_name in (c.VAL_LOSS, c.TRAIN_LOSS)
         return self.objective_name if plain else c.METRIC_PREFIX + self.objective_name
 
+    def training_column(self, column: str) -> str | None:
+        """Of a column of `epochs` the one with the training batches' figure; None where no epoch has one."""
+        beside = c.training_column(column)
+        return beside if beside in self.epochs and self.epochs[beside].notna().any() else None
+
     @cached_property
     def searched(self) -> pd.DataFrame:
         """What the search trained: without those that were not trained again, and those that confirm."""

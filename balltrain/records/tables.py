@@ -20,6 +20,7 @@ from balltrain.records import columns as c
 from balltrain.records.state import SweepState
 from balltrain.tasks.base import Task
 from balltrain.training.rows import EpochRow
+from balltrain.training.running import training_names
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 SCALARS = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
@@ -53,7 +54,7 @@ def trials_schema(task: Task) -> pa.Schema:
     ]
     for name, info in task.Hyperparameters.model_fields.items():
         fields.append(_config_field(name, info.annotation))
-    fields += [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names]
+    fields += _metric_fields(task)
     fields += [(c.FOLD, pa.int64()), (c.DIGEST, pa.string()), (c.FIRST_LOSS, pa.float64())]
     fields += [(c.START, pa.int64()), (c.CONTINUED_AFTER, pa.int64())]
     return pa.schema([*fields, (c.SAME_AS, pa.string()), (c.CONFIRMS, pa.string())])
@@ -70,8 +71,7 @@ def epochs_schema(task: Task) -> pa.Schema:
         (c.VAL_LOSS, pa.float64()),
         (c.DECISION, pa.string()),
     ]
-    fields += [(c.METRIC_PREFIX + name, pa.float64()) for name in task.metric_names]
-    return pa.schema([*fields, (c.REPORTED_AT, TIMESTAMP)])
+    return pa.schema([*fields, *_metric_fields(task), (c.REPORTED_AT, TIMESTAMP)])
 
 
 def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, Any]]:
@@ -122,6 +122,10 @@ def epoch_rows(state: SweepState, task: Task) -> list[dict[str, Any]]:
             own = {**{key: values[key] for key in plain}, c.REPORTED_AT: _microseconds(reported_at)}
             found.append({c.SWEEP: name, c.TRIAL_ID: trial.trial_id, **own, **_metrics(row)})
     return found
+
+
+def _metric_fields(task: Task) -> list[tuple[str, pa.DataType]]:
+    return [(c.METRIC_PREFIX + name, pa.float64()) for name in (*task.metric_names, *training_names(task))]
 
 
 def _metrics(row: EpochRow | None) -> dict[str, float]:

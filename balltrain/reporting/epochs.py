@@ -22,10 +22,15 @@ EPOCH_WIDTH, MARK_WIDTH = 9, 2  # of `   1/10  ` and ` *`
 def epoch_lines(controller: Controller, placement: Any) -> Iterator[None]:
     """Print each reported row on stderr; the best epoch so far has a star.
 
-    In a terminal only as many metrics as fit in a line, the objective first: the results have all.
+    In a terminal only as many metrics as fit in a line, the objective first, and then that of the training batches:
+    the results have all.
     """
+    from balltrain.training.running import training_names
+
     epochs, task = controller.plan.epochs, controller.plan.task
     names = sorted(task.metric_names, key=lambda name: name != task.objective)
+    if task.objective in names:
+        names[1:1] = [name for name, of in training_names(task).items() if of == task.objective]
     columns = COLUMNS | {name: (max(METRIC_WIDTH, len(name)), METRIC_FORMAT) for name in names}
     if sys.stderr.isatty():
         columns = _fitting(columns, shutil.get_terminal_size().columns - EPOCH_WIDTH - MARK_WIDTH)
@@ -36,7 +41,7 @@ def epoch_lines(controller: Controller, placement: Any) -> Iterator[None]:
         values = {**row, **row["metrics"]}
         cells = []
         for name, (width, spec) in columns.items():
-            value = values[name]
+            value = values.get(name)
             cells.append(f"{'nan' if value is None else format(value, spec):>{width}}")
         star = " *" if trial.best is row else ""
         print(f"{row['epoch']:>4}/{epochs:<4}  {'  '.join(cells)}{star}", file=sys.stderr)

@@ -39,6 +39,7 @@ def line_trace(
     opacity: float = 1.0,
     text: list[str] | None = None,
     marks: bool = False,
+    dash: str = "solid",
 ) -> dict[str, Any]:
     label = "%{text}" if text else escape(name)
     return {
@@ -49,7 +50,7 @@ def line_trace(
         "name": escape(name),
         "text": text,
         "opacity": opacity,
-        "line": {"color": color, "width": width},
+        "line": {"color": color, "width": width, "dash": dash},
         "hovertemplate": f"{label}, %{{x}}: %{{y:.4g}}<extra></extra>",
     }
 

@@ -21,6 +21,7 @@ NUM_TOLD = 3  # hyperparameters told of, the most important ones
 EDGE = 0.05  # of the space, on its own scale
 CHANCE = 0.05  # that an option is as frequent among the best for no reason
 APART = 0.01  # that a number among the best is as unlike the others' for no reason; tried for each hyperparameter
+GAP = 0.1  # of an objective in training, that validation falls short of it by
 SAME_WITHIN = 0.02  # of the best objective: closer ones are not told apart by one training
 
 
@@ -169,12 +170,26 @@ def _overfitting(results: Results) -> list[str]:
     if results.best[c.BEST_EPOCH] not in rows.index:
         return []
     row = rows.loc[results.best[c.BEST_EPOCH]]
-    if not row[c.TRAIN_LOSS] > 0 or row[c.VAL_LOSS] < 2 * row[c.TRAIN_LOSS]:
+    gaps = []
+    if row[c.TRAIN_LOSS] > 0 and row[c.VAL_LOSS] >= 2 * row[c.TRAIN_LOSS]:
+        gaps.append(f"validation loss is {row[c.VAL_LOSS] / row[c.TRAIN_LOSS]:.1f} times its training loss")
+    if (beside := _metric_in_training(results)) is not None:
+        trained, validated = row[beside], row[results.objective_column]
+        short_by = trained - validated if results.mode == "max" else validated - trained
+        if short_by >= GAP * abs(trained):
+            gaps.append(
+                f"{results.objective_name} is {short(trained)} in training and {short(validated)} in validation, "
+                f"a gap of {short(short_by, 2)}"
+            )
+    if not gaps:
         return []
-    return [
-        f"The best trial's validation loss is {row[c.VAL_LOSS] / row[c.TRAIN_LOSS]:.1f} times its training loss: "
-        "more data, augmentation or regularisation may help."
-    ]
+    return [f"The best trial's {', and its '.join(gaps)}: more data, augmentation or regularisation may help."]
+
+
+def _metric_in_training(results: Results) -> str | None:
+    """The column that has the objective of the training batches, where it is no loss."""
+    beside = results.training_column(results.objective_column)
+    return None if beside == c.TRAIN_LOSS else beside
 
 
 def _idleness(results: Results) -> list[str]:

@@ -163,17 +163,23 @@ def _running(running: Sequence[LiveTrial], rows: int, objective: str) -> Rendera
     if len(running) > rows:
         rows -= 1  # for the line that says so
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), expand=True)
-    for name in ("trial", "epoch", objective, "best"):
+    measured = any(value is not None for trial in running[:rows] for value in trial.training)
+    for name in ("trial", "epoch", objective, "best", *(["training"] if measured else [])):
         justify: Any = "left" if name == "trial" else "right"
         table.add_column(_escape(name), justify=justify, no_wrap=True, overflow="ellipsis")
     table.add_column(f"last {CURVE_LENGTH} epochs", ratio=1, no_wrap=True, overflow="crop")
+    if measured:
+        table.add_column("training", ratio=1, no_wrap=True, overflow="crop")
     for trial in running[:rows]:
+        both = [*trial.curve, *trial.training]
         table.add_row(
             trial.trial_id,
             f"{trial.epoch}/{trial.num_epochs}",
             short(trial.curve[-1]) or "—" if trial.curve else "—",
             short(trial.objective) or "—",
-            f"[cyan]{sparkline(trial.curve)}[/]",
+            *([short(trial.training[-1]) or "—" if trial.training else "—"] if measured else []),
+            f"[cyan]{sparkline(trial.curve, both)}[/]",
+            *([f"[yellow]{sparkline(trial.training, both)}[/]"] if measured else []),
         )
     if not running:
         table.add_row("[dim]none[/]")
@@ -182,9 +188,12 @@ def _running(running: Sequence[LiveTrial], rows: int, objective: str) -> Rendera
     return table
 
 
-def sparkline(values: Sequence[float | None]) -> str:
-    """A character a value, in a log scale where all are positive; a space where there is none."""
-    finite = [value for value in values if value is not None]
+def sparkline(values: Sequence[float | None], among: Sequence[float | None] | None = None) -> str:
+    """A character a value, in a log scale where all are positive; a space where there is none.
+
+    `among` are the values that share its scale, `values` with them.
+    """
+    finite = [value for value in (values if among is None else among) if value is not None]
     if not finite:
         return ""
     log = min(finite) > 0

@@ -24,9 +24,10 @@ MAX_BARS = 40  # of the distribution
 
 
 def learning_curves(results: Results) -> str:
-    """All trials' objective and losses by epoch, the best ones in colour."""
+    """All trials' objective, losses and seconds by epoch, in training and validation, the best ones in colour."""
     rows = results.epochs[results.epochs[c.TRIAL_ID].isin(results.searched[c.TRIAL_ID])]
-    columns = dict.fromkeys([results.objective_column, c.VAL_LOSS, c.TRAIN_LOSS])
+    beside = results.training_column(results.objective_column) or c.TRAIN_LOSS
+    columns = dict.fromkeys([results.objective_column, beside, c.VAL_LOSS, c.TRAIN_LOSS, c.SECONDS])
     figures, notes = [], ""
     for column in columns:
         there = rows[rows[column].notna()] if column in rows else rows[:0]
@@ -36,7 +37,7 @@ def learning_curves(results: Results) -> str:
         if column == results.objective_column:
             y_axis = objective_axis(results, there[column])
         else:
-            y_axis = titled_axis(column, there[column])
+            y_axis = titled_axis(_title(column), there[column] if column.endswith("loss") else None)
         figures.append(figure_html(data, {"xaxis": titled_axis("epoch"), "yaxis": y_axis}, height=400))
     if not figures:
         return ""
@@ -44,7 +45,7 @@ def learning_curves(results: Results) -> str:
 
 
 def best_trial(results: Results) -> str:
-    """Train and validation loss of the best trial: do they part?"""
+    """Training and validation of the best trial: do they part? And how long its epochs take."""
     if results.best is None:
         return ""
     rows = results.epochs[results.epochs[c.TRIAL_ID] == results.best[c.TRIAL_ID]]
@@ -54,15 +55,17 @@ def best_trial(results: Results) -> str:
     data = [line_trace(rows[c.EPOCH], rows[name], name, color, marks=True) for name, color in losses]
     axes = {"xaxis": titled_axis("epoch"), "yaxis": titled_axis("loss", rows[[c.TRAIN_LOSS, c.VAL_LOSS]].stack())}
     figures = [figure_html(data, axes, height=320)]
-    metrics = [column for column in results.epochs.columns if column.startswith(c.METRIC_PREFIX)]
-    shown = [column for column in metrics if rows[column].notna().any()][:NUM_HIGHLIGHTED]
-    if shown:
-        data = [
-            line_trace(rows[c.EPOCH], rows[column], column.removeprefix(c.METRIC_PREFIX), f"@{number}", marks=True)
-            for number, column in enumerate(shown)
-        ]
-        figures.append(figure_html(data, {"xaxis": titled_axis("epoch"), "yaxis": titled_axis("metric")}, height=320))
-    return section(f"Best trial, {results.best[c.TRIAL_ID]}", grid(figures))
+    metrics = _metric_curves(results, rows)
+    if metrics:
+        figures.append(
+            figure_html(metrics, {"xaxis": titled_axis("epoch"), "yaxis": titled_axis("metric")}, height=320)
+        )
+    seconds = line_trace(rows[c.EPOCH], rows[c.SECONDS], "seconds an epoch", "@0", marks=True)
+    axes = {"xaxis": titled_axis("epoch"), "yaxis": {**titled_axis("seconds an epoch"), "rangemode": "tozero"}}
+    figures.append(figure_html([seconds], {**axes, "showlegend": False}, height=320))
+    dashed = any(trace["line"]["dash"] == "dash" for trace in metrics)
+    remark = "Metrics of the training batches are dashed: running over the epoch, of augmented items."
+    return section(f"Best trial, {results.best[c.TRIAL_ID]}", grid(figures), note(remark if dashed else ""))
 
 
 def distribution(results: Results) -> str:
@@ -181,6 +184,24 @@ def saving(results: Results, with_time: bool = False) -> str:
         seconds = ((full - stopped[c.EPOCHS]) * stopped[c.SECONDS] / stopped[c.EPOCHS]).sum()
         text += f" That is {saved} epochs, or {duration(float(seconds))} of trials' time at each one's own pace."
     return text
+
+
+def _metric_curves(results: Results, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The metrics of a trial's epochs, with those of its training batches dashed in the same colour."""
+    there = [name for name in rows.columns if name.startswith(c.METRIC_PREFIX) and rows[name].notna().any()]
+    beside = {c.training_column(name): name for name in there}
+    data = []
+    for number, column in enumerate([name for name in there if name not in beside][:NUM_HIGHLIGHTED]):
+        data.append(line_trace(rows[c.EPOCH], rows[column], _title(column), f"@{number}", marks=True))
+        of_training = c.training_column(column)
+        if of_training in there:
+            curve = rows[of_training]
+            data.append(line_trace(rows[c.EPOCH], curve, _title(of_training), f"@{number}", marks=True, dash="dash"))
+    return data
+
+
+def _title(column: str) -> str:
+    return column.removeprefix(c.METRIC_PREFIX)
 
 
 def _curves(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[dict[str, Any]], str]:

@@ -15,19 +15,24 @@ from balltrain.records.columns import Status
 from balltrain.records.results import Results, plain
 from balltrain.records.state import SweepState, epochs_of
 from balltrain.reporting.text import method_of
+from balltrain.training.rows import TRAIN_PREFIX, EpochRow
 
 CURVE_LENGTH = 20  # epochs
 
 
 @dataclass(frozen=True)
 class LiveTrial:
-    """A trial that trains. `curve` has the objectives of its last epochs, None where one was not finite."""
+    """A trial that trains. `curve` has the objectives of its last epochs, None where one was not finite.
+
+    `training` has the same figure of the training batches, None where there is none.
+    """
 
     trial_id: str
     epoch: int  # 0 until the first has ended
     num_epochs: int  # the most that it trains
     objective: float | None  # the best so far
     curve: tuple[float | None, ...]
+    training: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,21 +175,37 @@ def _search_epochs(sweep: Mapping[str, Any], trials: Sequence[_Counted]) -> int 
 
 def _live_trial(state: SweepState, number: int) -> LiveTrial:
     trial = state.trials[number]
-    curve = tuple(row["objective"] for row in trial.rows[-CURVE_LENGTH:])
-    return LiveTrial(trial.trial_id, trial.epochs, state.epochs_of(trial), trial.objective, curve)
+    last = trial.rows[-CURVE_LENGTH:]
+    curve = tuple(row["objective"] for row in last)
+    training = tuple(_of_training(row, state.sweep["objective"]) for row in last)
+    return LiveTrial(trial.trial_id, trial.epochs, state.epochs_of(trial), trial.objective, curve, training)
+
+
+def _of_training(row: EpochRow, objective: str) -> float | None:
+    """The figure of the training batches beside the objective."""
+    if objective in (c.VAL_LOSS, c.TRAIN_LOSS):
+        return row["train_loss"] if objective == c.VAL_LOSS else None
+    return row["metrics"].get(TRAIN_PREFIX + objective)
 
 
 def _live_trials(results: Results) -> list[LiveTrial]:
     trials = results.trials[(results.trials[c.STATUS] == Status.RUNNING) & results.same_as.isna()]
     epochs = results.epochs[results.epochs[c.TRIAL_ID].isin(trials[c.TRIAL_ID])]
-    curves = dict(iter(epochs.groupby(c.TRIAL_ID)[results.objective_column]))
+    by_trial = epochs.groupby(c.TRIAL_ID)
+    curves = dict(iter(by_trial[results.objective_column]))
+    beside = results.training_column(results.objective_column)
+    of_training = {} if beside is None else dict(iter(by_trial[beside]))
     after_search = results.went_on | results.confirms.notna()
     found = []
     for (_, row), after in zip(trials.iterrows(), after_search[trials.index], strict=True):
         # the tables may be of two moments
-        curve = tuple(plain(value) for value in curves.get(row[c.TRIAL_ID], [])[-CURVE_LENGTH:])
+        curve, training = (
+            tuple(plain(value) for value in found_in.get(row[c.TRIAL_ID], [])[-CURVE_LENGTH:])
+            for found_in in (curves, of_training)
+        )
         num_epochs = epochs_of(results.sweep, after_search=bool(after))
-        found.append(LiveTrial(row[c.TRIAL_ID], int(row[c.EPOCHS]), num_epochs, plain(row[c.OBJECTIVE]), curve))
+        best = plain(row[c.OBJECTIVE])
+        found.append(LiveTrial(row[c.TRIAL_ID], int(row[c.EPOCHS]), num_epochs, best, curve, training))
     return found
 
 

@@ -56,10 +56,12 @@ def build_report(results: Results, owner: str) -> Any:
     wr: Any = import_module("wandb_workspaces.reports.v2")
 
     objective = wr.SummaryMetric("objective")
-    metrics = [name.removeprefix(c.METRIC_PREFIX) for name in results.metrics]
+    columns = dict.fromkeys([results.objective_column, c.VAL_LOSS, *results.metrics, c.SECONDS])
+    beside = {column: results.training_column(column) for column in columns}
     curves = [
-        wr.LinePlot(title=name, x="epoch", y=[name], log_y=name.endswith("loss"), max_runs_to_show=100)
-        for name in dict.fromkeys([results.objective_name, c.VAL_LOSS, c.TRAIN_LOSS, *metrics])
+        _curve(column.removeprefix(c.METRIC_PREFIX), of_training and of_training.removeprefix(c.METRIC_PREFIX))
+        for column, of_training in beside.items()
+        if column not in beside.values()  # it is in the panel of validation's
     ]
     axes = [
         wr.ParallelCoordinatesPlotColumn(
@@ -106,6 +108,13 @@ def summary(results: Results) -> str:
     lines += [saving(results), *(f"- {line}" for line in findings(results))]
     lines.append(f"Data fingerprint `{results.sweep.get('data_fingerprint')}`, seed {results.sweep.get('seed')}.")
     return "\n\n".join(line for line in lines if line)
+
+
+def _curve(name: str, of_training: str | None) -> Any:
+    """A figure by epoch, and that of the training batches in the same panel."""
+    wr: Any = import_module("wandb_workspaces.reports.v2")
+    names = [name, *([of_training] if of_training else [])]
+    return wr.LinePlot(title=name, x="epoch", y=names, log_y=name.endswith("loss"), max_runs_to_show=100)
 
 
 def _write(report: Any, path: Path) -> None:

@@ -69,6 +69,13 @@ class Classifier(Task[ClassifierHP]):
         """Cross-entropy."""
         return F.cross_entropy(model(batch["images"]), batch["label"].long(), label_smoothing=hp.label_smoothing)
 
+    def blank_item(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        images = np.zeros((1, self.picture_size, self.picture_size, 3), np.uint8)
+        return {}, {"images": images, "label": np.zeros(1, np.uint8)}
+
+    def training_outputs(self, returned: Tensor, batch: Batch, hp: ClassifierHP) -> dict[str, Tensor]:
+        return {"logits": returned}
+
     def predict(self, model: nn.Module, batch: Batch, hp: ClassifierHP) -> dict[str, Tensor]:
         images = to_float(batch["images"])
         logits = model(images)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from balltrain.errors import BalltrainError
-from balltrain.tasks.base import DataRequest, Examples, Table, Task, Vote
+from balltrain.tasks.base import Batch, DataRequest, Examples, Table, Task, Vote
 
 # before a training, or its resume
 
@@ -58,6 +58,39 @@ class ChecksRecorded(Protocol):
 
         It would be taken for that of the same name: no checkpoint of it is loaded, no sweep with it resumed.
         """
+
+
+# an epoch of training
+
+
+@runtime_checkable
+class MeasuresTraining(Protocol):
+    """Figures of the batches that are trained on, `train_accuracy` beside `accuracy`, without another pass."""
+
+    def training_outputs(self, returned: Any, batch: Batch, hp: Any, /) -> dict[str, Tensor] | None:
+        """What `predict` would say of a training batch, of what the model has returned as `loss` called it.
+
+        Outputs and arrays, but for `inputs`, are kept on the device, 64 MiB of them at most, and handed to `metrics`.
+
+        Args:
+            returned: What the model returned, in training mode; of several calls by `loss`, the last one's.
+            batch: The batch that `loss` was given, augmented.
+            hp: The trial's hyperparameters.
+
+        Returns:
+            Outputs by name, each (batch, …), as `predict` names them; None where there are none.
+        """
+
+
+# balltrain model
+
+
+@runtime_checkable
+class HasBlankItem(Protocol):
+    """A network that can be built and tried without any data."""
+
+    def blank_item(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Facts to build the model with, of the form of the data's own, and arrays (1, …) of an empty item."""
 
 
 # balltrain evaluate, balltrain inspect

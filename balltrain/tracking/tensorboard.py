@@ -67,7 +67,9 @@ class TensorBoardMirror:
                 best = row["objective"]
             if number < written:
                 continue
-            values = {key: row[key] for key in (c.TRAIN_LOSS, c.VAL_LOSS, c.LR, "objective")} | row["metrics"]
+            values = {key: row[key] for key in (c.TRAIN_LOSS, c.VAL_LOSS, c.LR, c.SECONDS, "objective")} | row[
+                "metrics"
+            ]
             for tag, value in {**values, "best_objective": best}.items():
                 if value is not None:
                     writer.add_scalar(tag, value, row[c.EPOCH], walltime=(trial.started_at or 0.0) + seconds)

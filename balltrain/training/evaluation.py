@@ -15,6 +15,7 @@ from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import known_tasks, task_ref
 from balltrain.tasks.base import DataRequest, Table, Task, Vote
 from balltrain.tasks.protocols import ChecksFacts, CombinesModels, ScoresResults
+from balltrain.tasks.splits import SPLITS
 from balltrain.training.checkpoint import CONFIG, Loaded, load_checkpoint
 from balltrain.training.outputs import figures_of, outputs_of, tables_of
 
@@ -78,8 +79,8 @@ def load_members(folders: list[Path], device: torch.device, state: str = "best")
 
 def check_split(split: str | None) -> None:
     """Raises UsageError where it is none to be evaluated."""
-    if split not in (None, "val", "test"):
-        raise UsageError(f"unknown --split {split!r}: choose val or test")
+    if split not in (None, *SPLITS):
+        raise UsageError(f"unknown --split {split!r}: choose {', '.join(SPLITS[:-1])} or {SPLITS[-1]}")
 
 
 def open_split(

@@ -132,13 +132,13 @@ def _train_epoch(training: Training, validation: Batches, epoch: int, on_batch: 
     # an epoch seeds itself after this
     got = (digest_of(training), first_loss(training)) if epoch == 1 else None
     began = time.perf_counter()
-    train_loss, lr = training.train_epoch(epoch, on_batch)
+    train_loss, lr, train_metrics = training.train_epoch(epoch, on_batch)
     share_buffers(training.model)
     metrics = training.validate(validation)
     figures: dict[str, Any] = {
         "train_loss": train_loss,
         "val_loss": metrics.pop("loss", math.nan),
-        "metrics": metrics,
+        "metrics": {**metrics, **train_metrics},
     }
     row: EpochRow = {
         "epoch": epoch,
@@ -146,7 +146,7 @@ def _train_epoch(training: Training, validation: Batches, epoch: int, on_batch: 
         "lr": lr,
         "train_loss": train_loss,
         "val_loss": figures["val_loss"],
-        "metrics": metrics,
+        "metrics": figures["metrics"],
         "objective": objective_of(training.task.objective, figures),
         "num_params": training.num_params,
     }

@@ -43,7 +43,7 @@ def outputs_of(
 @torch.inference_mode()
 def figures_of(task: Task, hp: Any, outputs: Arrays, targets: Arrays) -> dict[str, float]:
     """The thorough figures of what `outputs_of` returned."""
-    return _numbers(task, task.metrics(outputs, targets, hp, thorough=True))
+    return numbers_of(task, task.metrics(outputs, targets, hp, thorough=True))
 
 
 def tables_of(task: Task, outputs: Arrays, targets: Arrays, facts: dict[str, Any]) -> dict[str, Table]:
@@ -79,9 +79,14 @@ def validate(task: Task, hp: Any, model: nn.Module, batches: Batches) -> dict[st
     Raises BalltrainError where `metrics` returns others than the task names, or none of the objective's name.
     """
     outputs, targets = _outputs(task, hp, model, batches, thorough=False)
-    figures = _numbers(task, task.metrics(outputs, targets, hp, thorough=False))
+    figures = numbers_of(task, task.metrics(outputs, targets, hp, thorough=False))
     _check_names(task, figures)
     return figures
+
+
+def joined(parts: list[Arrays]) -> Arrays:
+    """The rows of several batches, one batch after the other."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 @torch.inference_mode()
@@ -93,8 +98,7 @@ def _outputs(task: Task, hp: Any, model: nn.Module, batches: Batches, *, thoroug
             outputs = (task.predict_thorough if thorough else task.predict)(model, batch, hp)
         _check_outputs(task, outputs)
         parts.append({name: tensor.float().cpu() for name, tensor in outputs.items()})
-    outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    outputs = gather_rows(outputs, len(batches.rows))
+    outputs = gather_rows(joined(parts), len(batches.rows))
     arrays = batches.dataset.arrays
     targets = {
         name: torch.from_numpy(array[batches.rows]) for name, array in arrays.items() if name not in task.inputs
@@ -123,7 +127,8 @@ def _check_outputs(task: Task, outputs: Any) -> None:
     )
 
 
-def _numbers(task: Task, figures_of_split: Any) -> dict[str, float]:
+def numbers_of(task: Task, figures_of_split: Any) -> dict[str, float]:
+    """What `metrics` returned as numbers. Raises BalltrainError where it is none."""
     if not isinstance(figures_of_split, Mapping):
         what = type(figures_of_split).__name__
         raise BalltrainError(f'{task.name}: metrics returned {what}: return a dict, such as {{"loss": 0.5}}')

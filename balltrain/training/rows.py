@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
+TRAIN_PREFIX = "train_"  # of a metric's name, where it is of the training batches: running over the epoch
+
 
 class EpochRow(TypedDict):
     """One epoch. Numbers may be NaN or infinite in the row that fails a trial: the journal has None there."""
@@ -14,7 +16,7 @@ class EpochRow(TypedDict):
     lr: float  # learning rate of the epoch's last batch
     train_loss: float  # mean over the epoch, while the weights moved
     val_loss: float  # after the epoch, on the validation split
-    metrics: dict[str, float]  # by the task's metric_names
+    metrics: dict[str, float]  # by the task's metric_names, and those of the training batches
     objective: float  # what the task's `objective` names: one of the values above
     num_params: int
 

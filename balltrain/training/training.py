@@ -14,6 +14,7 @@ from balltrain.tasks.base import Hyperparameters, Task
 from balltrain.tasks.protocols import LoadsWeights
 from balltrain.training.outputs import returned, validate
 from balltrain.training.precision import autocast, choose_algorithms
+from balltrain.training.running import RunningFigures
 from balltrain.training.schedules import build_optimizer, learning_rate
 from balltrain.training.seeds import BY_HASH, BY_SEED_SEQUENCE, epoch_seed, start_seed
 from balltrain.training.workers import rank_and_world, replicate, sum_over_workers
@@ -71,11 +72,20 @@ class Training:
         """All that is needed to go on after the last epoch, but for how far it came."""
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "seeds": self.seeds}
 
-    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """The training loss of a batch, augmented and in the precision asked for: a scalar."""
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        return learning_rate(self.hp, step, self.batches.num_training_batches())
+
+    def loss(self, model: nn.Module, batch: dict[str, Tensor], running: RunningFigures | None = None) -> Tensor:
+        """The training loss of a batch, augmented and in the precision asked for: a scalar.
+
+        `running`, which watches the model, is told of the batch.
+        """
         augmented = self.task.augment(batch, self.hp)  # in full precision: positions in pixels have more than 8 bits
         with autocast(self.hp.precision, self.batches.device):
             loss = self.task.loss(model, augmented, self.hp)
+            if running is not None:
+                running.add(augmented)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise BalltrainError(
                 f"{self.task.name}: loss returned {returned(loss)}, but must return a tensor of one number, such as "
@@ -83,7 +93,7 @@ class Training:
             )
         return loss
 
-    def steps(self, epoch: int) -> Iterator[tuple[Tensor, int, float]]:
+    def steps(self, epoch: int, running: RunningFigures | None = None) -> Iterator[tuple[Tensor, int, float]]:
         """Train an epoch, a batch a step: the sum of this worker's losses, the items of all workers, the rate."""
         rank, world = rank_and_world()
         # one draw of dropout and augmentation an epoch and worker, whatever came before: resuming is exact
@@ -91,11 +101,11 @@ class Training:
         self.replica.train()
         num_batches = self.batches.num_training_batches()
         for number, (batch, global_size) in enumerate(self.batches.shuffled(self.seed, epoch)):
-            lr = learning_rate(self.hp, (epoch - 1) * num_batches + number, num_batches)
+            lr = self.rate((epoch - 1) * num_batches + number)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             local_size = len(next(iter(batch.values())))
-            loss = self.loss(self.replica, batch)
+            loss = self.loss(self.replica, batch, running)
             # gradients are averaged over workers, whose shares of the last batch differ: weighted, it is the mean
             torch.autograd.backward(loss * (local_size * world / global_size))
             if self.hp.clip_norm is not None:
@@ -104,19 +114,20 @@ class Training:
             self.optimizer.zero_grad(set_to_none=True)
             yield loss.detach().double() * local_size, global_size, lr
 
-    def train_epoch(self, epoch: int, on_batch: OnBatch | None = None) -> tuple[float, float]:
-        """Mean training loss of the epoch and the last learning rate."""
+    def train_epoch(self, epoch: int, on_batch: OnBatch | None = None) -> tuple[float, float, dict[str, float]]:
+        """Mean training loss of the epoch, the last learning rate, and the metrics of its training batches."""
         num_batches = self.batches.num_training_batches()
         # summed on the device: reading a loss back every batch would wait for the GPU
         loss_sum, num_items = torch.zeros((), device=self.batches.device, dtype=torch.float64), 0
-        lr = self.hp.lr
-        for number, (share, global_size, step_lr) in enumerate(self.steps(epoch), 1):
-            loss_sum += share
-            num_items += global_size
-            lr = step_lr
-            if on_batch is not None:
-                on_batch(epoch, number, num_batches)
-        return float(sum_over_workers(loss_sum)) / max(1, num_items), lr
+        lr, running = self.hp.lr, RunningFigures(self.task, self.hp, self.batches.device)
+        with running.watching(self.replica):
+            for number, (share, global_size, step_lr) in enumerate(self.steps(epoch, running), 1):
+                loss_sum += share
+                num_items += global_size
+                lr = step_lr
+                if on_batch is not None:
+                    on_batch(epoch, number, num_batches)
+        return float(sum_over_workers(loss_sum)) / max(1, num_items), lr, running.figures()
 
     def validate(self, batches: Batches) -> dict[str, float]:
         """The figures of the model on a split, as it is now."""

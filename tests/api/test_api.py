@@ -220,7 +220,7 @@ def test_the_command_line_keeps_its_own_words(cli, swept):
         (lambda: balltrain.train(Toy, workers=0), "workers is 0, but must be at least 1"),
         (lambda: balltrain.train(Toy, resume=True), 'resume=True needs the run\'s folder: out="runs/NAME"'),
         (lambda: balltrain.Model("nowhere").evaluate(), "nowhere is not there: a checkpoint is a folder with"),
-        (lambda: balltrain.Model("runs").evaluate("all"), "unknown split 'all': choose val or test"),
+        (lambda: balltrain.Model("runs").evaluate("all"), "unknown split 'all': choose train, val or test"),
         (lambda: balltrain.Model("runs/toys/best").evaluate(sise=3), "balltrain.Model.evaluate() has no 'sise': did"),
         (lambda: balltrain.Model("runs/toys/best").predict("x.jpg", "out"), "x.jpg: there is no such file"),
     ],

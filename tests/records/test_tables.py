@@ -65,7 +65,7 @@ def test_the_contracts_columns_are_there_with_their_types():
     assert trials["config.batch_norm"] == pa.bool_()
     assert trials["config.patience"] == pa.int64()
     assert trials["config.layers"] == pa.string()
-    assert trials["metric.iou"] == pa.float64()
+    assert trials["metric.iou"] == trials["metric.train_iou"] == pa.float64()
     assert epochs_schema(task).names[:8] == [
         "sweep", "trial_id", "epoch", "seconds", "lr", "train_loss", "val_loss", "decision",
     ]  # fmt: skip

@@ -24,6 +24,7 @@ from balltrain.search.space import Space
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Hyperparameters, Task
+from balltrain.training.running import training_names
 
 START = 1_790_000_000.0  # seconds since 1970, of every simulated sweep
 
@@ -50,6 +51,13 @@ class Bowl(Task):
 class AccurateBowl(Bowl):
     objective = "iou"
     mode = "max"
+
+
+class MeasuredBowl(AccurateBowl):
+    """Has its metrics of the training batches too."""
+
+    def training_outputs(self, returned: Any, batch: Any, hp: Any) -> dict[str, Any]:
+        return {}
 
 
 def space() -> dict[str, Any]:
@@ -154,11 +162,14 @@ class Simulation:
             "lr": config["lr"],
             "train_loss": val * 0.8,
             "val_loss": val,
-            "metrics": {"iou": iou, "map": iou * 0.8},
+            "metrics": {"iou": iou, "map": iou * 0.8, **self.of_training(iou)},
             "objective": val if self.task.objective == "val_loss" else iou,
             "node": "node-1",
             "num_params": 1000 * config["width"],
         }
+
+    def of_training(self, iou: float) -> dict[str, float]:
+        return dict.fromkeys(training_names(self.task), 1.25 * iou)
 
     def write(self, storage: Path) -> Path:
         """What the sweep has left on disk by now."""
@@ -198,3 +209,9 @@ def sweep(tmp_path: Path) -> Callable[..., Results]:
 def accurate() -> Task:
     """A task whose objective is a metric, the higher the better."""
     return AccurateBowl()
+
+
+@pytest.fixture
+def measured() -> Task:
+    """One with the same metric of the training batches, a quarter higher."""
+    return MeasuredBowl()

@@ -77,7 +77,7 @@ def test_an_edited_file_is_read_again(tmp_path):
     source = "import side\nX = side.X\n"
     for x in (1, 2):
         written(tmp_path, side=f"X = {x}\n")
-        assert run_file(tmp_path / "task.py", source, texts_beside(tmp_path, source)).X == x
+        assert x == run_file(tmp_path / "task.py", source, texts_beside(tmp_path, source)).X
 
 
 def test_what_python_has_imported_by_that_name_stays_the_scripts(tmp_path, monkeypatch):

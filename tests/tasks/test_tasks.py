@@ -16,6 +16,7 @@ from balltrain.tasks import BUILT_IN, known_tasks, task_ref
 from balltrain.tasks.base import DataRequest, resolve
 from balltrain.training.loop import fit
 from balltrain.training.outputs import evaluate
+from balltrain.training.running import training_names
 
 
 def write_balls(folder):
@@ -65,7 +66,7 @@ class TestEveryTask:
         hp = resolve(task, {"epochs": 1, "batch_size": 16, **QUICK.get(ref.name, {})})
         fit(task, hp, dataset, seed=0, folder=tmp_path, report=rows.append, device=CPU)
         (row,) = rows
-        assert set(row["metrics"]) == set(task.metric_names)
+        assert set(row["metrics"]) == {*task.metric_names, *training_names(task)}
         assert np.isfinite(row["objective"])
 
     def test_evaluates_thoroughly(self, ref, dataset):

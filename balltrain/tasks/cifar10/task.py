@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from balltrain.tasks.base import Arrays, Batch, DataRequest, Download, options_of
@@ -34,6 +35,10 @@ class Cifar10(Classifier[Cifar10Hyperparameters]):
 
     def build_model(self, hp: Cifar10Hyperparameters, facts: dict[str, Any]) -> nn.Module:
         return build_classifier(hp, facts)
+
+    def blank_item(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        _, arrays = super().blank_item()
+        return {"mean": [0.5] * 3, "std": [0.25] * 3, "whitening": np.eye(12).tolist()}, arrays
 
     def check_recorded(self, config: Mapping[str, Any]) -> None:
         check_recorded(config)

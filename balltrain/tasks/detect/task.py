@@ -66,7 +66,10 @@ class Detect(Task[DetectHyperparameters]):
         return of_boxes if hp.learn == "boxes" else bce + of_boxes
 
     def predict(self, model: nn.Module, batch: Batch, hp: DetectHyperparameters) -> dict[str, Tensor]:
-        detections = Detections(*(tensor.float() for tensor in model(batch["images"])))
+        return self.training_outputs(model(batch["images"]), batch, hp)
+
+    def training_outputs(self, returned: Detections, batch: Batch, hp: DetectHyperparameters) -> dict[str, Tensor]:
+        detections = Detections(*(tensor.float() for tensor in returned))
         boxes = detections.boxes
         if boxes.shape[1] == NUM_BALLS:
             boxes = boxes_by_color(detections)

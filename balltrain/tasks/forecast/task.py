@@ -60,6 +60,10 @@ class Forecast(Task[ForecastHyperparameters]):
         """`boxes` (batch, 3, 4) at t = 19, pixels."""
         return {"boxes": to_pixels(model(batch["boxes"][:, : NUM_STEPS - 1], batch["colors"]))}
 
+    def training_outputs(self, returned: Tensor, batch: Batch, hp: ForecastHyperparameters) -> dict[str, Tensor]:
+        """Of the interaction model's windows the last one, whose forecast is that of t = 19."""
+        return {"boxes": to_pixels(returned.view(len(batch["boxes"]), -1, *returned.shape[1:])[:, -1])}
+
     def predict_thorough(self, model: nn.Module, batch: Batch, hp: ForecastHyperparameters) -> dict[str, Tensor]:
         """And `rollout` (batch, 10, 3, 4), boxes of t = 10 … 19, each from t = 0 … 9 and those predicted before."""
         boxes = batch["boxes"][:, :ROLLOUT_START].float()
