@@ -2,9 +2,9 @@
 
     python benchmarks/busy_machine.py [--seconds 4]
 
-OpenMP's threads wait for each other after each layer, by default spinning: where another program has one of the cores,
-the spinning threads keep it from the one that is waited for. Each setting is a process of its own, in turn quiet and
-beside a busy one; the baseline is what OpenMP does by itself. Needs a quiet machine, which it says it has not.
+OpenMP's threads wait for each other after each layer, by default spinning: where another program has one of the
+cores, the spinning threads keep it from the one that is waited for. Each setting is a process of its own, in turn
+quiet and beside a busy one; the baseline is what OpenMP does by itself. On a machine that is not quiet it says so.
 """
 
 import argparse

@@ -178,7 +178,13 @@ def _live_trial(state: SweepState, number: int) -> LiveTrial:
     last = trial.rows[-CURVE_LENGTH:]
     curve = tuple(row["objective"] for row in last)
     training = tuple(_of_training(row, state.sweep["objective"]) for row in last)
-    return LiveTrial(trial.trial_id, trial.epochs, state.epochs_of(trial), trial.objective, curve, training)
+    epochs = state.epochs_of(trial)
+    return LiveTrial(trial.trial_id, trial.epochs, epochs, trial.objective, curve, _if_any(training))
+
+
+def _if_any(training: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """Of a task without figures of training nothing."""
+    return training if any(value is not None for value in training) else ()
 
 
 def _of_training(row: EpochRow, objective: str) -> float | None:
@@ -205,7 +211,7 @@ def _live_trials(results: Results) -> list[LiveTrial]:
         )
         num_epochs = epochs_of(results.sweep, after_search=bool(after))
         best = plain(row[c.OBJECTIVE])
-        found.append(LiveTrial(row[c.TRIAL_ID], int(row[c.EPOCHS]), num_epochs, best, curve, training))
+        found.append(LiveTrial(row[c.TRIAL_ID], int(row[c.EPOCHS]), num_epochs, best, curve, _if_any(training)))
     return found
 
 

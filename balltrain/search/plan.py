@@ -153,7 +153,7 @@ def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest, ch
     for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
         raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
     plan = Plan(name, _resolved(sweep, task, space), ref, task, space, request)
-    if not space.dimensions and plan.sweep.searcher in ("hyperopt", FREEZE_THAW):
+    if not space.dimensions and plan.sweep.searcher == "hyperopt":
         raise UsageError(
             'the space has nothing to search: give a range, such as {"lr": tune.loguniform(1e-4, 1e-1)}, or train '
             "the defaults by balltrain train"

@@ -113,7 +113,7 @@ class _Rising(Training):
         return max(MIN_STEPS, self.batches.num_training_batches())
 
     def rate(self, step: int) -> float:
-        return LOWEST * (HIGHEST / LOWEST) ** (step / (self.num_steps - 1))
+        return float(LOWEST * (HIGHEST / LOWEST) ** (step / (self.num_steps - 1)))
 
     def all_steps(self) -> Iterator[tuple[Tensor, int, float]]:
         return islice(chain.from_iterable(self.steps(epoch) for epoch in count(1)), self.num_steps)

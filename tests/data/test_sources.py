@@ -169,7 +169,7 @@ class TestCodeBesideATask:
         text = (
             "import numpy as np\nfrom near import f\nfrom package.deep import part\nimport os.path\nimport missing\n"
         )
-        return data_key(TaskRef("sizes", str(folder / "task.py"), text), Sizes(), DataRequest())
+        return data_key(TaskRef.of_file("sizes", folder / "task.py", text), Sizes(), DataRequest())
 
     @pytest.mark.parametrize(
         "name",
@@ -191,7 +191,10 @@ class TestCodeBesideATask:
 
     def test_a_file_that_imports_nothing_beside_it_keeps_its_key(self, folder):
         keys = {
-            data_key(TaskRef("sizes", file, "import numpy\n"), Sizes(), DataRequest())
-            for file in (str(folder / "task.py"), None)
+            data_key(ref, Sizes(), DataRequest())
+            for ref in (
+                TaskRef.of_file("sizes", folder / "task.py", "import numpy\n"),
+                TaskRef("sizes", None, "import numpy\n"),
+            )
         }
         assert len(keys) == 1

@@ -163,8 +163,8 @@ def test_sweeps_travel_in_the_wheel(tmp_path):
 
 
 def test_the_default_grace_is_a_tenth_of_the_epochs():
-    assert plan_of(Sweep("detect", {}, epochs=90)).sweep.grace == 9
-    assert plan_of(Sweep("detect", {}, epochs=3)).sweep.grace == 1
+    assert plan_of(Sweep("detect", {"lr": tune.loguniform(1e-4, 1e-1)}, epochs=90)).sweep.grace == 9
+    assert plan_of(Sweep("detect", {"lr": tune.loguniform(1e-4, 1e-1)}, epochs=3)).sweep.grace == 1
 
 
 PUBLISHED = {  # of 100 trials each: mean, std, min, quartiles, max
@@ -187,7 +187,7 @@ def test_the_searches_of_the_balls_name_what_was_published_of_them(name):
 
 
 def test_a_sweep_without_a_reference_records_none():
-    assert "reference" not in plan_of(Sweep("detect", {})).to_json()
+    assert "reference" not in plan_of(Sweep("detect", {"lr": tune.loguniform(1e-4, 1e-1)})).to_json()
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_a_fact_that_json_lacks_is_refused_by_its_key(facts, said):
     ],
 )
 def test_an_array_of_a_dtype_that_torch_lacks_is_refused_by_its_name(tmp_path, array):
-    with pytest.raises(BalltrainError, match="the array names has the dtype .*torch does not have"):
+    with pytest.raises(BalltrainError, match=r"the array names has the dtype .*torch does not have"):
         ArrayFolder(tmp_path)["names"] = array
 
 
