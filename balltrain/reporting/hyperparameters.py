@@ -145,7 +145,7 @@ def planes(results: Results) -> str:
         if _is_share(results)
         else f"v falls evenly from 1, the best {results.objective_name}, to 0, the worst: by rank, as it has no scale"
     )
-    text = f"A dot a trial; its area grows as 0.2 (1 + v)^10 square points, where {what}. The best one has a colour."
+    text = f"A dot a trial; its area grows as 0.2 (1 + v)^10 square points, where {what}. The best stands out."
     return section(title, shown, note(text))
 
 

@@ -155,7 +155,7 @@ class DetectHyperparameters(Hyperparameters):
     @model_validator(mode="after")
     def _learns_what_its_model_can(self) -> DetectHyperparameters:
         if self.learn != "both" and self.model != "reference":
-            raise ValueError(f"learn {self.learn} is of the model reference, and this one is {self.model}")
+            raise ValueError(f"learn {self.learn} is of another model than {self.model}: add --set model=reference")
         if self.learn == "boxes" and self.boxes == "present":
             raise ValueError("learn boxes deduces the colours from nine boxes: leave out boxes present")
         return self
@@ -188,9 +188,10 @@ def colors_of_boxes(boxes: Tensor) -> Tensor:
 
     Boxes of absent colours are learned as zeros. Zero lies in the middle between the third and the fourth.
     """
-    sizes: Tensor = boxes.norm(dim=2)
+    sizes = torch.linalg.vector_norm(boxes, dim=2)
     top = sizes.topk(NUM_BALLS + 1, dim=1).values
-    return sizes - top[:, -2:].mean(dim=1, keepdim=True)
+    logits: Tensor = sizes - top[:, -2:].mean(dim=1, keepdim=True)
+    return logits
 
 
 class ReferenceDetector(nn.Module):
