@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from balltrain.data.batches import Batches
 from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError
 from balltrain.tasks.base import Task
+from balltrain.training.loop import training_batches
 from balltrain.training.training import Training
 
 LOWEST, HIGHEST = 1e-7, 10.0  # fastai's
@@ -64,8 +64,7 @@ def find_rate(task: Task, hp: Any, dataset: Dataset, seed: int, device: torch.de
     """
     if len(dataset.splits["train"]) == 0:
         raise BalltrainError(f"{len(dataset)} items are too few to split into train, val and test: at least 3 groups")
-    batches = Batches(dataset, "train", hp.batch_size, device, drop_last=hp.drop_last)
-    training = _Rising(task, hp, batches, seed)
+    training = _Rising(task, hp, training_batches(task, hp, dataset, device), seed)
     rates: list[float] = []
     losses: list[float] = []
     smoothed: list[float] = []
