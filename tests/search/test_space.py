@@ -1,3 +1,7 @@
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 from ray import tune
 
@@ -89,3 +93,37 @@ def test_a_range_written_downwards_has_the_same_bounds_and_is_another_space():
         assert space.from_unit_cube([0.0])["lr"] == 1e-5
     assert up.to_json() == {"lr": {"float": [1e-5, 0.01]}}
     assert down.to_json() == {"lr": {"float": [1e-5, 0.01], "falling": True}}
+
+
+def test_domains_inside_of_dicts_and_lists_are_searched():
+    space = Space({
+        "head": {"drop": tune.uniform(0, 1), "n": 2, "deep": [tune.choice(["a", "b"]), 3]},
+        "widths": [tune.randint(1, 9), 4],
+        "either": tune.choice([[tune.uniform(0, 1), 5], [6]]),
+    })  # fmt: skip
+    labels = ["head/drop", "head/deep/0", "widths/0", "either", "either/0/0"]
+    assert [dimension.label for dimension in space.dimensions] == labels
+    config = space.decode(space.from_unit_cube([0.5, 0.9, 0.0, 0.0, 0.25]))
+    assert config == {"head": {"drop": 0.5, "n": 2, "deep": ["b", 3]}, "widths": [1, 4], "either": [0.25, 5]}
+    with pytest.raises(UsageError, match="head/drop: grid_search"):
+        Space({"head": {"drop": tune.grid_search([1])}})
+    with pytest.raises(UsageError, match="widths: a set of domains"):
+        Space({"widths": {tune.uniform(0, 1)}})
+
+
+def test_an_option_sets_a_hyperparameter_that_is_a_dict():
+    space = Space({"model": tune.choice([{"head": {"drop": tune.uniform(0, 1)}, "lr": 0.1}])})
+    assert space.decode(space.from_unit_cube([0.0, 0.5])) == {"head": {"drop": 0.5}, "lr": 0.1}
+
+
+def test_numbers_of_numpy_are_plain_ones():
+    space = Space({
+        "width": tune.choice(2 ** np.arange(2, 5)),
+        "lr": tune.uniform(np.float32(0), np.float64(1)),
+        "depth": tune.randint(np.int64(1), np.int64(5)),
+        "fixed": np.bool_(True),
+        "path": Path("weights"),
+    })  # fmt: skip
+    assert json.loads(json.dumps(space.to_json()))["width"] == {"choice": [4, 8, 16]}
+    config = space.decode(space.from_unit_cube([0.9, 0.5, 0.9]))
+    assert json.dumps(config, default=str) == '{"width": 16, "lr": 0.5, "depth": 4, "fixed": true, "path": "weights"}'

@@ -113,9 +113,9 @@ def test_an_error_that_the_user_words_passes_as_it_is(tmp_path):
 
 
 def test_an_error_of_balltrain_itself_is_none_of_the_users():
-    with pytest.raises(IndexError) as error:
+    with pytest.raises(IndexError) as caught:
         np.zeros(2)[5]
-    assert users_error(error.value) is None
+    assert users_error(caught.value) is None
 
 
 def test_an_exception_whose_text_fails_is_named_all_the_same(tmp_path):
