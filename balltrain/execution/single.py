@@ -21,7 +21,6 @@ from balltrain.search import policy
 from balltrain.search.controller import Attempt, Controller
 from balltrain.search.plan import Plan
 from balltrain.search.policy import Cause
-from balltrain.tasks.user_code import exits_as_errors
 from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
 from balltrain.training.rows import EpochRow
 
@@ -83,8 +82,7 @@ def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt
             raise _TrialEnded
 
     try:
-        with exits_as_errors():
-            train(attempt, context, report)
+        train(attempt, context, report)
     except _TrialEnded:
         raise
     except Exception as error:

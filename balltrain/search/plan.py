@@ -178,8 +178,11 @@ def as_json(hp: Any) -> dict[str, Any]:
     except ValueError:  # pydantic's, which does not say of which field
         found = {}
         for name, value in hp:
-            found[name] = plain(value)
-            refuse_no_json(found[name], f"the hyperparameter {name}")
+            try:
+                found[name] = to_jsonable_python(plain(value))
+            except ValueError:
+                refuse_no_json(plain(value), f"the hyperparameter {name}")
+                raise
     return dict(json.loads(json.dumps(found)))  # a tuple becomes a list, as when it is read back
 
 
