@@ -21,6 +21,7 @@ from balltrain.search import policy
 from balltrain.search.controller import Attempt, Controller
 from balltrain.search.plan import Plan
 from balltrain.search.policy import Cause
+from balltrain.tasks.user_code import exits_as_errors
 from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
 from balltrain.training.rows import EpochRow
 
@@ -82,7 +83,8 @@ def _run_attempt(controller: Controller, context: TrialContext, attempt: Attempt
             raise _TrialEnded
 
     try:
-        train(attempt, context, report)
+        with exits_as_errors():  # nobody would be there to tell of it, as Ray is of a trial's process
+            train(attempt, context, report)
     except _TrialEnded:
         raise
     except Exception as error:

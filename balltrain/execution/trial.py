@@ -27,7 +27,7 @@ from balltrain.search.policy import Cause
 from balltrain.storage import Remote, Uploads, retrying
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest
-from balltrain.tasks.user_code import described, exits_as_errors, told_as_users
+from balltrain.tasks.user_code import described, told_as_users
 from balltrain.training.rows import EpochRow
 
 # what is sent to the sweep's process: JSON texts, because Tune flattens dicts and NaN must survive
@@ -103,7 +103,7 @@ def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
 
 def train(attempt: Attempt, context: TrialContext, report: Callable[[EpochRow], None], rank: int = 0) -> None:
     """Train a trial and hand its rows to `report`, each with the node that trained it."""
-    with told_as_users(), exits_as_errors():
+    with told_as_users():
         _train(attempt, context, report, rank)
 
 
