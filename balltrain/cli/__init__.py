@@ -27,7 +27,7 @@ COMMANDS = {
     "evaluate": ("checkpoints", "Compute the figures of a checkpoint, or of several together."),
     "inspect": ("checkpoints", "Draw what a model of pictures gets wrong and right, and what it sees in them."),
     "predict": ("checkpoints", "Predict from files, by one checkpoint or several."),
-    "data": ("data", "Build a task's data, or export it in its public format."),
+    "data": ("data", "Build a task's data, show it, or export it in its public format."),
     "model": ("model", "Show a model's layers: output shapes, parameters, bytes and MFLOP."),
     "doctor": ("doctor", "Check this machine: Python, torch, CUDA, Ray, W&B, disk."),
 }

@@ -1,4 +1,4 @@
-"""`balltrain data build` and `balltrain data export`."""
+"""`balltrain data build`, `balltrain data show` and `balltrain data export`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from balltrain.cli.options import Json, Seed, knobs, with_options
 from balltrain.cli.output import print_json
 from balltrain.cli.shape import CONTEXT, Command, Group
 from balltrain.errors import UsageError
+from balltrain.search.sweep import Sweep
 
 data = typer.Typer(
     cls=Group,
-    help="Build a task's data, or export it in its public format.",
+    help="Build a task's data, show it, or export it in its public format.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -58,6 +59,33 @@ def build(
         return
     splits = ", ".join(f"{count} {name}" for name, count in counts.items())
     print(f"{len(dataset)} items ({splits}) in {seconds:.1f} s: {dataset.folder}")
+
+
+@data.command("show", cls=Command, context_settings=CONTEXT)
+@with_options(knobs(Sweep, "hyperparameters"), knobs(Data))
+def show(
+    task: TaskName,
+    out: Annotated[Path, typer.Option(help="Folder for the page, index.html.", show_default=False)],
+    seed: Seed = 0,
+    json_: Json = False,
+    **options: Any,
+) -> None:
+    """Draw a page of samples with their labels, and of the same samples augmented eight times."""
+    from balltrain.data.cache import load_data
+    from balltrain.reporting.samples import write_samples
+    from balltrain.tasks import task_ref
+    from balltrain.tasks.base import resolve
+
+    values = options.pop("hyperparameters", {})
+    given, ref = Data(**options), task_ref(task)
+    found = ref.load()
+    hp = resolve(found, values)
+    dataset = load_data(ref, found, given.request(seed), given.folder)
+    page = write_samples(found, hp, dataset, seed, out)
+    if json_:
+        print_json({"task": ref.name, "page": str(page), "items": len(dataset), "fingerprint": dataset.fingerprint})
+        return
+    print(page)
 
 
 @data.command("export", cls=Command, context_settings=CONTEXT)

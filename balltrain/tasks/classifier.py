@@ -27,7 +27,7 @@ from balltrain.tasks.base import (
     Vote,
 )
 from balltrain.vision.metrics import calibration_error, combined, confusion_matrix, interval
-from balltrain.vision.pixels import to_float
+from balltrain.vision.pixels import to_float, to_uint8
 
 
 class ClassifierHyperparameters(Hyperparameters):
@@ -64,6 +64,10 @@ class Classifier(Task[ClassifierHP]):
     def mirrors(self, hp: ClassifierHP) -> bool:
         """Whether predictions are the mean of a picture's logits and its mirror image's."""
         return False
+
+    def draw_items(self, batch: Batch, facts: dict[str, Any]) -> list[tuple[np.ndarray, str]]:
+        labels = [self.classes[int(label)] for label in batch["label"]]
+        return list(zip(to_uint8(batch["images"]), labels, strict=True))
 
     def loss(self, model: nn.Module, batch: Batch, hp: ClassifierHP) -> Tensor:
         """Cross-entropy."""

@@ -93,6 +93,17 @@ class HasBlankItem(Protocol):
         """Facts to build the model with, of the form of the data's own, and arrays (1, …) of an empty item."""
 
 
+# balltrain data show
+
+
+@runtime_checkable
+class DrawsItems(Protocol):
+    """Items of the data can be looked at, with their labels; of a training batch, before or after `augment`."""
+
+    def draw_items(self, batch: Batch, facts: dict[str, Any], /) -> list[tuple[np.ndarray, str]]:
+        """For each item a picture (height, width, 3) uint8, and a line on it, which may be empty."""
+
+
 # balltrain evaluate, balltrain inspect
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +12,13 @@ def to_float(images: Tensor) -> Tensor:
     if images.dtype != torch.uint8:
         return images
     return images.permute(0, 3, 1, 2).float() / 255  # memory stays as it was, which is channels last
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """(n, height, width, 3) uint8, of pictures in either form."""
+    if images.dtype == torch.uint8:
+        return images.cpu().numpy()
+    return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 class Normalized(nn.Module):

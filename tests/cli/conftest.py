@@ -11,5 +11,5 @@ def commands():
     for name in COMMANDS:
         command = found[name] = load_command(name)
         for inner, each in getattr(command, "commands", {}).items():
-            found[name if inner == "show" else f"{name} {inner}"] = each
+            found[name if (name, inner) == ("results", "show") else f"{name} {inner}"] = each
     return found

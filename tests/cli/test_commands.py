@@ -471,3 +471,12 @@ def test_doctor(cli):
     assert code in (0, 1)
     assert {check["status"] for check in checks} <= {"ok", "warn", "fail"}
     assert any("torch" in check["name"].lower() for check in checks)
+
+
+def test_data_show_writes_a_page(cli, tmp_path):
+    arguments = ("data", "show", "forecast", "--size", "40", "--data-dir", "d", "--out", "page")
+    code, out, err = cli(*arguments, "--json")
+    assert code == 0, err
+    assert json.loads(out)["page"] == "page/index.html"
+    assert (tmp_path / "page" / "index.html").is_file()
+    assert_error(cli(*arguments, "--set", "augmentation=high"), 2, "forecast has no hyperparameter 'augmentation'")

@@ -93,7 +93,8 @@ def test_errors_of_trials_are_recorded_and_the_sweep_goes_on(tmp_path):
     result = sweep_of(file, tmp_path, trials=6)
     failed = [trial for trial in result.state.trials.values() if trial.config["batch_size"] == 8]
     assert failed
-    error = f"breaking.py, line {text[: text.index('return (model')].count(chr(10)) + 2}, in loss: ValueError: eight is too few"
+    line = text[: text.index("return (model")].count("\n") + 2
+    error = f"breaking.py, line {line}, in loss: ValueError: eight is too few"
     assert all((trial.status, trial.error) == (Status.FAILED, error) for trial in failed)
     assert all(trial.attempts == 1 for trial in failed)
     others = [trial for trial in result.state.trials.values() if trial.config["batch_size"] == 16]

@@ -1,6 +1,7 @@
 """Every task passes the same tests; and how tasks are found."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from toy import TOY_FILE
 
 from balltrain.data.cache import load_data
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.reporting.samples import NUM_AUGMENTED, NUM_SAMPLES, NUM_TIMES, write_samples
 from balltrain.tasks import BUILT_IN, known_tasks, task_ref
 from balltrain.tasks.base import DataRequest, resolve
 from balltrain.training.loop import fit
@@ -36,6 +38,7 @@ SOURCES = {
     "cifar10": lambda folder: write_archive(folder / "c.tar.gz", contents(rows=12, test_rows=12)),
     "coco": write_balls,
 }
+AUGMENTED = {"catdogs": {"augmentation": "high"}, "detect": {"augmentation": "mirror_shift"}}
 OPTIONS = {"coco": {"image_size": 32}}
 QUICK = {"coco": {"channels": 32, "head_convs": 1}}  # hyperparameters of a task that is slow with its own
 
@@ -75,6 +78,21 @@ class TestEveryTask:
         figures = evaluate(task, hp, task.build_model(hp, dataset.facts), dataset, "test", CPU)
         assert set(figures) >= {"loss", *task.metric_names}
         json.dumps(figures, allow_nan=False)
+
+    def test_its_items_can_be_looked_at_before_and_after_augmentation(self, ref, dataset, tmp_path):
+        task = ref.load()
+        hp = resolve(task, {**QUICK.get(ref.name, {}), **AUGMENTED.get(ref.name, {})})
+        if ref.name == "toy":
+            with pytest.raises(BalltrainError, match="toy does not draw its items: give it the method draw_items"):
+                write_samples(task, hp, dataset, 0, tmp_path)
+            return
+        text = write_samples(task, hp, dataset, 0, tmp_path).read_text()
+        assert text.count("<figure>") == NUM_SAMPLES + NUM_AUGMENTED * NUM_TIMES
+        pictures = set(re.findall(r'src="data:image/[a-z]+;base64,([^"]+)"', text))
+        augments = ref.name != "forecast"
+        assert ("With these hyperparameters nothing is augmented." in text) is not augments
+        # each draw is another, or all are the same
+        assert (len(pictures) > NUM_SAMPLES + 2 * NUM_AUGMENTED) is augments
 
     def test_data_has_the_size_asked_for_and_all_splits(self, ref, dataset):
         assert len(dataset) == SIZE

@@ -16,19 +16,22 @@ GOLDEN = 0.618  # neighbouring labels get hues far apart
 
 
 def draw_detections(pixels: np.ndarray, objects: Sequence[dict[str, Any]]) -> Image.Image:
-    """An image (height, width, 3) uint8 with its objects: `box` x, y, width, height, `category`, `label`, `score`."""
+    """An image (height, width, 3) uint8 with its objects: `box` x, y, width, height, `category`, `label`, `score`.
+
+    Those without a score are labels, and drawn whatever there is.
+    """
     height, width = pixels.shape[:2]
     zoom = max(1, -(-MIN_SIDE_PX // max(height, width)))
     picture = Image.fromarray(pixels).resize((width * zoom, height * zoom), Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(FONT_PX)
-    for found in sorted(objects, key=lambda found: found["score"]):  # the best on top
-        if found["score"] < MIN_SCORE:
+    for found in sorted(objects, key=lambda found: found.get("score", 1.0)):  # the best on top
+        if found.get("score", 1.0) < MIN_SCORE:
             continue
         x, y, box_width, box_height = (value * zoom for value in found["box"])
         color = _color(found["label"])
         draw.rectangle([x, y, x + box_width, y + box_height], outline=color, width=2)
-        text = f"{found['category']} {found['score']:.2f}"
+        text = f"{found['category']} {found['score']:.2f}" if "score" in found else found["category"]
         text_width, text_height = draw.textlength(text, font) + 6, FONT_PX + 4
         # above the box where there is room, and never over the picture's edge
         left = min(max(0, x), max(0, picture.width - text_width))

@@ -146,6 +146,27 @@ class Coco(Task[CocoHyperparameters]):
         """The resized images alone: the data came in the public format."""
         return data.write_images(folder, data_arrays)
 
+    def draw_items(self, batch: Batch, facts: dict[str, Any]) -> list[tuple[np.ndarray, str]]:
+        from balltrain.tasks.coco.draw import draw_detections
+
+        images = batch["images"]
+        if images.dtype == torch.uint8:  # not yet cut to the batch's canvas, as `augment` does
+            images = _cut(images, batch["bucket"])
+        pixels = images.clamp(0, 255).round().byte().numpy()
+        drawn = []
+        for row, picture in enumerate(pixels):
+            objects = [
+                {
+                    "box": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                    "label": label,
+                    "category": facts["categories"][label]["name"],
+                }
+                for box, label in zip(batch["boxes"][row].tolist(), batch["labels"][row].tolist(), strict=True)
+                if label >= 0
+            ]
+            drawn.append((np.asarray(draw_detections(picture, objects)), ""))
+        return drawn
+
     def draw_predictions(
         self, model: nn.Module, hp: Any, device: torch.device, paths: list[Path], out: Path
     ) -> list[dict[str, Any]]:

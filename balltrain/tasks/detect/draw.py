@@ -40,13 +40,20 @@ def draw_detections(
     return results
 
 
+def draw_labels(image: np.ndarray, presence: np.ndarray, boxes_px: np.ndarray) -> np.ndarray:
+    """An enlarged image (100, 100, 3) uint8 with the balls that are in it: `presence` (9,), `boxes_px` (9, 4)."""
+    there = [color for color in range(NUM_COLORS) if presence[color] > 0]
+    balls = [{"color": COLORS[color], "box": [int(value) for value in boxes_px[color]]} for color in there]
+    return np.asarray(_draw(image, balls))
+
+
 def _draw(image: np.ndarray, balls: list[dict[str, Any]]) -> Image.Image:
     size = image.shape[0] * ZOOM
     picture = Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(FONT_PX)
     for number, ball in enumerate(balls):
-        text = f"{ball['color']} {ball['score']:.2f}"
+        text = f"{ball['color']} {ball['score']:.2f}" if "score" in ball else ball["color"]
         width, height = draw.textlength(text, font), FONT_PX + 4
         if ball["box"] is None:  # a list in the corner
             left, top = 0, number * height

@@ -94,6 +94,12 @@ class Detect(Task[DetectHyperparameters]):
             figures["map"] = mean_average_precision(outputs["logits"], pixels, boxes, presence)
         return figures
 
+    def draw_items(self, batch: Batch, facts: dict[str, Any]) -> list[tuple[np.ndarray, str]]:
+        from balltrain.tasks.detect.draw import draw_labels
+
+        arrays = [batch[name].numpy() for name in ("images", "presence", "boxes")]
+        return [(draw_labels(*item), "") for item in zip(*arrays, strict=True)]
+
     def export(self, request: DataRequest, folder: Path, data_arrays: Mapping[str, np.ndarray]) -> list[str]:
         return data.export(folder, data_arrays)
 

@@ -40,6 +40,19 @@ def draw_forecasts(
     return results
 
 
+def draw_sequence(boxes: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """(600, 600, 3) uint8: the path of each ball, its last box that is seen, pale, and the one to be forecast.
+
+    `boxes`: (20, 3, 4) in pixels. `colors`: (3,).
+    """
+    image, draw = _floor()
+    for k, color in enumerate(colors):
+        _path(draw, boxes[:, k], _rgb(color))
+        _outline(draw, boxes[-2, k], _pale(_rgb(color)), 2)
+        _outline(draw, boxes[-1, k], _rgb(color), 4)
+    return np.asarray(image)
+
+
 def _ball(k: int, colors: np.ndarray, forecast: np.ndarray, truth: np.ndarray | None) -> dict[str, Any]:
     ball: dict[str, Any] = {"color": COLORS[colors[k]], "box": [round(float(value), 2) for value in forecast[k]]}
     if truth is not None:

@@ -92,6 +92,13 @@ class Forecast(Task[ForecastHyperparameters]):
             figures |= baselines(boxes)
         return figures
 
+    def draw_items(self, batch: Batch, facts: dict[str, Any]) -> list[tuple[np.ndarray, str]]:
+        from balltrain.tasks.forecast.draw import draw_sequence
+
+        return [
+            (draw_sequence(b.numpy(), c.numpy()), "") for b, c in zip(batch["boxes"], batch["colors"], strict=True)
+        ]
+
     def export(self, request: DataRequest, folder: Path, data_arrays: Mapping[str, np.ndarray]) -> list[str]:
         return data.export(folder, data_arrays)
 
