@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Schedule = Literal["constant", "step", "cosine", "onecycle", "plateau"]
+
 
 class Hyperparameters(BaseModel):
     """Typed, frozen, with the best known values as defaults. A task's own class adds to these.
@@ -42,8 +44,12 @@ class Hyperparameters(BaseModel):
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = "constant"
-    step_size: int = Field(40, ge=1, description="epochs between two steps of the step schedule")
+    schedule: Schedule = "constant"
+    step_size: int = Field(
+        40,
+        ge=1,
+        description="epochs between two steps of the step schedule, without a better objective before one of plateau",
+    )
     gamma: float = Field(0.3, gt=0, le=1, description="factor of a step")
     warmup: float = Field(0.25, ge=0, lt=1, description="part of a one-cycle that rises, or of a cosine")
     clip_norm: float | None = Field(None, gt=0, description="gradients are scaled down to this norm")

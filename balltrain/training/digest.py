@@ -38,6 +38,8 @@ def digest_of(training: Training) -> str:
         "precision": hp.precision,
         "restarts": hp.restarts,
     }
+    if hp.schedule == "plateau":  # whose steps are not known yet
+        got["plateau"] = [hp.step_size, hp.gamma]
     return hashlib.sha256(json.dumps(got, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 

@@ -21,6 +21,7 @@ from balltrain.training import checkpoint
 from balltrain.training.digest import digest_of, first_loss
 from balltrain.training.outputs import evaluation_batches
 from balltrain.training.rows import EpochRow, objective_of
+from balltrain.training.schedules import plateau_reductions
 from balltrain.training.training import OnBatch, Training
 from balltrain.training.workers import rank_and_world, share_buffers, sum_over_workers
 
@@ -81,6 +82,7 @@ def fit(
         report(saved)
     validation = evaluation_batches(task, dataset, "val", device)
     while progress.goes_on(hp):
+        training.reductions = plateau_reductions(hp, [row["objective"] for row in progress.rows], task.mode)
         row = _train_epoch(training, validation, progress.epoch + 1, on_batch)
         if (reason := _not_finite(task, row)) is not None:
             report(row)

@@ -49,6 +49,7 @@ class Training:
             self.optimizer.load_state_dict(state["optimizer"])
             self.seeds = state.get("seeds", BY_HASH)
         self.replica = replicate(self.model, batches.device, sync_batch_norm=hp.sync_batch_norm)
+        self.reductions = 0  # of a plateau's rate, by the objectives so far
 
     def build_model(self, seed: int, *, load_weights: bool = True) -> nn.Module:
         """A new model on the device; from the file of weights where the hyperparameters name one."""
@@ -74,7 +75,7 @@ class Training:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, from 0."""
-        return learning_rate(self.hp, step, self.batches.num_training_batches())
+        return learning_rate(self.hp, step, self.batches.num_training_batches(), self.reductions)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], running: RunningFigures | None = None) -> Tensor:
         """The training loss of a batch, augmented and in the precision asked for: a scalar.

@@ -57,7 +57,7 @@ def numbers(rows):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "onecycle"])
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "onecycle", "plateau"])
 def test_resume_gives_the_numbers_of_no_interruption(run, tmp_path, optimizer, schedule):
     settings = {"optimizer": optimizer, "schedule": schedule, "step_size": 2}
     first = run(kill_after=3, **settings)
@@ -65,6 +65,17 @@ def test_resume_gives_the_numbers_of_no_interruption(run, tmp_path, optimizer, s
     for path in (tmp_path / "checkpoint").iterdir():
         path.unlink()
     assert numbers(first + second) == numbers(run(**settings))
+
+
+def test_a_plateau_that_began_before_a_kill_ends_when_it_would_have(run, tmp_path):
+    class Worse(Toy):
+        def metrics(self, outputs, targets, hp, *, thorough):
+            return super().metrics(outputs, targets, hp, thorough=thorough) | {"loss": 1.0}
+
+    settings = {"schedule": "plateau", "step_size": 2, "gamma": 0.1, "lr": 1.0}
+    first = run(Worse(), kill_after=2, **settings)
+    second = run(Worse(), reported=2, **settings)
+    assert [row["lr"] for row in first + second] == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01])
 
 
 def test_an_epoch_saved_but_not_reported_is_reported_and_not_trained_again(run):

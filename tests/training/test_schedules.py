@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from balltrain.tasks.base import Hyperparameters
-from balltrain.training.schedules import build_optimizer, learning_rate
+from balltrain.training.schedules import build_optimizer, learning_rate, plateau_reductions
 
 
 def rates(steps_per_epoch=10, **values):
@@ -56,3 +56,23 @@ def test_optimizers_take_their_hyperparameters(name, kind):
     group = optimizer.param_groups[0]
     assert (group["lr"], group["weight_decay"]) == (0.1, 0.01)
     assert group.get("momentum", 0.5) == 0.5
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_plateau_steps_where_torchs_does(mode):
+    """With no threshold, and its patience counted as epochs that stand still before the step."""
+    drawn = torch.Generator().manual_seed(0)
+    objectives = torch.rand(60, generator=drawn).tolist()
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, factor=0.5, patience=2, threshold=0, eps=0)
+    hp = Hyperparameters(lr=1.0, schedule="plateau", step_size=3, gamma=0.5, epochs=61)
+    for epoch, objective in enumerate(objectives, 1):
+        theirs.step(objective)
+        reductions = plateau_reductions(hp, objectives[:epoch], mode)
+        assert learning_rate(hp, 10 * epoch, 10, reductions) == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert reductions > 5
+
+
+def test_other_schedules_know_no_plateau():
+    assert plateau_reductions(Hyperparameters(schedule="step", step_size=1), [1.0, 2.0, 3.0], "min") == 0

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks.catdogs.data import PICTURE_SIZE
 from balltrain.tasks.classifier import ClassifierHyperparameters
+from balltrain.tasks.hyperparameters import Schedule
 from balltrain.vision.augment import Augmentation
 
 MAX_POOLINGS = PICTURE_SIZE.bit_length() - 1  # leave one pixel
@@ -98,7 +99,7 @@ class CatDogsHyperparameters(ClassifierHyperparameters):
     batch_size: int = Field(64, ge=1)
     lr: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = "onecycle"
+    schedule: Schedule = "onecycle"
     label_smoothing: float = Field(0.1, ge=0, lt=1)
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from balltrain.errors import BalltrainError
 from balltrain.tasks.cifar10.data import CLASSES, SIDE
 from balltrain.tasks.classifier import ClassifierHyperparameters
+from balltrain.tasks.hyperparameters import Schedule
 from balltrain.vision.pixels import Normalized, to_float
 
 HEAD_SCALE = 1 / 9  # of the fast network's logits, that of airbench: they start small, and rise with the weights
@@ -102,7 +103,7 @@ class Cifar10Hyperparameters(ClassifierHyperparameters):
     batch_size: int = Field(128, ge=1)
     lr: float = Field(5e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = "onecycle"
+    schedule: Schedule = "onecycle"
     label_smoothing: float = Field(0.2, ge=0, lt=1)
 
     model: Literal["fast", "a", "b", "c", "d", "e", "f", "g", "gap"] = "fast"

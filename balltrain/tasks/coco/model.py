@@ -20,6 +20,7 @@ from balltrain.tasks.base import Hyperparameters
 from balltrain.tasks.coco.anchors import NUM_ANCHORS, make_anchors
 from balltrain.tasks.coco.losses import BoxLoss
 from balltrain.tasks.coco.resnet import Norm, ResNet, norm_layer, num_groups
+from balltrain.tasks.hyperparameters import Schedule
 
 PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's RGB, as torchvision has them
 HEAD_STD = 0.01  # of the last convolutions' weights at the start: section 4.1 of the paper
@@ -62,7 +63,7 @@ class CocoHyperparameters(Hyperparameters):
     )
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = "cosine"
+    schedule: Schedule = "cosine"
     warmup: float = Field(0.05, ge=0, lt=1, description="part of a one-cycle that rises, or of a cosine")
     # boxes are coded in parts of their anchors, so that its 8 bits do them no harm
     precision: Literal["auto", "float32", "bfloat16"] = "bfloat16"

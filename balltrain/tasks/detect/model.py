@@ -16,6 +16,7 @@ from balltrain.balls.world import BOX_SCALE, COLOR_RGB, IMAGE_SIZE, NUM_BALLS, N
 from balltrain.tasks.base import Hyperparameters
 from balltrain.tasks.detect.augment import Augmentation
 from balltrain.tasks.detect.batch_norm import FewChannelsBatchNorm2d
+from balltrain.tasks.hyperparameters import Schedule
 
 TYPICAL_SIZE_PX = 11.0  # x2 - x1 of most boxes
 PATCH_PX = 20  # a ball of 13 px fits with 3 px of error in its coarse centre
@@ -85,7 +86,7 @@ class DetectHyperparameters(Hyperparameters):
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=1)
     lr: float = Field(4e-3, gt=0)
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = "onecycle"
+    schedule: Schedule = "onecycle"
     # the first steps miss balls by 30 px: unclipped, their gradients fill Adam's second moments for thousands
     # of steps, and the last fractions of a pixel are never learned
     clip_norm: float | None = Field(1e-3, gt=0, description="gradients are scaled down to this norm")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from balltrain.balls.world import COLLISION_RADIUS_PX, NUM_BALLS, NUM_COLORS, NUM_STEPS
 from balltrain.tasks.base import Hyperparameters
 from balltrain.tasks.forecast.metrics import ROLLOUT_START, centers, scaled
+from balltrain.tasks.hyperparameters import Schedule
 
 # The best of the original project's searches (BallDetectionAndForecasting, P.-E. Sotir 2019, docs/rapport.md).
 REFERENCE_RECIPE: Mapping[str, Any] = {
@@ -54,7 +55,7 @@ class ForecastHyperparameters(Hyperparameters):
     epochs: int = Field(60, ge=1)
     lr: float = Field(1e-2, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = "onecycle"
+    schedule: Schedule = "onecycle"
 
     history: int = Field(10, ge=4, le=ROLLOUT_START, description="interaction: steps that it sees")
     width: int = Field(96, ge=1, description="interaction: of every hidden layer")
