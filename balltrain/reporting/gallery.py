@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from balltrain.reporting.page import note, section
 from balltrain.tasks.user_code import described, users_error
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from balltrain.data.cache import Dataset
@@ -69,9 +71,13 @@ def sample_predictions(checkpoint: Path, data_dir: Path | None, folder: Path) ->
 def draw_rows(loaded: Loaded, dataset: Dataset, rows: Any, folder: Path, device: torch.device) -> list[Path]:
     """Pictures of these items' predictions, drawn by the task into the empty `folder`, in their order.
 
+    What the items really are is drawn by the task too, or else put on the right.
+
     Raises BalltrainError where the task draws none.
     """
-    from balltrain.tasks.protocols import exporting, predicting
+    import torch
+
+    from balltrain.tasks.protocols import DrawsItems, exporting, predicting
 
     inputs, out = folder / "inputs", folder / "out"
     out.mkdir()
@@ -79,7 +85,32 @@ def draw_rows(loaded: Loaded, dataset: Dataset, rows: Any, folder: Path, device:
     exports.export(dataset.request, inputs, {name: array[rows] for name, array in dataset.arrays.items()})
     files = sorted(inputs.rglob(loaded.task.predicts_from))
     found = predicts.draw_predictions(loaded.model, loaded.hp, device, files, out)
-    return [Path(entry["picture"]) for entry in found]
+    pictures = [Path(entry["picture"]) for entry in found]
+    if isinstance(loaded.task, DrawsItems) and len(pictures) == len(rows) and not any(map(_has_truth, found)):
+        items = {name: torch.tensor(array[rows]) for name, array in dataset.arrays.items()}
+        for row, picture in enumerate(pictures):
+            item = {name: values[row : row + 1] for name, values in items.items()}
+            _put_beside(picture, loaded.task.draw_items(item, dataset.facts)[0][0])
+    return pictures
+
+
+def _has_truth(entry: Mapping[str, Any]) -> bool:
+    """Whether a prediction is drawn with what is known of its item."""
+    return any("truth" in each for each in (entry, *entry.get("balls", ())))
+
+
+def _put_beside(picture: Path, truth: np.ndarray) -> None:
+    """On the right of a drawn prediction, as high as that."""
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        left = image.convert("RGB")
+    right = Image.fromarray(truth)
+    right = right.resize((max(1, round(right.width * left.height / right.height)), left.height))
+    both = Image.new("RGB", (left.width + right.width, left.height))
+    both.paste(left, (0, 0))
+    both.paste(right, (left.width, 0))
+    both.save(picture)
 
 
 def _pictures(checkpoint: Path, data_dir: Path | None) -> tuple[list[str], str]:

@@ -29,6 +29,7 @@ NUM_TOP = 5  # classes beside a picture
 PICTURE_PX = 320  # height of a drawing
 PANEL_PX = 280
 FONT_PX = 16
+RIGHT_RGB, WRONG_RGB = (43, 138, 62), (179, 38, 30)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def draw_classes(
 ) -> list[dict[str, Any]]:
     """A PNG a drawn input under `out`, with the likeliest classes beside it; returns what was found, as JSON.
 
-    `probabilities`: (inputs, classes). `votes`: (inputs, members), the class that each of several models chose.
+    A picture in a folder that is called as a class is one of it. `probabilities`: (inputs, classes). `votes`:
+    (inputs, members), the class that each of several models chose.
     """
     results = []
     for row, (each, picture) in enumerate(zip(inputs, picture_files(inputs, out), strict=True)):
@@ -122,9 +124,12 @@ def draw_classes(
         found: dict[str, Any] = {"input": each.name}
         if each.number is not None:
             found["id"] = each.number
+        truth = _truth(each.name, classes)
+        if truth is not None:
+            found["truth"] = truth
         if picture is not None:
             pixels, _ = decode_picture(each.read(), each.name)
-            draw_one(pixels, [(classes[number], value) for number, value in likeliest]).save(picture)
+            draw_one(pixels, [(classes[number], value) for number, value in likeliest], truth).save(picture)
             found["picture"] = str(picture)
         found |= {"label": likeliest[0][0], "class": classes[likeliest[0][0]]}
         found["top"] = [{"class": classes[number], "probability": round(value, 4)} for number, value in likeliest]
@@ -132,6 +137,12 @@ def draw_classes(
             found["votes"] = [classes[int(number)] for number in votes[row]]
         results.append(found)
     return results
+
+
+def _truth(name: str, classes: Sequence[str]) -> str | None:
+    """The class that the folder of a file, or of an archive's member, is called after."""
+    folder = PurePosixPath(name.rpartition(": ")[2].replace("\\", "/")).parent.name
+    return folder if folder in classes else None
 
 
 def picture_files(inputs: Sequence[Input], out: Path) -> list[Path | None]:
@@ -155,8 +166,11 @@ def picture_files(inputs: Sequence[Input], out: Path) -> list[Path | None]:
     return files
 
 
-def draw_one(pixels: np.ndarray, top: Sequence[tuple[str, float]]) -> Image.Image:
-    """The picture, enlarged or made smaller, and bars of the classes and probabilities of `top` on its right."""
+def draw_one(pixels: np.ndarray, top: Sequence[tuple[str, float]], truth: str | None = None) -> Image.Image:
+    """The picture, enlarged or made smaller, and bars of the classes and probabilities of `top` on its right.
+
+    Below them is the `truth`, where it is known: green where it is the likeliest.
+    """
     picture = Image.fromarray(pixels)
     longer = max(picture.size)
     if longer <= PICTURE_PX:
@@ -177,6 +191,9 @@ def draw_one(pixels: np.ndarray, top: Sequence[tuple[str, float]]) -> Image.Imag
         draw.rectangle([left, y, right, y + 12], fill="#e4e7eb")
         if (width := round((right - left) * probability)) > 0:
             draw.rectangle([left, y, left + width, y + 12], fill="#0b62c4")
+    if truth is not None:
+        color = RIGHT_RGB if truth == top[0][0] else WRONG_RGB
+        draw.text((left, PICTURE_PX - 1.75 * FONT_PX), f"truth: {truth}", fill=color, font=font)
     return drawing
 
 

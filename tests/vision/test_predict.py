@@ -10,6 +10,7 @@ from PIL import Image
 from balltrain.errors import BalltrainError
 from balltrain.vision.predict import (
     MAX_DRAWN,
+    WRONG_RGB,
     draw_classes,
     draw_one,
     list_inputs,
@@ -127,6 +128,16 @@ class TestDrawings:
         ]
         assert second["label"] == 0
         assert Image.open(first["picture"]).size == (600, 320)
+
+    def test_the_truth_is_the_folder_that_is_called_as_a_class(self, tmp_path):
+        write_picture(tmp_path / "Cat" / "1.png")
+        write_picture(tmp_path / "elsewhere" / "2.png")
+        inputs = list_inputs([tmp_path / "Cat" / "1.png", tmp_path / "elsewhere" / "2.png"])
+        (tmp_path / "out").mkdir()
+        first, second = draw_classes(inputs, torch.tensor([[0.2, 0.8]] * 2), None, ("Cat", "Dog"), tmp_path / "out")
+        assert (first["truth"], "truth" in second) == ("Cat", False)
+        wrong = [(np.asarray(Image.open(each["picture"])) == WRONG_RGB).all(axis=2).any() for each in (first, second)]
+        assert wrong == [True, False]
 
     def test_pictures_of_one_name_do_not_overwrite_each_other(self, tmp_path):
         write_picture(tmp_path / "a" / "1.png")

@@ -51,6 +51,18 @@ def export_as_coco(folder: Path, data: Mapping[str, np.ndarray], splits: Mapping
     return [f"images ({counts}) and annotations in {folder}"]
 
 
+def read_labels_beside(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """`presence` (9,) and `boxes` (9, 4) of an image's label file, where it lies beside it as in mini_balls."""
+    label = path.with_name(path.stem.replace("img_", "p_bb_") + ".npy")
+    if label == path or not label.is_file():
+        return None
+    try:
+        values = np.load(label, allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return (values[:, 0], values[:, 1:]) if values.shape == (NUM_COLORS, 5) else None
+
+
 def read_image_files(paths: Sequence[Path]) -> np.ndarray:
     """(n, 100, 100, 3) uint8. Raises BalltrainError naming a file that is no image of that size."""
     return np.stack([read_image(path) for path in paths])

@@ -16,14 +16,22 @@ FONT_PX = 15
 
 
 def draw_detections(
-    paths: Sequence[Path], images: np.ndarray, presence: np.ndarray, boxes_px: np.ndarray, out: Path
+    paths: Sequence[Path],
+    images: np.ndarray,
+    presence: np.ndarray,
+    boxes_px: np.ndarray,
+    out: Path,
+    truths: Sequence[tuple[np.ndarray, np.ndarray] | None] | None = None,
 ) -> list[dict[str, Any]]:
     """One PNG an image under `out`; returns what was found, as JSON.
 
     `images`: (n, 100, 100, 3) uint8. `presence`: (n, 9) probabilities. `boxes_px`: (n, 9, 4) whole pixels.
+    `truths`: labels where they are known, `presence` (9,) and boxes (9, 4), drawn in black below the detections.
     """
     results = []
-    for path, image, scores, boxes in zip(paths, images, presence, boxes_px, strict=True):
+    for path, image, scores, boxes, label in zip(
+        paths, images, presence, boxes_px, truths or [None] * len(paths), strict=True
+    ):
         found = [
             {
                 "color": COLORS[color],
@@ -35,23 +43,33 @@ def draw_detections(
             if scores[color] > 0.5
         ]
         picture = out / f"{path.stem}.png"
-        _draw(image, found).save(picture)
-        results.append({"input": str(path), "picture": str(picture), "balls": found})
+        truth = None if label is None else _labels(*label)
+        _draw(image, found, truth or ()).save(picture)
+        entry = {"input": str(path), "picture": str(picture), "balls": found}
+        results.append(entry if truth is None else {**entry, "truth": truth})
     return results
 
 
 def draw_labels(image: np.ndarray, presence: np.ndarray, boxes_px: np.ndarray) -> np.ndarray:
     """An enlarged image (100, 100, 3) uint8 with the balls that are in it: `presence` (9,), `boxes_px` (9, 4)."""
+    return np.asarray(_draw(image, _labels(presence, boxes_px)))
+
+
+def _labels(presence: np.ndarray, boxes_px: np.ndarray) -> list[dict[str, Any]]:
     there = [color for color in range(NUM_COLORS) if presence[color] > 0]
-    balls = [{"color": COLORS[color], "box": [int(value) for value in boxes_px[color]]} for color in there]
-    return np.asarray(_draw(image, balls))
+    return [{"color": COLORS[color], "box": [int(value) for value in boxes_px[color]]} for color in there]
 
 
-def _draw(image: np.ndarray, balls: list[dict[str, Any]]) -> Image.Image:
+def _draw(image: np.ndarray, balls: list[dict[str, Any]], truth: Sequence[dict[str, Any]] = ()) -> Image.Image:
     size = image.shape[0] * ZOOM
     picture = Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(FONT_PX)
+    for ball in truth:
+        x1, y1, x2, y2 = ball["box"]
+        draw.rectangle([x1 * ZOOM, y1 * ZOOM, (x2 + 1) * ZOOM - 1, (y2 + 1) * ZOOM - 1], outline="black", width=4)
+    if truth:
+        draw.text((8, size - FONT_PX - 6), "black: truth", fill="black", font=font)
     for number, ball in enumerate(balls):
         text = f"{ball['color']} {ball['score']:.2f}" if "score" in ball else ball["color"]
         width, height = draw.textlength(text, font), FONT_PX + 4

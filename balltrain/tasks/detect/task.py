@@ -117,7 +117,8 @@ class Detect(Task[DetectHyperparameters]):
         with torch.inference_mode():
             outputs = self.predict(model, {"images": torch.from_numpy(images).to(device)}, hp)
         presence = outputs["logits"].sigmoid().cpu().numpy()
-        return draw_detections(paths, images, presence, to_pixels(outputs["boxes"]).cpu().numpy(), out)
+        truths = [data.read_labels_beside(path) for path in paths]
+        return draw_detections(paths, images, presence, to_pixels(outputs["boxes"]).cpu().numpy(), out, truths)
 
 
 def scaled(boxes_px: Tensor) -> Tensor:

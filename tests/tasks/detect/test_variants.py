@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from balltrain.balls.images import render_images
-from balltrain.balls.world import BOX_SCALE, COLOR_RGB, IMAGE_SIZE, NUM_COLORS
+from balltrain.balls.world import BOX_SCALE, COLOR_RGB, COLORS, IMAGE_SIZE, NUM_COLORS
 from balltrain.errors import UsageError
 from balltrain.tasks.base import resolve
 from balltrain.tasks.detect.augment import SHIFT_PX, augmented
+from balltrain.tasks.detect.data import read_labels_beside
 from balltrain.tasks.detect.draw import draw_detections
 from balltrain.tasks.detect.model import Detections, colors_of_boxes
 from balltrain.tasks.detect.task import disorder, task
@@ -164,3 +166,17 @@ def test_cudnn_times_its_algorithms_on_gpus_alone_and_for_who_asked():
         assert not torch.backends.cudnn.benchmark
     finally:
         torch.backends.cudnn.benchmark = False
+
+
+def test_labels_beside_an_image_are_drawn_with_what_is_found(tmp_path):
+    image, presence = np.full((1, 100, 100, 3), 200, np.uint8), np.zeros((1, NUM_COLORS))
+    label = np.zeros((NUM_COLORS, 5), np.float32)
+    label[2] = 1, 10, 20, 29, 39
+    np.save(tmp_path / "p_bb_00007.npy", label)
+    truths = [read_labels_beside(tmp_path / "img_00007.jpg"), read_labels_beside(tmp_path / "other.jpg")]
+    assert truths[1] is None
+    boxes = np.zeros((1, NUM_COLORS, 4), int)
+    (found,) = draw_detections([tmp_path / "img_00007.jpg"], image, presence, boxes, tmp_path, truths[:1])
+    assert found["truth"] == [{"color": COLORS[2], "box": [10, 20, 29, 39]}]
+    pixels = np.asarray(Image.open(found["picture"]))
+    assert (pixels[125, 61], pixels[150, 120]) == (pytest.approx(0), pytest.approx(200))
