@@ -20,8 +20,7 @@ from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob
 from balltrain.records.journal import tail_journal
 from balltrain.records.state import SweepState, Trial
-
-Pictures = Callable[[Path, Path | None, Path], list[Path]]  # checkpoint, data folder, where to draw -> files drawn
+from balltrain.tracking.snapshots import FolderMirror, Pictures, Snapshots
 
 POLL_S = 0.5
 MAX_PAUSE_S = 30.0  # between two tries of what fails
@@ -59,6 +58,15 @@ class Tracking:
         metavar="URI",
     )
 
+    pictures_every: int | None = knob(
+        None,
+        "Epochs between two drawings of validation predictions, kept in the run's folder.",
+        Panel.TRACKING,
+        says="none",
+        metavar="N",
+        minimum=1,
+    )
+
     def mirrors(self, pictures: Pictures | None = None) -> Mirrors:
         """What these are on this machine, checked before anything runs; a doubt is said on stderr.
 
@@ -68,13 +76,15 @@ class Tracking:
         from balltrain.tracking.wandb import resolve_mode
         from balltrain.tracking.wandb_environment import told_mode
 
+        if self.pictures_every is not None and self.pictures_every < 1:
+            raise UsageError(f"--pictures-every is {self.pictures_every}, but must be at least 1")
         mode = resolve_mode(self.wandb)
         if self.wandb_checkpoint and mode == "off":
             by = "--wandb off" if self.wandb == "off" else (told_mode() or ("", "it was told"))[1]
             raise UsageError(f"--wandb-checkpoint needs W&B, which {by} turns off")
         if self.mlflow is not None and (warning := check_mlflow(self.mlflow)):
             print(warning, file=sys.stderr)
-        return Mirrors(mode, self.tensorboard, self.mlflow, self.wandb_checkpoint, pictures)
+        return Mirrors(mode, self.tensorboard, self.mlflow, self.wandb_checkpoint, pictures, self.pictures_every)
 
 
 @dataclass(frozen=True)
@@ -85,18 +95,23 @@ class Mirrors:
     tensorboard: bool = False
     mlflow: str | None = None
     wandb_checkpoint: bool = False
-    pictures: Pictures | None = None  # of the best checkpoint, for W&B
+    pictures: Pictures | None = None  # draws a checkpoint's predictions
+    pictures_every: int | None = None  # epochs; the best checkpoint's are drawn for W&B alone, once
 
     def build(self, folder: Path, data_dir: Path | None = None) -> list[Mirror]:
         found: list[Mirror] = []
+        snapshots = None
+        if self.pictures_every is not None and self.pictures is not None:
+            snapshots = Snapshots(folder, data_dir, self.pictures_every, self.pictures)
+            found.append(FolderMirror(snapshots))
         if self.wandb != "off":
             from balltrain.tracking.wandb import WandbMirror
 
-            found.append(WandbMirror(self.wandb, folder, data_dir, self.wandb_checkpoint, self.pictures))
+            found.append(WandbMirror(self.wandb, folder, data_dir, self.wandb_checkpoint, self.pictures, snapshots))
         if self.tensorboard:
             from balltrain.tracking.tensorboard import TensorBoardMirror
 
-            found.append(TensorBoardMirror(folder))
+            found.append(TensorBoardMirror(folder, snapshots))
         if self.mlflow is not None:
             from balltrain.tracking.mlflow import MlflowMirror
 

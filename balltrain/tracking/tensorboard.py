@@ -10,6 +10,7 @@ from typing import Any
 from balltrain.records import columns as c
 from balltrain.records.columns import Status
 from balltrain.records.state import SweepState, Trial
+from balltrain.tracking.snapshots import Snapshots
 
 FOLDER = "tensorboard"
 FLUSH_S = 5
@@ -21,8 +22,8 @@ class TensorBoardMirror:
     name = "TensorBoard"
     remedy = "the same command with --resume writes it anew"
 
-    def __init__(self, folder: Path):
-        self.folder = folder / FOLDER
+    def __init__(self, folder: Path, snapshots: Snapshots | None = None):
+        self.folder, self.snapshots = folder / FOLDER, snapshots
         self._writers: dict[int, Any] = {}
         self._num_written: dict[int, int] = {}
 
@@ -73,6 +74,8 @@ class TensorBoardMirror:
             for tag, value in {**values, "best_objective": best}.items():
                 if value is not None:
                     writer.add_scalar(tag, value, row[c.EPOCH], walltime=(trial.started_at or 0.0) + seconds)
+            for number, path in enumerate(self.snapshots.of(trial, row[c.EPOCH]) if self.snapshots else []):
+                writer.add_image(f"predictions/{number:02d}", _pixels(path), row[c.EPOCH], dataformats="HWC")
         writer.flush()
         self._num_written[trial.number] = len(trial.rows)
 
@@ -82,6 +85,15 @@ class TensorBoardMirror:
         writer = self._writers.pop(number)
         writer.file_writer.add_summary(hparams({}, {})[2])
         writer.close()
+
+
+def _pixels(path: Path) -> Any:
+    """(height, width, 3) uint8."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def _plain(value: Any) -> Any:

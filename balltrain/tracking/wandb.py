@@ -17,6 +17,7 @@ from typing import Any
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.records.columns import Status
 from balltrain.records.state import SweepState, Trial
+from balltrain.tracking.snapshots import Snapshots
 from balltrain.tracking.wandb_environment import entity, project, told_mode
 
 MODES = ("auto", "online", "offline", "off")
@@ -98,10 +99,11 @@ class WandbMirror:
         data_dir: Path | None = None,
         keep_checkpoint: bool = False,
         pictures: Callable[[Path, Path | None, Path], list[Path]] | None = None,
+        snapshots: Snapshots | None = None,
     ):
         """`pictures` draws a checkpoint's predictions: called with its folder, the data's, and where to draw."""
         self.mode, self.folder, self.data_dir, self.keep_checkpoint = mode, folder, data_dir, keep_checkpoint
-        self.pictures = pictures
+        self.pictures, self.snapshots = pictures, snapshots
         # where W&B keeps its files: WANDB_DIR may say
         self.root = Path(os.environ.get("WANDB_DIR") or folder)
         self.remedy = f"wandb sync {shlex.quote(str(self.root / 'wandb'))}/*run-* sends the rest"
@@ -139,7 +141,7 @@ class WandbMirror:
         run = self._runs[trial.number]
         for row in trial.rows[self._num_logged[trial.number] :]:
             flat = {key: row[key] for key in ("epoch", "lr", "train_loss", "val_loss", "seconds", "objective")}
-            run.log(flat | row["metrics"])
+            run.log(flat | row["metrics"] | self._predictions(trial, row["epoch"]))
             self._num_logged[trial.number] = row["epoch"]
         if waits:  # many may be, and each open run has threads: the same one goes on
             run.summary["status"] = trial.status.value
@@ -177,6 +179,15 @@ class WandbMirror:
                 artifact.add_dir(str(self.folder / "best"))
                 run.log_artifact(artifact)
             run.finish()
+
+    def _predictions(self, trial: Trial, epoch: int) -> dict[str, Any]:
+        """Drawn at this epoch, where the user asked for it."""
+        drawn = self.snapshots.of(trial, epoch) if self.snapshots else []
+        if not drawn:
+            return {}
+        import wandb
+
+        return {"predictions": [wandb.Image(str(path), caption=path.stem) for path in drawn]}
 
     def _pictures(self, folder: Path) -> list[Path]:
         """None where nobody draws them."""

@@ -2,10 +2,13 @@
 
 import math
 
+import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-from balltrain.tracking.mirrors import Mirrors, mirrored
+from balltrain.errors import UsageError
+from balltrain.tracking.mirrors import Mirrors, Tracking, mirrored
 
 
 def read(folder):
@@ -77,3 +80,33 @@ def test_a_full_disk_leaves_the_sweep_alone(written, capsys):
     follow(sim)
     assert len(sim.state.ended_in_order) == 4
     assert "TensorBoard: not everything could be sent (" in capsys.readouterr().err
+
+
+def draw(checkpoint, data_dir, folder):
+    files = [folder / f"{name}.png" for name in ("first", "second")]
+    for file in files:
+        Image.new("RGB", (8, 6), "red").save(file)
+    return files
+
+
+def test_pictures_of_predictions_are_in_the_runs_folder_and_in_tensorboard(written):
+    """The latest epoch that is a multiple of N: the weights of those before it are gone when a mirror is late."""
+    sim = written(trials=2)
+    with mirrored(sim.folder, Mirrors(tensorboard=True, pictures=draw, pictures_every=2).build(sim.folder)):
+        sim.run()
+    for trial in sim.state.trials.values():
+        last = 2 * (trial.epochs // 2)
+        folder = sim.folder / "pictures" / trial.trial_id
+        drawn = sorted(path.name for path in folder.iterdir()) if last else []
+        assert (drawn[-1] if last else None) == (f"epoch-{last:05d}" if last else None)
+        if last:
+            assert [path.name for path in sorted((folder / drawn[-1]).iterdir())] == ["00.png", "01.png"]
+            events = read(sim.folder / "tensorboard" / trial.trial_id)
+            assert events.Tags()["images"] == ["predictions/00", "predictions/01"]
+            assert events.Images("predictions/00")[-1].step == last
+    assert any(trial.epochs >= 2 for trial in sim.state.trials.values())
+
+
+def test_pictures_every_zero_epochs_are_refused():
+    with pytest.raises(UsageError, match="--pictures-every is 0, but must be at least 1"):
+        Tracking(pictures_every=0, wandb="off").mirrors()

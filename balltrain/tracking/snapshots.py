@@ -1,0 +1,72 @@
+"""Predictions of the validation split, drawn while a trial trains, in the run's folder and for mirrors."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from balltrain.records.state import SweepState, Trial
+
+FOLDER = "pictures"
+
+Pictures = Callable[[Path, Path | None, Path], list[Path]]  # checkpoint, data folder, where to draw -> files drawn
+
+
+class Snapshots:
+    """Every `every` epochs a drawing of a trial's predictions, made once, whoever asks for it first.
+
+    It shows the weights that the trial's checkpoint has at that moment, those of its best epoch so far. What was not
+    drawn in time, such as before a resume, is not there. `draw` is what draws a checkpoint's predictions.
+    """
+
+    def __init__(self, folder: Path, data_dir: Path | None, every: int, draw: Pictures):
+        self.folder, self.data_dir, self.every, self._draw = folder, data_dir, every, draw
+        self._lock = threading.Lock()
+
+    def of(self, trial: Trial, epoch: int) -> list[Path]:
+        """The pictures that belong to an epoch, in their order; none where it is not one of those that have some."""
+        if epoch % self.every:
+            return []
+        out = self.folder / FOLDER / trial.trial_id / f"epoch-{epoch:05d}"
+        with self._lock:
+            is_latest = epoch + self.every > trial.epochs
+            if not out.is_dir() and is_latest:
+                self._make(trial, out)
+        return sorted(out.iterdir()) if out.is_dir() else []
+
+    def _make(self, trial: Trial, out: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="balltrain-pictures-") as temporary:
+            drawn = self._draw(self.folder / "checkpoints" / trial.trial_id, self.data_dir, Path(temporary))
+            if not drawn:
+                return
+            new = out.with_name(f".{out.name}.tmp")
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir(parents=True)
+            for number, picture in enumerate(drawn):
+                shutil.copyfile(picture, new / f"{number:02d}{picture.suffix}")
+            new.rename(out)
+
+
+class FolderMirror:
+    """Has the pictures made, also where nobody else asks for them."""
+
+    name = "pictures"
+    remedy = "the epochs that follow are drawn"
+
+    def __init__(self, snapshots: Snapshots):
+        self.snapshots = snapshots
+        self._seen: dict[int, int] = {}
+
+    def open(self, state: SweepState) -> None:
+        self._seen = {trial.number: trial.epochs for trial in state.trials.values()}
+
+    def update(self, trial: Trial) -> None:
+        for epoch in range(self._seen.get(trial.number, 0) + 1, trial.epochs + 1):
+            self.snapshots.of(trial, epoch)
+        self._seen[trial.number] = trial.epochs
+
+    def close(self, state: SweepState) -> None:
+        """Nothing is left to do."""
