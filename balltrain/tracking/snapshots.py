@@ -68,5 +68,8 @@ class FolderMirror:
             self.snapshots.of(trial, epoch)
         self._seen[trial.number] = trial.epochs
 
-    def close(self, state: SweepState) -> None:
-        """Nothing is left to do."""
+    def close(self, state: SweepState) -> str | None:
+        due = any(trial.epochs >= self.snapshots.every for trial in state.trials.values())
+        if not due or (self.snapshots.folder / FOLDER).is_dir():
+            return None
+        return "none were drawn: the task draws no predictions, or checkpoints and data are not on this machine"

@@ -110,3 +110,10 @@ def test_pictures_of_predictions_are_in_the_runs_folder_and_in_tensorboard(writt
 def test_pictures_every_zero_epochs_are_refused():
     with pytest.raises(UsageError, match="--pictures-every is 0, but must be at least 1"):
         Tracking(pictures_every=0, wandb="off").mirrors()
+
+
+def test_where_nothing_can_be_drawn_the_user_is_told(written, capsys):
+    sim = written(trials=2)
+    with mirrored(sim.folder, Mirrors(pictures=lambda *_: [], pictures_every=1).build(sim.folder)):
+        sim.run()
+    assert "pictures: none were drawn: the task draws no predictions" in capsys.readouterr().err
