@@ -348,7 +348,7 @@ USAGE = [
     (("sweep", "detect", "--reduction-factor", "1"), ["reduction factor is 1"]),
     (("sweep", "detect", "--name", "a/b"), ["'a/b' cannot be a folder's name"]),
     (("sweep", "detect", "--resume"), ["--name"]),
-    (("evaluate", "x", "--split", "train"), ["unknown --split 'train'"]),
+    (("evaluate", "x", "--split", "half"), ["unknown --split 'half'"]),
     (("nope",), ["nope"]),
     (("train",), ["Missing argument", "task"]),
     (("train", "detect", "--nope"), ["--nope"]),
