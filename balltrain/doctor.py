@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from balltrain.execution import machine
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -165,43 +167,33 @@ def check_shared_memory(path: Path) -> Check:
 
 def check_open_files() -> Check:
     """How many files a process may have open: Ray's have dozens, and one for each connection."""
-    from balltrain.execution.machine import ENOUGH_FILES, FEWEST_FILES, open_files
-
-    limits = open_files()
+    limits = machine.open_files()
     if limits is None:
         return Check("open files", OK, "no limit is known on this system")
     soft, hard = limits
     detail = f"{soft} a process" if soft < sys.maxsize else "no limit"
     if hard > soft:
         detail += ", raised by a sweep where it needs more"
-    if hard < ENOUGH_FILES:
-        status = FAIL if hard < FEWEST_FILES else WARN
-        return Check(
-            "open files", status, detail, f"`ulimit -n {ENOUGH_FILES}` before a sweep of many trials at a time"
-        )
+    if hard < machine.ENOUGH_FILES:
+        status = FAIL if hard < machine.FEWEST_FILES else WARN
+        return Check("open files", status, detail, f"`ulimit -n {machine.ENOUGH_FILES}` before a large sweep")
     return Check("open files", OK, detail)
 
 
 def check_temporary() -> Check:
     """Whether sockets of Ray have room in the names of its temporary folder."""
-    from balltrain.execution.machine import SHORT_FOLDER, ray_folder, wrong_with
-
-    name, (folder, variable) = "temporary files", ray_folder()
+    name, (folder, variable) = "temporary files", machine.ray_folder()
     detail = f"{folder}" + (f" ({variable})" if variable else "")
-    if (wrong := wrong_with(folder)) is None:
+    if (wrong := machine.wrong_with(folder)) is None:
         return Check(name, OK, detail)
-    if variable == "TMPDIR" and wrong_with(SHORT_FOLDER) is None:
-        return Check(name, OK, f"{detail} {wrong}; a sweep takes {SHORT_FOLDER} in its place")
-    return Check(
-        name, FAIL, f"{detail} {wrong}", "set RAY_TMPDIR to a short folder that can be written, such as /tmp"
-    )
+    if variable == "TMPDIR" and machine.wrong_with(machine.SHORT_FOLDER) is None:
+        return Check(name, OK, f"{detail} {wrong}; a sweep takes {machine.SHORT_FOLDER} in its place")
+    return Check(name, FAIL, f"{detail} {wrong}", "set RAY_TMPDIR to a short folder that can be written")
 
 
 def check_home(home: Path) -> Check:
     """Whether Ray's token and decoded data can be kept there."""
-    from balltrain.execution.machine import cannot_write
-
-    if cannot_write(home) is None:
+    if machine.cannot_write(home) is None:
         return Check("home", OK, str(home))
     detail = f"{home} cannot be written: a sweep makes a token for itself alone"
     if "XDG_CACHE_HOME" in os.environ:
@@ -217,9 +209,7 @@ def check_output() -> Check:
     try:
         "·─±é→".encode(encoding)
     except UnicodeEncodeError:
-        return Check(
-            "output", WARN, f"{encoding}: letters that it lacks are shown as ?", "set PYTHONIOENCODING=utf-8"
-        )
+        return Check("output", WARN, f"{encoding}: what it lacks is shown as ?", "set PYTHONIOENCODING=utf-8")
     return Check("output", OK, encoding)
 
 

@@ -105,8 +105,8 @@ def test_domains_inside_of_dicts_and_lists_are_searched():
     assert [dimension.label for dimension in space.dimensions] == labels
     config = space.decode(space.from_unit_cube([0.5, 0.9, 0.0, 0.0, 0.25]))
     assert config == {"head": {"drop": 0.5, "n": 2, "deep": ["b", 3]}, "widths": [1, 4], "either": [0.25, 5]}
-    with pytest.raises(UsageError, match="head/drop: grid_search"):
-        Space({"head": {"drop": tune.grid_search([1])}})
+    assert space.encode(config) == space.from_unit_cube([0.5, 0.9, 0.0, 0.0, 0.25])
+    assert Space({"head": {"drop": tune.grid_search([1, 2])}}).grids == ["head/drop"]
     with pytest.raises(UsageError, match="widths: a set of domains"):
         Space({"widths": {tune.uniform(0, 1)}})
 
