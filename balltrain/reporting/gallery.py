@@ -69,8 +69,9 @@ def sample_predictions(checkpoint: Path, data_dir: Path | None, folder: Path) ->
 
 
 def draw_rows(loaded: Loaded, dataset: Dataset, rows: Any, folder: Path, device: torch.device) -> list[Path]:
-    """Pictures of these items' predictions, drawn by the task into the empty `folder`, in their order.
+    """Pictures of these items' predictions, drawn by the task into the empty `folder`, in the order of `rows`.
 
+    Each item by itself: a task names its files as it likes, such as by image or by class, and they sort by that.
     What the items really are is drawn by the task too, or else put on the right.
 
     Raises BalltrainError where the task draws none.
@@ -79,18 +80,21 @@ def draw_rows(loaded: Loaded, dataset: Dataset, rows: Any, folder: Path, device:
 
     from balltrain.tasks.protocols import DrawsItems, exporting, predicting
 
-    inputs, out = folder / "inputs", folder / "out"
-    out.mkdir()
     exports, predicts = exporting(loaded.task), predicting(loaded.task)
-    exports.export(dataset.request, inputs, {name: array[rows] for name, array in dataset.arrays.items()})
-    files = sorted(inputs.rglob(loaded.task.predicts_from))
-    found = predicts.draw_predictions(loaded.model, loaded.hp, device, files, out)
-    pictures = [Path(entry["picture"]) for entry in found]
-    if isinstance(loaded.task, DrawsItems) and len(pictures) == len(rows) and not any(map(_has_truth, found)):
-        items = {name: torch.tensor(array[rows]) for name, array in dataset.arrays.items()}
-        for row, picture in enumerate(pictures):
-            item = {name: values[row : row + 1] for name, values in items.items()}
-            _put_beside(picture, loaded.task.draw_items(item, dataset.facts)[0][0])
+    pictures = []
+    for place, row in enumerate(rows):
+        inputs, out = folder / "inputs" / str(place), folder / "out" / str(place)
+        out.mkdir(parents=True)
+        item = {name: array[[row]] for name, array in dataset.arrays.items()}
+        exports.export(dataset.request, inputs, item)
+        files = sorted(inputs.rglob(loaded.task.predicts_from))
+        found = predicts.draw_predictions(loaded.model, loaded.hp, device, files, out)
+        if isinstance(loaded.task, DrawsItems) and not any(map(_has_truth, found)):
+            tensors = {name: torch.tensor(values) for name, values in item.items()}
+            ((truth, _),) = loaded.task.draw_items(tensors, dataset.facts)
+            _put_beside(Path(found[0]["picture"]), truth)
+        drawn = Path(found[0]["picture"])
+        pictures.append(drawn.rename(folder / f"{place:05d}{drawn.suffix}"))
     return pictures
 
 
