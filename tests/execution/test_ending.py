@@ -202,6 +202,7 @@ def test_a_ray_that_dies_is_said_within_seconds_and_the_sweep_resumes(tmp_path):
     assert all(trial.lost_attempts == 1 for trial in state.trials.values())
 
 
+@pytest.mark.chaos
 def test_a_signal_before_ray_is_up_leaves_a_sweep_that_resumes(make_toy_plan, tmp_path):
     plan, said = make_toy_plan(trials=1, epochs=1), []
 

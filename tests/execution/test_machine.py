@@ -59,6 +59,7 @@ def test_too_few_open_files_are_one_line(monkeypatch):
 def test_a_home_that_cannot_be_written_has_a_token_for_one_sweep(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "")  # and put back, whatever the sweep sets
     monkeypatch.setenv("HOME", str(tmp_path / "file"))

@@ -127,7 +127,7 @@ def test_a_task_that_is_a_text_without_a_file_runs_on_workers(tmp_path, monkeypa
     (tmp_path / "cell.py").write_text(Path(TOY_FILE).read_text())
     found, ref = find_sweep(str(tmp_path / "cell.py"))
     ref = dataclasses.replace(ref, file=None)
-    plan = make_plan(override(found, trials=2, epochs=2), ref, name="s", request=DataRequest())
+    plan = make_plan(override(found, trials=2, epochs=2, scheduler="none"), ref, name="s", request=DataRequest())
     (tmp_path / "cell.py").unlink()
     monkeypatch.chdir(tmp_path)
     where = {"data_dir": tmp_path / "data"}
@@ -174,6 +174,7 @@ def test_the_best_are_confirmed_and_the_winner_is_kept(sweep, tmp_path):
     assert loaded.config["hyperparameters"]["lr"] == trials.loc[winner, "config.lr"]
 
 
+@pytest.mark.chaos  # no kills, but two sweeps of 23 trials
 def test_the_same_sweep_one_trial_at_a_time_gives_the_same_numbers(make_toy_plan, tmp_path):
     def run(name):
         plan = make_toy_plan(trials=23, epochs=2, grace=1, seed=3)
@@ -189,6 +190,7 @@ def test_the_same_sweep_one_trial_at_a_time_gives_the_same_numbers(make_toy_plan
     assert run("second") == first  # HyperOpt's proposals among them: the last three
 
 
+@pytest.mark.chaos  # no kills, but three sweeps
 def test_a_sweep_is_resumed_with_more_trials_and_not_with_other_epochs(sweep):
     sweep(trials=1, epochs=1)
     with pytest.raises(BalltrainError, match="another number of epochs"):
@@ -202,7 +204,7 @@ def test_a_sweep_is_resumed_with_more_trials_and_not_with_other_epochs(sweep):
         ({"epochs": 2}, "another number of epochs"),
         ({"searcher": "sobol"}, "another searcher"),
         ({"seed": 5}, "another seed"),
-        ({"space": {}}, "another space"),
+        ({"space": {"lr": tune.loguniform(1e-3, 1e-1)}}, "another space"),
     ],
 )
 def test_resume_refuses_what_does_not_compare(make_toy_plan, options, message):
