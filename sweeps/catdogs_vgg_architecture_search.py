@@ -7,6 +7,7 @@ sweeps/detect_architecture_search.py.
 """
 
 from itertools import product
+from typing import Any
 
 from ray import tune
 
@@ -18,13 +19,13 @@ DEPTHS, KERNELS, HIDDEN = (1, 2, 3), (3, 5), (250, 500)
 FEWEST, MOST = 16, 160
 
 
-def shapes() -> list[dict]:
+def shapes() -> list[dict[str, Any]]:
     """Every depth, kernel and hidden width, each with the channels that fit."""
     found = []
     for depth, kernel, hidden in product(DEPTHS, KERNELS, HIDDEN):
         shape = {"vgg_depth": depth, "vgg_kernel": kernel, "vgg_width": hidden}
 
-        def count(start: int, shape: dict = shape) -> int:
+        def count(start: int, shape: dict[str, Any] = shape) -> int:
             return num_params("catdogs", {"model": "vgg", **shape, "vgg_start": start})
 
         if (most := largest_under(CAP, count, MOST)) >= FEWEST:

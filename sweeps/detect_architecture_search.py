@@ -7,6 +7,7 @@ refused would cost a proposal, and teach TPE that its neighbours, just under the
 """
 
 from itertools import product
+from typing import Any
 
 from ray import tune
 
@@ -18,13 +19,13 @@ DEPTHS, KERNELS, POOLINGS = (1, 2, 3), (3, 5, 7), (3, 4)
 NARROWEST, WIDEST = 2, 12
 
 
-def shapes() -> list[dict]:
+def shapes() -> list[dict[str, Any]]:
     """Every depth, kernel and number of poolings, each with the widths that fit."""
     found = []
     for depth, kernel, poolings in product(DEPTHS, KERNELS, POOLINGS):
         shape = {"depth": depth, "kernel": kernel, "poolings": poolings}
 
-        def count(width: int, shape: dict = shape) -> int:
+        def count(width: int, shape: dict[str, Any] = shape) -> int:
             return num_params("detect", {"model": "reference", **shape, "width": width})
 
         if (widest := largest_under(CAP, count, WIDEST)) >= NARROWEST:

@@ -34,6 +34,7 @@ WARY = 2.0  # power of the probability to survive: a trial that fails tells noth
 MARGINS = (-3.0, 0.0)  # powers of ten, of a standard score
 MAX_PAUSED = 30  # trials that keep their checkpoints: the least promising beyond are out
 MAX_FITTED, MAX_SEEN = 200, 400  # values that parameters are fitted to, and that a decision is conditioned on
+MAX_PENDING = 100  # of the trials that run, the last ones: a thousand at a time are as many values
 
 Seen = tuple[int, int, float]  # trial, epoch, value
 
@@ -223,6 +224,7 @@ class FreezeThaw:
         scores = _scores(raw)
         pending = None
         if running:
+            running = running[-MAX_PENDING:]
             curves = [self._curve_of(t) for t in running]
             at = [next((m for m in self.milestones if m > curve.stands_at), self.epochs) for curve in curves]
             x, numbers = np.array([curve.x for curve in curves]), np.array([t.order for t in running])

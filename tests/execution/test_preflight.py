@@ -2,7 +2,7 @@ import pytest
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.placement import Placement
-from balltrain.execution.preflight import because, expected_rungs, forecast_sweep
+from balltrain.execution.preflight import because, expected_rungs, first_proposals, forecast_sweep
 from balltrain.execution.resources import Resources
 
 
@@ -78,3 +78,21 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic(forecast):
         forecast(Resources(num_gpus=0, workers_per_trial=64))
     with pytest.raises(UsageError, match=r"0\.3 does not divide a GPU: use 0\.25"):
         forecast(Resources(gpus_per_trial=0.3))
+
+
+def test_freeze_thaw_is_foreseen_by_its_epochs_and_its_paused_checkpoints(forecast):
+    found = forecast(searcher="freeze-thaw", trials=100, epochs=13, start=[{"lr": 0.01}])
+    assert found["rungs"] == []
+    assert found["all_epochs"]["expected"] == 260
+    assert found["all_epochs"]["at_most"] == 260 + 13 * found["at_a_time"]
+    assert found["checkpoints"] == 5 + 30 + found["at_a_time"] + 1
+    assert [example["lr"] for example in found["examples"][:2]] == [0.01, 1e-3]
+    assert found["random_proposals"] == 10
+
+
+@pytest.mark.parametrize("searcher", ["hyperopt", "optuna-tpe"])
+def test_a_users_guesses_are_the_first_examples(make_toy_plan, searcher):
+    plan = make_toy_plan(searcher=searcher, start=[{"lr": 0.01}, {"lr": 0.02}])
+    points = first_proposals(plan)
+    assert [point["lr"] for point in points[:2]] == [0.01, 0.02]
+    assert len(points) == 3
