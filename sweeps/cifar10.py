@@ -19,7 +19,6 @@ sweep = Sweep(
         "cutout": tune.choice([0, 8, 12]),
     },
     trials=40,
-    searcher="freeze-thaw",
     epochs=20,
 )
 

@@ -17,7 +17,6 @@ sweep = Sweep(
         "channels": tune.choice([16, 24, 32]),
     },
     trials=60,
-    searcher="freeze-thaw",
     hyperparameters={"model": "heatmap"},
 )
 

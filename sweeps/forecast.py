@@ -19,7 +19,6 @@ sweep = Sweep(
         "colors": tune.choice([False, True]),
     },
     trials=60,
-    searcher="freeze-thaw",
     epochs=20,
     hyperparameters={"model": "interaction"},
 )

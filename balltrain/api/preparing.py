@@ -117,17 +117,13 @@ def _refuse_hyperparameters(options: Mapping[str, Any], ref: TaskRef) -> None:
 
 def _overridden(sweep: Sweep, options: dict[str, Any], resumed: Storage | None, name: str) -> Sweep:
     """With the options given. With `continue_best` and no `continue_epochs`, `epochs` is where the best go on to."""
-    from balltrain.execution.resuming import recorded_epochs, recorded_searcher
-    from balltrain.search.searchers import FREEZE_THAW
+    from balltrain.execution.resuming import recorded_epochs
 
     options = dict(options)
     if options.get("continue_best") and "continue_epochs" not in options and "epochs" in options:
         options["continue_epochs"] = options.pop("epochs")
         if resumed is not None:
             options["epochs"] = recorded_epochs(resumed.open(name))
-    if resumed is not None and sweep.searcher == FREEZE_THAW and "searcher" not in options:
-        # a sweep of this file that was begun when it had another one goes on with that
-        options["searcher"] = recorded_searcher(resumed.open(name))
     options["hyperparameters"] = {**sweep.hyperparameters, **options.get("hyperparameters", {})}
     found = override(sweep, **options)
     for option in ("continue_epochs", "continue_patience"):

@@ -48,12 +48,6 @@ def recorded_epochs(folder: Path) -> int:
     return int(next(read_journal(folder))["sweep"]["epochs"])
 
 
-def recorded_searcher(folder: Path) -> str:
-    """Of a sweep, when it began. Raises BalltrainError where there is none."""
-    check_name(folder, resume=True)
-    return str(next(read_journal(folder))["sweep"]["searcher"])
-
-
 def _check_models(plan: Plan, state: SweepState) -> None:
     """Raises BalltrainError where trials are of models that were replaced by others of the same name."""
     if not isinstance(plan.task, ChecksRecorded):

@@ -145,18 +145,3 @@ def test_a_range_without_steps_has_no_grid_and_others_have():
     assert [p["down"] for p in points[:3]] == pytest.approx([0.5, 0.4, 0.3])
     with pytest.raises(UsageError, match="more than 100000 points"):
         grid_points(Space({f"n{i}": tune.randint(0, 1000) for i in range(3)}))
-
-
-def test_a_sweep_that_was_begun_with_another_searcher_goes_on_with_it(tmp_path):
-    import json
-
-    from balltrain.api.preparing import prepare
-
-    options = {"storage": tmp_path, "name": "old", "wandb": "off", "num_gpus": 0}
-    begun = prepare("detect_heatmap", None, {**options, "searcher": "hyperopt"}).plan
-    assert prepare("detect_heatmap", None, dict(options)).plan.sweep.searcher == "freeze-thaw"
-    (tmp_path / "old").mkdir()
-    line = {"type": "sweep", "version": 3, "sweep": {**begun.to_json(), "data_fingerprint": "f"}, "time": 0.0}
-    (tmp_path / "old" / "journal.jsonl").write_text(json.dumps(line) + "\n")
-    resumed = prepare("detect_heatmap", None, {**options, "resume": True}).plan
-    assert resumed.sweep == begun.sweep
