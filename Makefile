@@ -6,7 +6,7 @@ STORAGE ?= runs
 COMPUTING := tests/balls tests/data tests/tasks tests/training tests/vision
 NAME ?= first-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: sweep test test-processors chaos test-cluster lint bench wheel clean
+.PHONY: sweep test test-slow test-processors chaos test-cluster lint bench wheel clean
 
 # made again when what is to be installed changes
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -22,6 +22,10 @@ sweep: $(VENV)/installed
 ## everything that is tested, but for what kills and resumes for minutes
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+## the sweeps that take longest: some minutes
+test-slow: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow
 
 ## what computes, on processors without AVX-512 and without AVX2: torch leaves those instructions out
 test-processors: $(VENV)/installed

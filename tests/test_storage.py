@@ -81,7 +81,7 @@ def test_a_bucket_that_is_not_there_is_refused_before_anything_runs(bucket):
         pytest.fail("the block ran")
 
 
-@pytest.mark.chaos  # the client's own retries take 18 s
+@pytest.mark.slow  # the client's own retries take 18 s
 def test_storage_that_is_away_for_a_while_is_waited_for(bucket, monkeypatch):
     storage, folder = Storage(bucket), Storage(bucket).root / "s"
     folder.mkdir(parents=True)

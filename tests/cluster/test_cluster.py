@@ -137,6 +137,7 @@ def test_a_node_with_another_version_is_named(start_cluster, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a node that sees another folder")
+@pytest.mark.slow
 def test_a_storage_that_one_node_does_not_share_is_refused(start_cluster, tmp_path):
     cluster = start_cluster(1)
     (tmp_path / "runs").mkdir()
@@ -163,6 +164,7 @@ cluster.shutdown()
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_that_wants_a_token_is_joined_with_the_token_alone(tmp_path):
     home, other = tmp_path / "home", tmp_path / "other"
     for number, folder in enumerate((home, other)):
@@ -223,6 +225,7 @@ def test_keys_travel_with_the_trials_and_are_shown_nowhere(monkeypatch):
     assert "abcdef" not in repr(TrialContext(**{**fields, "environment": passed}))
 
 
+@pytest.mark.slow
 def test_gpus_that_an_autoscaler_may_start_are_waited_for_and_more_are_refused(start_cluster, tmp_path, monkeypatch):
     """The autoscaler is the test: it adds a node when the sweep says for what it waits."""
     cluster = start_cluster(1)

@@ -69,7 +69,7 @@ def test_a_killed_sweep_resumed_loses_nothing(tmp_path):
     check_it_resumes(tmp_path, killed)
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_interrupted_then_resumed_a_sweep_loses_nothing(tmp_path):
     process = start_cli(tmp_path)
     wait_for_reports(tmp_path, 25)
@@ -151,6 +151,7 @@ def child(process, name):
     return next(int(pid) for pid in children if name in Path(f"/proc/{pid}/cmdline").read_text())
 
 
+@pytest.mark.slow
 def test_sigterm_to_all_processes_ends_in_order_within_seconds(tmp_path):
     """Slurm, systemd: Ray's processes get the signal too, and end at once."""
     file = slow_toy(tmp_path, 0.5)
@@ -168,7 +169,7 @@ def test_sigterm_to_all_processes_ends_in_order_within_seconds(tmp_path):
     assert (tmp_path / "k" / "best" / "model.safetensors").exists()
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_sigterm_in_an_epoch_that_takes_longer_than_the_system_waits_ends_in_seconds(tmp_path):
     file = slow_toy(tmp_path, 0.05)
     process = start_cli(tmp_path, "--scheduler", "none", file=file, trials=2, epochs=500)
@@ -202,7 +203,7 @@ def test_a_ray_that_dies_is_said_within_seconds_and_the_sweep_resumes(tmp_path):
     assert all(trial.lost_attempts == 1 for trial in state.trials.values())
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_a_signal_before_ray_is_up_leaves_a_sweep_that_resumes(make_toy_plan, tmp_path):
     plan, said = make_toy_plan(trials=1, epochs=1), []
 

@@ -108,7 +108,7 @@ def test_a_sweep_runs_on_the_ray_of_its_process_and_leaves_it_as_it_was(local_ra
     assert ray.get(users.value.remote()) == 7
 
 
-@pytest.mark.chaos  # tests/api/test_notebook.py interrupts one in a notebook
+@pytest.mark.slow  # tests/api/test_notebook.py interrupts one in a notebook
 def test_ctrl_c_returns_what_there_is_and_the_ray_goes_on(local_ray, napping, tmp_path):
     def ctrl_c():
         os.kill(os.getpid(), signal.SIGINT)

@@ -138,6 +138,7 @@ def test_a_task_that_is_a_text_without_a_file_runs_on_workers(tmp_path, monkeypa
     assert result.folder.joinpath("best", "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
     file = tmp_path / "dying.py"
     text = Path(TOY_FILE).read_text()
@@ -160,6 +161,7 @@ def test_a_killed_trial_process_is_tried_again_from_its_checkpoint(tmp_path):
     assert all([row["epoch"] for row in trial.rows] == [1, 2, 3, 4] for trial in trials)
 
 
+@pytest.mark.slow
 def test_the_best_are_confirmed_and_the_winner_is_kept(sweep, tmp_path):
     result = sweep(trials=5, epochs=3, grace=1, confirm=2, repeats=2)
     trials = pd.read_parquet(result.folder / "trials.parquet").set_index("trial_id")
@@ -174,7 +176,7 @@ def test_the_best_are_confirmed_and_the_winner_is_kept(sweep, tmp_path):
     assert loaded.config["hyperparameters"]["lr"] == trials.loc[winner, "config.lr"]
 
 
-@pytest.mark.chaos  # no kills, but two sweeps of 23 trials
+@pytest.mark.slow
 def test_the_same_sweep_one_trial_at_a_time_gives_the_same_numbers(make_toy_plan, tmp_path):
     def run(name):
         plan = make_toy_plan(trials=23, epochs=2, grace=1, seed=3)
@@ -190,7 +192,7 @@ def test_the_same_sweep_one_trial_at_a_time_gives_the_same_numbers(make_toy_plan
     assert run("second") == first  # HyperOpt's proposals among them: the last three
 
 
-@pytest.mark.chaos  # no kills, but three sweeps
+@pytest.mark.slow
 def test_a_sweep_is_resumed_with_more_trials_and_not_with_other_epochs(sweep):
     sweep(trials=1, epochs=1)
     with pytest.raises(BalltrainError, match="another number of epochs"):
@@ -241,7 +243,7 @@ def test_a_ray_that_does_not_answer_is_named(sweep):
         sweep(Resources(address="127.0.0.1:1"))
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_workers_a_trial_and_asha_leaves_nothing_hanging(sweep, request):
     """A stopped data-parallel trial that kept its workers' resources would make the next one wait for ever.

@@ -67,6 +67,7 @@ def test_all_folds_are_kept(make_toy_plan, simulate):
     assert all(trial.has_checkpoint for trial in sim.state.trials.values())
 
 
+@pytest.mark.slow
 def test_a_real_sweep_leaves_the_folders_of_its_best(make_toy_plan, tmp_path, shared_data_dir):
     import pandas as pd
 

@@ -227,7 +227,7 @@ def test_a_second_stage_has_a_patience_of_its_own(make_toy_plan, simulate):
     assert len(trained) == len({(config["lr"], config["batch_size"]) for config in trained})
 
 
-@pytest.mark.chaos
+@pytest.mark.slow
 def test_a_real_second_stage_goes_on_after_the_search_ran_out_of_patience(make_toy_plan, tmp_path, shared_data_dir):
     from balltrain.execution.runner import Resources, run_sweep
 
