@@ -6,36 +6,30 @@ sweeps/detect_architecture_search.py.
     balltrain sweep catdogs_vgg_architecture_search --source trainset.zip --num-gpus 8
 """
 
-from itertools import product
-from typing import Any
-
 from ray import tune
 
 from balltrain import Sweep
-from balltrain.search.architectures import largest_under, num_params
+from balltrain.search.architectures import shapes_under
 
 CAP = 12_918_427  # of the original
-DEPTHS, KERNELS, HIDDEN = (1, 2, 3), (3, 5), (250, 500)
-FEWEST, MOST = 16, 160
-
-
-def shapes() -> list[dict[str, Any]]:
-    """Every depth, kernel and hidden width, each with the channels that fit."""
-    found = []
-    for depth, kernel, hidden in product(DEPTHS, KERNELS, HIDDEN):
-        shape = {"vgg_depth": depth, "vgg_kernel": kernel, "vgg_width": hidden}
-
-        def count(start: int, shape: dict[str, Any] = shape) -> int:
-            return num_params("catdogs", {"model": "vgg", **shape, "vgg_start": start})
-
-        if (most := largest_under(CAP, count, MOST)) >= FEWEST:
-            found.append({**shape, "vgg_start": tune.randint(FEWEST, most + 1)})
-    return found
-
+SHAPES = shapes_under(
+    CAP,
+    "catdogs",
+    fixed={"model": "vgg"},
+    options={"vgg_depth": (1, 2, 3), "vgg_kernel": (3, 5), "vgg_width": (250, 500)},
+    size="vgg_start",
+    lowest=16,
+    highest=160,
+)
 
 sweep = Sweep(
     "catdogs",
-    {"architecture": tune.choice(shapes()), "lr": tune.loguniform(1e-3, 3e-2)},
+    {
+        "architecture": tune.choice(
+            [{**shape, "vgg_start": tune.randint(16, largest + 1)} for shape, largest in SHAPES]
+        ),
+        "lr": tune.loguniform(1e-3, 3e-2),
+    },
     trials=60,
     epochs=20,
     hyperparameters={"model": "vgg"},

@@ -176,11 +176,10 @@ class Model:
         from balltrain.tasks.protocols import WritesPredictions, predicting, predicting_together
         from balltrain.tasks.user_code import told_as_users
         from balltrain.training.evaluation import validate_members, vote_of
-
-        paths = [Path(inputs)] if isinstance(inputs, str | os.PathLike) else [Path(path) for path in inputs]
         from balltrain.vision.unsure import check_threshold, mark_unsure
 
         check_threshold(unsure_below)
+        paths = [Path(inputs)] if isinstance(inputs, str | os.PathLike) else [Path(path) for path in inputs]
         decide, members, folder = vote_of(self.vote), self._members, Path(out)
         task, device = members[0].task, self._device
         for path in paths:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from balltrain.api.arguments import Data, Run, refuse_rest, taken, taken_knobs
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.resources import Resources
-from balltrain.knobs import knobs_of
 from balltrain.search.sweep import Sweep, override
 from balltrain.search.sweep_files import find_sweep
 from balltrain.storage import Storage
@@ -147,11 +146,6 @@ def _known(plan: Plan, place: Storage, resume: bool) -> tuple[Point, ...]:
         return tuple(next(read_journal(folder))["sweep"].get("known") or ())
     sweeps = [load_results(place.fetch_tables(name).parent, name) for name in plan.sweep.from_]
     return tuple(best_of(sweeps, plan.task, plan.space))
-
-
-def sweep_options() -> list[str]:
-    """Names of the knobs of a sweep."""
-    return [entry.name for entry in knobs_of(Sweep)]
 
 
 def _short_name(what: Sweepable) -> str:

@@ -39,8 +39,9 @@ def made_of(ref: TaskRef, task: Task, request: DataRequest) -> Made:
     Raises UsageError where the task's data has no such options.
     """
     options = options_of(task, request).model_dump(mode="json", exclude_defaults=True)
-    source = [] if request.source is None else _stamps([Path(request.source).resolve()])
-    named = _named_files(task, request, {stamp[0] for stamp in source})
+    of_source = [] if request.source is None else _stamped([Path(request.source).resolve()])
+    of_named = _named_files(task, request, {stamp[0] for stamp, _ in of_source})
+    source, named = ([stamp for stamp, _ in each] for each in (of_source, of_named))
     identity: dict[str, Any] = {
         "format": FORMAT,
         "task": task.name,
@@ -54,15 +55,15 @@ def made_of(ref: TaskRef, task: Task, request: DataRequest) -> Made:
         **({"files": named} if named else {}),
         **({"imports": imports} if (imports := _imports(ref)) else {}),
     }
-    stamps = [*source, *named]
-    return Made(_hash(identity), _hash(stamps), _changes([stamp[0] for stamp in stamps]))
+    changed = [changed_at for _, changed_at in (*of_source, *of_named)]
+    return Made(_hash(identity), _hash([*source, *named]), _hash(changed))
 
 
 def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
-def _named_files(task: Task, request: DataRequest, known: set[str | int | None]) -> list[Stamp]:
+def _named_files(task: Task, request: DataRequest, known: set[str | int | None]) -> list[tuple[Stamp, int | None]]:
     """What the task says that its data depends on, beside files that are `known`."""
     named = task.source_files(request)
     if isinstance(named, str | bytes | os.PathLike) or not isinstance(named, Iterable):
@@ -71,40 +72,30 @@ def _named_files(task: Task, request: DataRequest, known: set[str | int | None])
     for path in paths:
         if not isinstance(path, str | os.PathLike):
             raise UsageError(f"source_files of {task.name} returns {path!r} among its paths: make it a path")
-    return [stamp for stamp in _stamps([Path(path).absolute() for path in paths]) if stamp[0] not in known]
+    return [each for each in _stamped([Path(path).absolute() for path in paths]) if each[0][0] not in known]
 
 
-def _stamps(roots: Iterable[Path]) -> list[Stamp]:
+def _stamped(roots: Iterable[Path]) -> list[tuple[Stamp, int | None]]:
     """Name, size and time of each file, which tell in milliseconds whether a source has changed.
 
-    And where it is behind a link: the link may lead elsewhere by now. What is not there may come to be.
+    And where it is behind a link: the link may lead elsewhere by now. What is not there may come to be. Beside each
+    the time at which its content or name last changed, which no program can set.
     """
     paths: dict[Path, None] = {}
     for root in roots:
         paths.update(dict.fromkeys(sorted(files_below(root)) if root.is_dir() else [root]))
     real_folder = functools.cache(os.path.realpath)
-    stamps: list[Stamp] = []
+    found: list[tuple[Stamp, int | None]] = []
     for path in paths:
         try:
             stat = path.stat()
         except OSError:
-            stamps.append((str(path), None))
+            found.append(((str(path), None), None))
             continue
         stamp: Stamp = (str(path), stat.st_size, stat.st_mtime_ns)
         real = os.path.realpath(path) if path.is_symlink() else os.path.join(real_folder(path.parent), path.name)
-        stamps.append(stamp if real == str(path) else (*stamp, real))
-    return stamps
-
-
-def _changes(paths: Iterable[Any]) -> str:
-    """A hash of the times at which files' contents or names last changed, which no program can set."""
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            digest.update(f"{os.stat(path).st_ctime_ns} ".encode())
-        except OSError:
-            digest.update(b"- ")
-    return digest.hexdigest()[:16]
+        found.append((stamp if real == str(path) else (*stamp, real), stat.st_ctime_ns))
+    return found
 
 
 def _imports(ref: TaskRef) -> list[tuple[str, str]]:

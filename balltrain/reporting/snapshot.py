@@ -15,7 +15,7 @@ from balltrain.records.columns import Status
 from balltrain.records.results import Results, plain
 from balltrain.records.state import SweepState, epochs_of
 from balltrain.reporting.text import method_of
-from balltrain.training.rows import TRAIN_PREFIX, EpochRow
+from balltrain.training.rows import EpochRow
 
 CURVE_LENGTH = 20  # epochs
 
@@ -189,9 +189,10 @@ def _if_any(training: tuple[float | None, ...]) -> tuple[float | None, ...]:
 
 def _of_training(row: EpochRow, objective: str) -> float | None:
     """The figure of the training batches beside the objective."""
-    if objective in (c.VAL_LOSS, c.TRAIN_LOSS):
-        return row["train_loss"] if objective == c.VAL_LOSS else None
-    return row["metrics"].get(TRAIN_PREFIX + objective)
+    column = c.training_column(objective)
+    if column is None or column == c.TRAIN_LOSS:
+        return None if column is None else row["train_loss"]
+    return row["metrics"].get(column.removeprefix(c.METRIC_PREFIX))
 
 
 def _live_trials(results: Results) -> list[LiveTrial]:

@@ -26,7 +26,6 @@ from balltrain.search.twins import Twins
 MILESTONES = (1 / 13, 1 / 5, 2 / 5, 5 / 8, 1.0)  # of the epochs of a trial; fine ones are slow at the start
 SHARE = 0.2  # of the epochs of all trials in full, that are trained in all
 NUM_EVEN = 8  # even points of the space that are tried first
-EVEN_EVERY = 10**9  # later, one new trial in so many is an even point too
 NUM_RANDOM, NUM_NEAR = 400, 200  # candidates, anywhere and near the best trials
 NUM_BEST = 5  # trials, and candidates, near which more candidates are drawn
 TAILS = 4.0  # degrees of freedom
@@ -153,8 +152,7 @@ class FreezeThaw:
         if start is None or (thaw is not None and thaw[0] >= start[0]):
             assert thaw is not None  # there is one of the two
             return thaw[1]
-        # insurance against a model that is wrong and sure
-        return self._even(number) if number % EVEN_EVERY == EVEN_EVERY - 1 else start[1]
+        return start[1]
 
     def first(self, number: int) -> Point:
         """Of a trial that begins before anything is known."""

@@ -10,7 +10,7 @@ dimensions of their own, and what they become is put in their place.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +117,10 @@ class Space:
                     point[dimension.label] = dimension.from_unit(0.5)
         return point
 
+    def names(self) -> set[str]:
+        """Hyperparameters that it sets, those inside of choices too."""
+        return {name for key, value in self.space.items() for name in (key, *_names_inside(value))}
+
     def corners(self) -> Iterator[Point]:
         """Points that together hold every bound of every dimension and every option, to be validated."""
         for dimension in self.dimensions:
@@ -150,6 +154,17 @@ def _options(value: Any) -> Sequence[Any] | None:
         options = value["grid_search"]
         return list(options) if isinstance(options, list | tuple | range) else [options]
     return None
+
+
+def _names_inside(value: Any) -> Iterator[str]:
+    """Of the options of a choice that set several hyperparameters."""
+    for option in _options(value) or ():
+        if isinstance(option, Mapping) and _options(option) is None:
+            for name, inner in option.items():
+                yield name
+                yield from _names_inside(inner)
+        else:
+            yield from _names_inside(option)
 
 
 def _dimensions(
@@ -199,7 +214,6 @@ def _decode(
     *,
     is_option: bool = False,
 ) -> None:
-
     if (options := _options(value)) is not None:
         option = int(point[label])
         _decode(key, f"{label}/{option}", options[option], point, config, is_option=True)
@@ -255,12 +269,12 @@ def _encode(
 ) -> bool:
     """Whether a key's value holds what the configuration has; its numbers are added to the point."""
     if (options := _options(value)) is not None:
-        for number, option in enumerate(options):
-            inner: Point = {label: number}
-            if _encode(key, f"{label}/{number}", option, config, space, inner, is_option=True):
-                point.update(inner)
-                return True
-        return False
+        return _chosen(
+            label,
+            options,
+            point,
+            lambda at, option, inner: _encode(key, at, option, config, space, inner, is_option=True),
+        )
     if isinstance(value, Mapping) and is_option:
         return all(_encode(name, f"{label}/{name}", inner, config, space, point) for name, inner in value.items())
     return key in config and _fits(label, value, config[key], space, point)
@@ -271,12 +285,7 @@ def _fits(label: str, value: Any, found: Any, space: Space, point: Point) -> boo
     from ray.tune.search import sample
 
     if (options := _options(value)) is not None:
-        for number, option in enumerate(options):
-            inner: Point = {label: number}
-            if _fits(f"{label}/{number}", option, found, space, inner):
-                point.update(inner)
-                return True
-        return False
+        return _chosen(label, options, point, lambda at, option, inner: _fits(at, option, found, space, inner))
     if isinstance(value, sample.Domain):
         dimension = next(d for d in space.dimensions if d.label == label)
         if isinstance(found, bool) or not isinstance(found, int | float):
@@ -295,6 +304,16 @@ def _fits(label: str, value: Any, found: Any, space: Space, point: Point) -> boo
         pairs = enumerate(zip(value, found, strict=True))
         return all(_fits(f"{label}/{number}", inner, other, space, point) for number, (inner, other) in pairs)
     return bool(_describe(found) == _describe(value))
+
+
+def _chosen(label: str, options: Sequence[Any], point: Point, fits: Callable[[str, Any, Point], bool]) -> bool:
+    """Whether one of the options of a choice fits; the first that does, and its numbers, are added to the point."""
+    for number, option in enumerate(options):
+        inner: Point = {label: number}
+        if fits(f"{label}/{number}", option, inner):
+            point.update(inner)
+            return True
+    return False
 
 
 def _describe(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from balltrain.errors import UsageError
@@ -17,7 +17,7 @@ def start_point(start: Mapping[str, Any], defaults: Mapping[str, Any], space: Sp
     Raises UsageError where the space does not hold it.
     """
     described = space.to_json()
-    refuse_unknown(start, sorted(set(_names(described))), "the space")
+    refuse_unknown(start, sorted(space.names()), "the space")
     rest = space.decode(space.nearest({**defaults, **start}))
     point = space.encode({**rest, **start})
     if point is not None and _holds(space.decode(point), start):
@@ -36,24 +36,3 @@ def _holds(config: Mapping[str, Any], start: Mapping[str, Any]) -> bool:
 
 def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def _names(described: Any) -> Iterator[str]:
-    """Hyperparameters of a space, as its description has them, those inside of choices too."""
-    for name, inner in described.items():
-        yield name
-        for option in inner.get("choice", ()) if isinstance(inner, Mapping) else ():
-            if isinstance(option, Mapping):
-                yield from _names_of_option(option)
-
-
-def _names_of_option(option: Mapping[str, Any]) -> Iterator[str]:
-    for name, inner in option.items():
-        if name == "choice":
-            for each in inner:
-                if isinstance(each, Mapping):
-                    yield from _names_of_option(each)
-        elif name not in ("float", "int", "logfloat", "logint", "step", "falling"):
-            yield name
-            if isinstance(inner, Mapping):
-                yield from _names_of_option(inner)

@@ -108,11 +108,6 @@ def save_smallest_loss(folder: Path, model: nn.Module, epoch: int, loss: float) 
     _save_weights(folder / SMALLEST_LOSS, model, {"epoch": str(epoch), "val_loss": repr(loss)})
 
 
-def has_state(folder: Path) -> bool:
-    """Whether a training has begun that can go on."""
-    return (folder / STATE).exists()
-
-
 def best_of(folder: Path) -> tuple[int, float] | None:
     """Epoch and objective of the weights in a checkpoint; None where no epoch has been saved yet."""
     if not (folder / MODEL).exists():

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from balltrain.data.cache import load_data
 from balltrain.tasks import TaskRef
-from balltrain.tasks.base import DataRequest, resolve
+from balltrain.tasks.base import DataRequest, Task, resolve
 from balltrain.tasks.protocols import HasBlankItem
 
 NUM_GENERATED = 12  # items, where data is generated: enough for one in each split
@@ -54,7 +54,7 @@ def describe_network(
     """
     task = ref.load()
     hp = resolve(task, hyperparameters)
-    facts, item = _item(ref, request, data_dir)
+    facts, item = _item(ref, task, request, data_dir)
     torch.manual_seed(0)
     model = task.build_model(hp, facts).eval()
     shapes, calls = _Shapes(model), [0]
@@ -116,9 +116,10 @@ def _tensors(output: Any) -> list[Tensor]:
     return [tensor for part in output for tensor in _tensors(part)] if isinstance(output, list | tuple) else []
 
 
-def _item(ref: TaskRef, request: DataRequest, data_dir: Path | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _item(
+    ref: TaskRef, task: Task, request: DataRequest, data_dir: Path | None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The data's facts and its first item: of a blank one where no source was given, else of a few generated ones."""
-    task = ref.load()
     if request.source is None and isinstance(task, HasBlankItem):
         facts, arrays = task.blank_item()
         return facts, {name: torch.tensor(array) for name, array in arrays.items()}

@@ -36,9 +36,10 @@ def mark_unsure(predictions: Sequence[dict[str, Any]], below: float, task: str) 
 
 
 def _write_unsure(file: Path) -> None:
-    """Below the classes, where those beside the picture end."""
+    """On the right of the last line beside the picture, whose left is the truth's."""
     with Image.open(file) as drawing:
         drawing.load()
-    place = (PICTURE_PX + FONT_PX, drawing.height - 2 * FONT_PX)
-    ImageDraw.Draw(drawing).text(place, "unsure", fill=COLOR, font=ImageFont.load_default(FONT_PX))
+    draw, font = ImageDraw.Draw(drawing), ImageFont.load_default(FONT_PX)
+    place = (drawing.width - 16 - draw.textlength("unsure", font), PICTURE_PX - 1.75 * FONT_PX)
+    draw.text(place, "unsure", fill=COLOR, font=font)
     drawing.save(file)

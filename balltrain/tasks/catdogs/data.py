@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.tasks.bad_pictures import good_rows
 from balltrain.tasks.base import Arrays, DataOptions, DataRequest
-from balltrain.vision.files import list_classes, note_of_bad, note_of_others, refuse_bad
+from balltrain.vision.files import list_classes, note_of_others
 
 CLASSES = ("Cat", "Dog")
 PICTURE_SIZE = 64  # pixels, of the original
@@ -34,19 +35,12 @@ def prepare(request: DataRequest, options: CatDogsOptions, arrays: Arrays) -> di
     pictures, labels = list_classes(Path(request.source), CLASSES, request.size)
     images = arrays.create("images", (len(pictures), PICTURE_SIZE, PICTURE_SIZE, 3), np.uint8)
     converted, bad = pictures.decode(images)
-    notes = note_of_others(pictures)
+    good, of_bad = good_rows(arrays, images, bad, skip=options.skip_bad)
+    labels, notes = labels[good], [*note_of_others(pictures), *of_bad]
     if bad:
-        if not options.skip_bad:
-            refuse_bad(list(bad.values()), len(pictures))
-        notes.append(note_of_bad(list(bad.values()), len(pictures)))
-        good = [row for row in range(len(pictures)) if row not in bad]
-        labels = labels[good]
         for label, name in enumerate(CLASSES):
             if label not in labels:
                 raise BalltrainError(f"{pictures.source}: no picture of {name} can be read; {notes[-1]}")
-        kept = arrays.create("images", (len(good), *images.shape[1:]), np.uint8)
-        for row, place in enumerate(good):
-            kept[row] = images[place]
     arrays["label"] = labels
     said = list(notes)
     if converted:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.pictures import size_of
-from balltrain.tasks.coco.layout import Pictures, split_name
+from balltrain.tasks.coco.layout import IMAGES_ALONE, WITH_LABELS, Pictures, split_name
 from balltrain.tasks.coco.values import area_of, as_number, as_whole, box_of, crowd_of, is_missing, whole_number
 from balltrain.vision.files import read_file
 
@@ -111,8 +111,8 @@ def image_ids(folder: Path) -> dict[str, int]:
     without, of their names; else none.
     """
     above = (folder.parent, folder.parent.parent)
-    kinds = ("instances", "image_info")
-    of_coco = (root / "annotations" / f"{kind}_{folder.name}.json" for root in above for kind in kinds)
+    kinds = (WITH_LABELS, IMAGES_ALONE)
+    of_coco = (root / "annotations" / f"{kind}{folder.name}.json" for root in above for kind in kinds)
     for file in (*of_coco, folder / "_annotations.coco.json"):
         if file.is_file():
             return {image.path.name: image.id for image in read_images(file, folder)}
@@ -152,8 +152,8 @@ def read_results(
     """COCO's results, a list of image_id, category_id, bbox (x, y, width, height) and score.
 
     With `some` those of other categories are left out, else refused; with `exact` numbers that are given as text are
-    refused, as others refuse them. None for ids is any; `where` says in an error
-    where those of images are. Raises BalltrainError naming the entry that is wrong.
+    refused, as others refuse them. None for ids is any; `where` says in an error where those of images are. Raises
+    BalltrainError naming the entry that is wrong.
     """
     known_images = None if image_ids is None else set(image_ids)
     known_categories = None if category_ids is None else set(category_ids)

@@ -15,12 +15,12 @@ from PIL import Image
 from pydantic import Field, field_validator
 
 from balltrain.errors import BalltrainError
+from balltrain.tasks.bad_pictures import good_rows
 from balltrain.tasks.base import Arrays, DataOptions
 from balltrain.tasks.coco.annotations import AnnotationFile, ImageEntry, read_annotations
 from balltrain.tasks.coco.layout import find_files, split_of
 from balltrain.tasks.coco.pictures import place_picture, write_pictures
 from balltrain.tasks.splits import SPLITS
-from balltrain.vision.files import note_of_bad, refuse_bad
 
 log = logging.getLogger(__name__)
 
@@ -81,17 +81,13 @@ def prepare(source: str | None, size: int | None, options: CocoOptions, arrays: 
     resized = _fit(np.array([(entry.height, entry.width) for entry in entries]), options.image_size)
     images = arrays.create("images", (len(entries), *canvas_shape(options.image_size)), np.uint8)
     bad, notes = write_pictures(entries, resized, images)
+    good, of_bad = good_rows(arrays, images, bad, skip=options.skip_bad)
+    notes += of_bad
     if bad:
-        if not options.skip_bad:
-            refuse_bad(list(bad.values()), len(entries))
-        notes.append(note_of_bad(list(bad.values()), len(entries)))
-        parts = [[entry for entry in part if id(entry) not in {id(entries[row]) for row in bad}] for part in parts]
+        left_out = {id(entries[row]) for row in bad}
+        parts = [[entry for entry in part if id(entry) not in left_out] for part in parts]
         _check_objects(files, numbers, parts, options)
-        good = [row for row in range(len(entries)) if row not in bad]
         entries, resized = [entries[row] for row in good], resized[good]
-        kept = arrays.create("images", (len(good), *images.shape[1:]), np.uint8)
-        for row, place in enumerate(good):
-            kept[row] = images[place]
     if len(files) > 1:
         arrays["split"] = np.repeat(np.array(numbers, np.uint8), [len(part) for part in parts])
     arrays["resized"], arrays["bucket"] = resized, _buckets(resized, options.image_size)

@@ -15,6 +15,8 @@ from balltrain.tasks.splits import SPLITS
 
 # Roboflow's, Label Studio's, FiftyOne's names of the one file in a folder
 USUAL_NAMES = ("_annotations.coco.json", "result.json", "labels.json", "annotations.json")
+# what comes before the split in the names of files with labels, and of those that name images alone
+WITH_LABELS, IMAGES_ALONE = "instances_", "image_info_"
 MAX_DEPTH = 2  # folders below the source in which files are looked for
 _FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 _LEADS_AWAY = re.compile(r"/|\\|[A-Za-z][A-Za-z0-9+.-]*:|(.*[/\\])?\.\.([/\\]|$)")
@@ -50,7 +52,7 @@ def split_of(file: Path, source: Path) -> int | None:
 
 def split_name(file: Path) -> str:
     """train2017 of instances_train2017.json."""
-    return file.stem.removeprefix("instances_").removeprefix("annotations_")
+    return file.stem.removeprefix(WITH_LABELS).removeprefix("annotations_").removeprefix(IMAGES_ALONE)
 
 
 class Pictures:

@@ -10,11 +10,11 @@ from typing import Any
 
 from balltrain.errors import BalltrainError
 from balltrain.tasks.coco.annotations import ImageEntry, categories_of, read_images, read_results
+from balltrain.tasks.coco.layout import IMAGES_ALONE, WITH_LABELS, split_name
 from balltrain.vision.files import read_file
 from balltrain.vision.predict import MAX_DRAWN, Input
 
 MAX_DETECTIONS = 100  # of an image, with the largest scores, that COCO's figures count
-PREFIXES = ("instances_", "image_info_")
 
 
 def listed_inputs(file: Path) -> tuple[list[Input], list[int]]:
@@ -104,7 +104,7 @@ def _files_of(source: Path, split: str | None) -> list[Path]:
     """The file itself; of a folder, those in its `annotations`, of the split where one is given."""
     if source.is_file():
         return [source]
-    begins = tuple(f"{prefix}{split or ''}" for prefix in PREFIXES)
+    begins = tuple(f"{prefix}{split or ''}" for prefix in (WITH_LABELS, IMAGES_ALONE))
     files = [file for file in sorted((source / "annotations").glob("*.json")) if file.name.startswith(begins)]
     if not files:
         expected = " or ".join(f"{begin}*.json" for begin in begins)
@@ -114,9 +114,7 @@ def _files_of(source: Path, split: str | None) -> list[Path]:
 
 def _folder_of(file: Path) -> Path:
     """Where the images lie. Those of image_info_test-dev2017.json are among those of test2017."""
-    name = file.stem
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
+    name = split_name(file)
     roots = [root for up in (file.parent.parent, file.parent) for root in (up, up / "images")]
     names = dict.fromkeys((name, name.replace("-dev", "")))
     for folder in (*(root / each for root in roots for each in names), *roots[1::2]):
