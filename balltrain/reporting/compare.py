@@ -10,7 +10,7 @@ from balltrain.records.results import Results, plain
 from balltrain.reporting.history import history
 from balltrain.reporting.significance import difference, significance
 from balltrain.reporting.summary import summary_json
-from balltrain.reporting.text import short
+from balltrain.reporting.text import short, stopped_by
 
 
 def compare(sweeps: list[Results]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _remarks(sweeps: list[Results], entries: list[dict[str, Any]], equal: int) -
             remarks.append(
                 f"{winner} has the {label} {name}: {short(values[winner])}, {second} has {short(values[second])}."
             )
-    if len({entry["scheduler"] for entry in entries}) > 1:
+    if len({stopped_by(sweep.sweep) for sweep in sweeps}) > 1:
         remarks.append(
             "Mean and quartiles depend on the scheduler: trials that were stopped count by what they reached."
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from balltrain.records import columns as c
 from balltrain.records.results import Results, plain
+from balltrain.reporting.text import stopped_by
 
 FIGURES = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
 
@@ -24,7 +25,7 @@ def described(results: Results) -> dict[str, Any]:
 
 def caution(results: Results) -> str:
     """What makes the figures of both hard to compare; empty where nothing is known to."""
-    scheduler = (results.sweep.get("scheduler") or {}).get("name")
-    if published(results) is None or scheduler in (None, "none"):
+    name = stopped_by(results.sweep)
+    if published(results) is None or name is None:
         return ""
-    return f"Trials that {scheduler} stopped count by what they reached: mean and quartiles are better without it."
+    return f"Trials that {name} stopped count by what they reached: mean and quartiles are better without it."

@@ -35,9 +35,16 @@ def duration(seconds: float) -> str:
 
 def method_of(sweep: Mapping[str, Any]) -> str:
     """Searcher and scheduler by what sweep.json says; one where the searcher decides on what goes on too."""
-    if sweep.get("search_epochs"):
-        return str(sweep.get("searcher"))
-    return f"{sweep.get('searcher')} + {(sweep.get('scheduler') or {}).get('name')}"
+    parts = [sweep.get("searcher")]
+    if not sweep.get("search_epochs"):
+        parts.append((sweep.get("scheduler") or {}).get("name"))
+    return " + ".join(str(part) for part in parts if part)
+
+
+def stopped_by(sweep: Mapping[str, Any]) -> str | None:
+    """What stops trials early, by what sweep.json says; None where nothing does."""
+    name = sweep.get("searcher") if sweep.get("search_epochs") else (sweep.get("scheduler") or {}).get("name")
+    return None if name == "none" else name
 
 
 def time_unit(seconds: float) -> tuple[int, str]:

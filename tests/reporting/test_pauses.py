@@ -13,6 +13,8 @@ from balltrain.reporting.occupancy import lanes, running_seconds, runs, spans
 from balltrain.reporting.pauses import pauses
 from balltrain.reporting.report import write_report
 from balltrain.reporting.snapshot import snapshot_of, snapshot_of_results
+from balltrain.reporting.terminal import print_results
+from balltrain.reporting.text import stopped_by
 
 
 @pytest.fixture
@@ -103,3 +105,12 @@ def test_tables_of_before_have_no_times_of_epochs(freeze_thaw, tmp_path):
     assert pauses(results) == ""
     assert len(lanes(results)) == 24
     assert len(history(results)) == results.num_epochs
+
+
+def test_results_and_what_is_published_name_it_where_schedulers_are_named(freeze_thaw, tmp_path, capsys):
+    results = finished(freeze_thaw, tmp_path)
+    print_results(results, Console(width=120))
+    assert "· freeze-thaw ·" in capsys.readouterr().out.splitlines()[0]
+    assert stopped_by(results.sweep) == "freeze-thaw"
+    assert stopped_by({"searcher": "random", "scheduler": {"name": "none"}}) is None
+    assert stopped_by({"searcher": "hyperopt", "scheduler": {"name": "asha"}}) == "asha"

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from balltrain.vision.predict import draw_one
+from balltrain.vision.unsure import mark_unsure
+
 
 @pytest.fixture
 def predict(cli, reds, tmp_path):
@@ -56,3 +59,13 @@ def test_predictions_without_a_class_cannot_be_unsure():
 
     with pytest.raises(UsageError, match="coco predicts no class with a probability: leave out --unsure-below"):
         mark_unsure([{"input": "a.png", "objects": []}], 0.5, "coco")
+
+
+def test_it_stands_beside_the_truth_and_not_over_it(tmp_path):
+    drawing = draw_one(np.zeros((8, 8, 3), np.uint8), [("red", 0.5), ("blue", 0.5)], truth="red")
+    drawing.save(tmp_path / "1.png")
+    before = np.asarray(drawing)
+    mark_unsure([{"top": [{"probability": 0.5}], "picture": str(tmp_path / "1.png")}], 0.9, "reds")
+    after = np.asarray(Image.open(tmp_path / "1.png"))
+    assert (after != before).any()
+    assert (after == before)[(before != 255).any(axis=2)].all()  # what was drawn is as it was

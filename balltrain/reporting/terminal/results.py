@@ -13,7 +13,7 @@ from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.reference import FIGURES, caution, described, published
 from balltrain.reporting.terminal.style import counts_text, num_trials, plain_table
 from balltrain.reporting.terminal.top import print_top
-from balltrain.reporting.text import duration, quoted, short
+from balltrain.reporting.text import duration, method_of, quoted, short
 from balltrain.reporting.verdict import verdict
 
 if TYPE_CHECKING:
@@ -86,9 +86,7 @@ def _header(results: Results) -> str:
     from rich.markup import escape
 
     sweep = results.sweep
-    scheduler = sweep.get("scheduler") or {}
-    method = [sweep.get("searcher"), scheduler.get("name")]
-    parts = [escape(str(sweep.get("task"))), escape(" + ".join(str(part) for part in method if part))]
+    parts = [escape(str(sweep.get("task"))), escape(method_of(sweep))]
     planned = sweep.get("trials") or 0
     counts = {"trials": len(results.trials), **results.counts, "planned": planned}
     parts += [counts_text(counts), f"{results.num_epochs} epochs"]
