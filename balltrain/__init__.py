@@ -5,7 +5,6 @@ All names of `__all__` are loaded on first use, because torch takes a second and
 
 import importlib
 import logging
-import os
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -48,11 +47,6 @@ __all__ = [
     "sweep",
     "train",
 ]
-
-# OpenMP's threads wait for each other by spinning, which on a machine that others use too takes most of its time
-# (benchmarks/busy_machine.py). It is read once, when torch is loaded, here and in the processes of trials.
-if "torch" not in sys.modules and not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(os.environ):
-    os.environ["OMP_WAIT_POLICY"] = "passive"
 
 if "ipykernel" in sys.modules:  # Ray and tqdm complain that ipywidgets is not there, which nothing here needs
     logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)

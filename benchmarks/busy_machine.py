@@ -4,7 +4,8 @@
 
 OpenMP's threads wait for each other after each layer, by default spinning: where another program has one of the
 cores, the spinning threads keep it from the one that is waited for. Each setting is a process of its own, in turn
-quiet and beside a busy one; the baseline is what OpenMP does by itself. On a machine that is not quiet it says so.
+quiet and beside a busy one; the baseline is what OpenMP does by itself, and what balltrain leaves it to do. On a
+machine that is not quiet it says so.
 """
 
 import argparse
@@ -17,7 +18,6 @@ VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 OWN = "OpenMP's own"
 SETTINGS: dict[str, dict[str, str]] = {
     OWN: {},
-    "balltrain's": {},
     "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
     "GOMP_SPINCOUNT=0": {"GOMP_SPINCOUNT": "0"},
     "GOMP_SPINCOUNT=10000": {"GOMP_SPINCOUNT": "10000"},
@@ -26,8 +26,6 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 def measure(seconds: float) -> float:
     """Steps a second of a small convolutional network, on a batch of noise."""
-    if "--bare" not in sys.argv:
-        import balltrain  # noqa: F401 - sets what it sets before torch is loaded
     import torch
     from torch import nn
 
@@ -57,7 +55,7 @@ def in_process(name: str, seconds: float, busy: bool) -> float:
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES} | SETTINGS[name]
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
     try:
-        command = [sys.executable, __file__, "--measure", str(seconds), *["--bare"] * (name == OWN)]
+        command = [sys.executable, __file__, "--measure", str(seconds)]
         answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return float(answer.stdout)
     finally:
@@ -70,7 +68,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--measure", type=float, help=argparse.SUPPRESS)
-    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure is not None:
         print(measure(arguments.measure))

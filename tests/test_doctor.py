@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from balltrain import doctor
-from balltrain.doctor import Check, examine, print_checks
+from balltrain.doctor import Check, examine, print_checks, services
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -163,7 +163,7 @@ def test_the_address_that_ray_start_leaves_is_found(port: int, tmp_path: Path, m
     file = tmp_path / "ray-tmp" / "ray" / "ray_current_cluster"
     file.parent.mkdir(parents=True)
     file.write_text(f"127.0.0.1:{port}")
-    monkeypatch.setattr(doctor, "_dashboard", lambda address: "127.0.0.1:8265")
+    monkeypatch.setattr(services, "_dashboard", lambda address: "127.0.0.1:8265")
     check = doctor.check_cluster()
     assert check.status == "ok"
     assert f"127.0.0.1:{port}" in check.detail
@@ -186,7 +186,7 @@ def test_a_dashboard_that_others_reach_is_a_warning(
     dashboard: str, status: str, port: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
-    monkeypatch.setattr(doctor, "_dashboard", lambda address: dashboard)
+    monkeypatch.setattr(services, "_dashboard", lambda address: dashboard)
     check = doctor.check_cluster()
     assert check.status == status
     assert ("--dashboard-host=127.0.0.1" in check.advice) == (status == "warn")
@@ -243,3 +243,20 @@ def test_gpus_that_torch_cannot_use_are_a_warning(tmp_path: Path, monkeypatch: p
     assert check.status == "ok"
     for fact in ("NVIDIA H200", "512 of 143771 MiB", "driver 570.86.15"):
         assert fact in check.detail
+
+
+@pytest.mark.parametrize(
+    ("load", "environment", "status"),
+    [(0.3, {}, "ok"), (1.4, {}, "warn"), (1.4, {"OMP_WAIT_POLICY": "passive"}, "ok")],
+)
+def test_where_others_keep_the_processors_busy_it_says_how_threads_should_wait(
+    load, environment, status, monkeypatch
+):
+    for variable in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    check = doctor.check_cpus()
+    assert check.status == status
+    assert ("OMP_WAIT_POLICY=passive" in check.advice) == (status == "warn")
