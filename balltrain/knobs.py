@@ -20,6 +20,7 @@ class Panel(StrEnum):
     """The groups of options in `--help`, in their order there."""
 
     SEARCH = "Search"
+    BUDGET = "Budget"
     STOPPING = "Early stopping"
     AFTER = "After the search"
     MODEL = "Model"

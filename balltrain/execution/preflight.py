@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from balltrain.data.cache import load_data
+from balltrain.errors import UsageError
 from balltrain.execution.placement import Node, Placement
 from balltrain.execution.ray_session import placement_of
 from balltrain.execution.resources import Resources
@@ -49,13 +51,14 @@ def forecast_sweep(
     probed = probe(plan.task, hp, dataset, pick_device(placement.gpus_per_worker))
     on_phase("")
 
-    rungs, expected = expected_rungs(plan)
-    after_search = epochs_after_search(plan)
+    epoch_seconds = probed.epoch_seconds / placement.workers
+    after_search = plan.epochs_after_search
+    budget = epochs_of_budgets(plan, placement, epoch_seconds)
+    rungs, trials, expected = expected_rungs(plan, budget - after_search)
     most = plan.num_searched * plan.epochs
     if plan.search_epochs is not None:  # trials that train when they are spent go on to their next milestone
         most = min(most, plan.search_epochs + placement.concurrency * plan.epochs)
-    expected, most = expected + after_search, most + after_search
-    epoch_seconds = probed.epoch_seconds / placement.workers
+    expected, most = expected + after_search, math.floor(min(most + after_search, budget))
     gpus = placement.workers * placement.gpus_per_worker
     checkpoints = num_checkpoints(plan, placement)
     return {
@@ -64,6 +67,7 @@ def forecast_sweep(
         "at_a_time": placement.concurrency,
         "because": because(placement, nodes),
         "rungs": rungs,
+        "expected_trials": trials,
         "all_epochs": {"expected": expected, "at_most": most},
         "epoch_seconds": round(epoch_seconds, 4),
         "seconds": _at_rate(expected, most, epoch_seconds / placement.concurrency),
@@ -84,13 +88,13 @@ def forecast_sweep(
 def num_random(plan: Plan) -> int:
     """Proposals that come before the searcher has learned anything."""
     if plan.sweep.searcher == FREEZE_THAW:
-        return min(plan.sweep.trials, len(plan.first_points()) + NUM_EVEN)
-    return min(plan.sweep.trials, getattr(SEARCHERS[plan.sweep.searcher], "num_random", plan.sweep.trials))
+        return min(plan.sweep.most_trials, len(plan.first_points()) + NUM_EVEN)
+    return min(plan.sweep.most_trials, getattr(SEARCHERS[plan.sweep.searcher], "num_random", plan.sweep.most_trials))
 
 
 def first_proposals(plan: Plan) -> list[Point]:
     """Points of the first trials, as many as are shown."""
-    count, first = min(NUM_EXAMPLES, plan.sweep.trials), plan.first_points()
+    count, first = min(NUM_EXAMPLES, plan.sweep.most_trials), plan.first_points()
     if (search := plan.build_freeze_thaw()) is not None:
         return [search.first(number) for number in range(count)]
     searcher = plan.build_searcher()
@@ -121,25 +125,45 @@ def num_checkpoints(plan: Plan, placement: Placement) -> int:
     return kept + paused + placement.concurrency + 1
 
 
-def epochs_after_search(plan: Plan) -> int:
-    """Of the best that go on, and of those that are confirmed; at most, for patience may end them."""
-    going_on = min(plan.sweep.continue_best, plan.sweep.trials) * (plan.most_epochs - plan.epochs)
-    return going_on + (plan.num_trials - plan.num_searched) * plan.most_epochs
+def epochs_of_budgets(plan: Plan, placement: Placement, epoch_seconds: float) -> float:
+    """That trials train within the sweep's budgets, which may be infinite. An epoch of a trial takes `epoch_seconds`.
+
+    Raises UsageError where they are not enough for one.
+    """
+    workers = placement.workers
+    held = {"cpu": workers * placement.cpus_per_worker, "gpu": workers * placement.gpus_per_worker}
+    found = math.inf
+    for budget in plan.sweep.budgets:
+        each = epoch_seconds * held.get(budget.kind, 1.0)
+        if budget.kind == "gpu" and not each:
+            raise UsageError("the sweep has a budget of GPU-hours, but its trials have no GPU: give --cpu-hours")
+        if budget.seconds < each:
+            raise UsageError(
+                f"{budget.seconds:g} s of {budget.words} are too few for one epoch, which takes {each:.2g} s here"
+            )
+        found = min(found, budget.seconds / each * (placement.concurrency if budget.kind == "wall" else 1))
+    return found
 
 
-def expected_rungs(plan: Plan) -> tuple[list[dict[str, int]], int]:
-    """How many trials of the search reach each epoch at which ASHA decides, and the epochs of all of them.
+def expected_rungs(plan: Plan, budget: float = math.inf) -> tuple[list[dict[str, int]], int, int]:
+    """How many trials of the search reach each epoch at which ASHA decides, how many start, and the epochs of all.
+
+    Trials start until `budget` epochs are trained.
 
     Found by running the scheduler on trials that come one by one in random order of quality, the same at every
     rung. The first trials at a rung have nobody to lose against, so that more pass than one in `reduction_factor`.
     """
-    if plan.search_epochs is not None:
-        return [], min(plan.search_epochs, plan.num_searched * plan.epochs)
+    if plan.sweep.searcher == FREEZE_THAW:
+        total = min(plan.num_searched * plan.epochs, plan.search_epochs or math.inf, budget)
+        return [], plan.num_searched, math.floor(total)
     stopping = plan.build_stopping()
     epochs = sorted(stopping.rungs())
     reached = dict.fromkeys([*epochs, plan.epochs], 0)
-    total = 0
+    total = started = 0
     for trial, quality in enumerate(np.random.default_rng(0).permutation(plan.num_searched).tolist()):
+        if total >= budget:
+            break
+        started += 1
         for epoch in epochs:
             reached[epoch] += 1
             if not stopping.goes_on(str(trial), epoch, float(quality)):
@@ -148,7 +172,8 @@ def expected_rungs(plan: Plan) -> tuple[list[dict[str, int]], int]:
         else:
             reached[plan.epochs] += plan.epochs not in epochs
             total += plan.epochs
-    return [{"epoch": epoch, "trials": trials} for epoch, trials in reached.items()], total
+    total = math.floor(min(total, budget))
+    return [{"epoch": epoch, "trials": trials} for epoch, trials in reached.items()], started, total
 
 
 def _at_rate(expected: int, worst: int, rate: float) -> dict[str, float]:

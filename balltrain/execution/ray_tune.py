@@ -60,7 +60,7 @@ def run_on_ray(
         if interrupts.asked:
             controller.interrupted = True
             interrupts.say()
-        if session.gone or interrupts.at_once or interrupts.overdue:
+        if session.gone or interrupts.at_once or interrupts.overdue or controller.is_overdue:
             run.leave(session)
             break
     if interrupts.at_once:

@@ -69,7 +69,7 @@ def run_sweep(
     Raises BalltrainError where the sweep cannot run: its name exists (unless `resume`), the cluster is too small or
     out of reach, the data cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
     """
-    start = time.monotonic()
+    start, began = time.monotonic(), time.time()
     remote = storage.uri_of(plan.name) if storage else None
     with interruptible(on_interrupt) as interrupts, contextlib.ExitStack() as stack:
         if is_local(resources) and resources.gpu_type is None:
@@ -92,7 +92,9 @@ def run_sweep(
         with interrupts.heard():
             if storage is not None:
                 stack.enter_context(storage.mirrored(plan.name, interrupts.patience))
-            journal, state = stack.enter_context(sweep_files(plan, folder, dataset, placement.to_json(), resume))
+            journal, state = stack.enter_context(
+                sweep_files(plan, folder, dataset, placement.to_json(), resume, began)
+            )
             controller = Controller(plan, state, journal, placement.concurrency)
             controller.on_dropped = stack.enter_context(deleted_checkpoints(state, folder, remote))
             context = TrialContext.of(plan, dataset, folder, placement, remote, data_dir)

@@ -20,9 +20,17 @@ from balltrain.search.plan import Plan
 
 @contextlib.contextmanager
 def sweep_files(
-    plan: Plan, folder: Path, dataset: Dataset, placement: dict[str, Any], resume: bool
+    plan: Plan,
+    folder: Path,
+    dataset: Dataset,
+    placement: dict[str, Any],
+    resume: bool,
+    began: float | None = None,
 ) -> Iterator[tuple[Journal, SweepState]]:
-    """The journal, open, with its first line written or replayed; the tables are written at the end."""
+    """The journal, open, with its first line written or replayed; the tables are written at the end.
+
+    `began`, in seconds since 1970, is when the sweep was asked for, from which its time budget counts.
+    """
     journal = Journal(folder)
     try:
         sweep = {
@@ -41,6 +49,7 @@ def sweep_files(
             "version": VERSION,
             "sweep": sweep,
             "time": time.time(),
+            "began": began or time.time(),
         }
         journal.append(line)
         state.apply(line)
@@ -61,7 +70,8 @@ def sweep_files(
 def _write_end(state: SweepState, plan: Plan, folder: Path) -> None:
     """The last tables, and in sweep.json that no more come until it is resumed."""
     write_tables(state, plan.task, folder)
-    _write_sweep({**state.sweep, "ended_at": utc_now()}, folder)
+    limit = {} if state.limit is None else {"limit": state.limit}
+    _write_sweep({**state.sweep, "ended_at": utc_now(), **limit}, folder)
 
 
 def _write_sweep(sweep: dict[str, Any], folder: Path) -> None:

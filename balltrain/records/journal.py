@@ -29,10 +29,11 @@ Line = dict[str, Any]  # "type": a Kind
 
 
 class Kind(StrEnum):
-    """What a line tells: its "type". All but `sweep` and `resume` have the trial's "number"."""
+    """What a line tells: its "type". All but `sweep`, `resume` and `limit` have the trial's "number"."""
 
     SWEEP = "sweep"  # the first line: what is written to sweep.json
     RESUME = "resume"  # the same, when the sweep goes on
+    LIMIT = "limit"  # the search ends before its trials are used up: the reason
     TRIAL = "trial"  # proposed: its configuration, its point in the space, its seed
     START = "start"  # an attempt at it begins
     REPORT = "report"  # the row of an epoch, and the decision on it

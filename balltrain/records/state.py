@@ -11,6 +11,7 @@ from balltrain.records import ranking
 from balltrain.records.columns import Decision, Status
 from balltrain.records.confirmation import Confirmed
 from balltrain.records.journal import Kind, Line
+from balltrain.records.usage import Usage
 from balltrain.training.rows import EpochRow
 
 Point = dict[str, float | int]  # of a search space: a number for each label; of a choice its option's index
@@ -69,6 +70,11 @@ class Trial:
         return self.has_ended or self.continued_after is not None
 
     @property
+    def is_after_search(self) -> bool:
+        """It goes on after the search, or confirms it."""
+        return self.continued_after is not None or self.confirms is not None
+
+    @property
     def has_ended(self) -> bool:
         return self.status.has_ended
 
@@ -87,6 +93,8 @@ class SweepState:
 
     def __init__(self) -> None:
         self.sweep: dict[str, Any] = {}  # the contents of sweep.json
+        self.usage = Usage()
+        self.limit: str | None = None  # why no trial of the search starts any more, though it has some to come
         self.trials: dict[int, Trial] = {}
         self.searched: list[Trial] = []  # those that the searcher proposed, in order; the others confirm them
         self.ended_in_order: list[Trial] = []  # as the searcher was told
@@ -113,9 +121,12 @@ class SweepState:
         return str(self.sweep["mode"])
 
     def apply(self, line: Line) -> None:
+        self.usage.apply(line)
         match line["type"]:
             case Kind.SWEEP | Kind.RESUME:
-                self.sweep = line["sweep"]
+                self.sweep, self.limit = line["sweep"], None
+            case Kind.LIMIT:
+                self.limit = line["reason"]
             case Kind.TRIAL:
                 self._add(line)
             case Kind.START:
@@ -143,8 +154,7 @@ class SweepState:
 
     def epochs_of(self, trial: Trial) -> int:
         """The most that a trial trains: those that go on after the search, or confirm it, may have more."""
-        after_search = trial.continued_after is not None or trial.confirms is not None
-        return epochs_of(self.sweep, after_search=after_search)
+        return epochs_of(self.sweep, after_search=trial.is_after_search)
 
     def to_continue(self, count: int) -> list[Trial]:
         """Of the `count` searched trials that go on after the search those to come, the best first.

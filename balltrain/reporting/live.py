@@ -122,6 +122,8 @@ class View:
         """
         by_this_run = snapshot.num_ended - self._ended_before
         more, epochs = snapshot.trials_to_come, snapshot.epochs_to_come
+        if snapshot.time_used is not None and snapshot.time_budget is not None and snapshot.num_trials is None:
+            return None if snapshot.interrupted else max(0.0, snapshot.time_budget - snapshot.time_used)
         few = more > 0 and by_this_run < max(2, snapshot.concurrency)
         if snapshot.interrupted or few or (epochs and rate is None):
             return None
@@ -132,13 +134,19 @@ def _progress(snapshot: LiveSnapshot) -> RenderableType:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    total, ended, unit = snapshot.num_trials, snapshot.num_ended, "trials"
+    total: float | None = snapshot.num_trials
+    ended: float = snapshot.num_ended
+    words = f"{ended} trials" if total is None else f"{ended}/{total} trials"
     if snapshot.search_epochs is not None:
-        total, ended, unit = snapshot.search_epochs, min(snapshot.num_epochs, snapshot.search_epochs), "epochs"
+        total, ended = snapshot.search_epochs, min(snapshot.num_epochs, snapshot.search_epochs)
+        words = f"{ended}/{total} epochs"
+    elif total is None and snapshot.time_used is not None and snapshot.time_budget is not None:
+        total, ended = snapshot.time_budget, min(snapshot.time_used, snapshot.time_budget)
+        words = f"{words}, {duration(ended)} of {duration(total)}"
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(ratio=1)
     table.add_column(no_wrap=True)
-    table.add_row(ProgressBar(total=total, completed=ended), f"{ended}/{total} {unit}")
+    table.add_row(ProgressBar(total=total, completed=ended), words)
     return table
 
 

@@ -5,6 +5,7 @@ What was planned is in `sweep.json`'s contents, which state and results hold ali
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class LiveSnapshot:
     method: str  # searcher and scheduler
     objective: str  # its name
     concurrency: int  # trials at a time
-    num_trials: int  # planned, those that confirm the best among them
+    num_trials: int | None  # planned, those that confirm the best among them; None where a budget alone ends them
     num_epochs: int  # trained by all trials together
     counts: Mapping[Status, int]
     best: LiveBest | None
@@ -60,6 +61,9 @@ class LiveSnapshot:
     epochs_to_come: int  # of those
     interrupted: bool = False
     search_epochs: int | None = None  # of a search that ends by them while it goes on: its trials pause till then
+    time_used: float | None = None  # seconds of a time budget, where there is one and it is known
+    time_budget: float | None = None  # seconds
+    limit: str | None = None  # why the search has ended before its trials were used up
 
     @property
     def num_ended(self) -> int:
@@ -86,6 +90,8 @@ def snapshot_of(running: Running) -> LiveSnapshot:
         LiveBest(best.trial_id, best.best["epoch"], best.best["objective"]) if best and best.best else None,
         running.concurrency,
         running.interrupted,
+        time_used=state.usage.at(time.time()).wall if _time_budget(state.sweep) else None,
+        limit=state.limit,
     )
 
 
@@ -98,13 +104,25 @@ def snapshot_of_results(results: Results) -> LiveSnapshot:
         _live_trials(results),
         None if best is None else LiveBest(best[c.TRIAL_ID], int(best[c.BEST_EPOCH]), float(best[c.OBJECTIVE])),
         results.sweep["placement"]["concurrency"],
+        limit=results.sweep.get("limit"),
     )
 
 
-def num_planned(sweep: Mapping[str, Any]) -> int:
-    """Trainings of a sweep in all, by what sweep.json says: fewer where the search finds fewer to confirm."""
-    trials: int = sweep["trials"]
+def num_planned(sweep: Mapping[str, Any]) -> int | None:
+    """Trainings of a sweep in all, by what sweep.json says: fewer where the search finds fewer to confirm.
+
+    None where not their number ends it, but a budget alone.
+    """
+    trials: int | None = sweep["trials"]
+    if trials is None:
+        return None
     return trials * (sweep.get("folds") or 1) + min(sweep.get("confirm") or 0, trials) * (sweep.get("repeats") or 0)
+
+
+def _time_budget(sweep: Mapping[str, Any]) -> float | None:
+    """In seconds."""
+    found: float | None = (sweep.get("budget") or {}).get("seconds")
+    return found
 
 
 class _Counted(Protocol):
@@ -134,6 +152,9 @@ def _snapshot(
     best: LiveBest | None,
     concurrency: int,
     interrupted: bool = False,
+    *,
+    time_used: float | None = None,
+    limit: str | None = None,
 ) -> LiveSnapshot:
     # a trial whose configuration another one has trains with that one
     counts = {**Counter(trial.status for trial in trials), Status.RUNNING: len(running)}
@@ -143,18 +164,19 @@ def _snapshot(
     if will_go_on := max(0, (sweep.get("continue_best") or 0) - len(going_on)):
         epochs_to_come += will_go_on * (sweep["continue_epochs"] - sweep["epochs"])
     num_ended = sum(trial.status.has_ended for trial in trials)
-    trials_to_come = num_planned(sweep) - num_ended - len(going)
+    planned = num_planned(sweep)
+    trials_to_come = 0 if planned is None else planned - num_ended - len(going)
     search_epochs = _search_epochs(sweep, trials)
     if search_epochs is not None:
         epochs_to_come += max(0, search_epochs - sum(trial.epochs for trial in trials))
-        trials_to_come = num_planned(sweep) - sweep["trials"]
+        trials_to_come = (planned or 0) - sweep["trials"]
     return LiveSnapshot(
         name=sweep["name"],
         task=sweep["task"],
         method=method_of(sweep),
         objective=sweep["objective"],
         concurrency=concurrency,
-        num_trials=num_planned(sweep),
+        num_trials=planned,
         num_epochs=sum(trial.epochs for trial in trials),
         counts=counts,
         best=best,
@@ -163,12 +185,17 @@ def _snapshot(
         epochs_to_come=epochs_to_come,
         interrupted=interrupted,
         search_epochs=search_epochs,
+        time_used=time_used,
+        time_budget=_time_budget(sweep),
+        limit=limit,
     )
 
 
 def _search_epochs(sweep: Mapping[str, Any], trials: Sequence[_Counted]) -> int | None:
     """Of a search that ends by its epochs, while trials are paused or to come."""
     total: int | None = sweep.get("search_epochs")
+    if total is None:
+        return None
     goes_on = len(trials) < sweep["trials"] or any(trial.status == Status.PAUSED for trial in trials)
     return total if goes_on else None
 

@@ -28,6 +28,7 @@ def summary_json(results: Results) -> dict[str, Any]:
         "planned": results.sweep.get("trials"),
         **results.counts,
         "epochs": results.num_epochs,
+        **({"limit": results.sweep["limit"]} if results.sweep.get("limit") else {}),
         **({"cross_validation": cross_validation(results)} if results.sweep.get("folds") else {}),
         **({"continued": list(results.trials[c.TRIAL_ID][results.went_on])} if results.went_on.any() else {}),
         **({"confirmation": confirmation_json(results)} if results.sweep.get("confirm") else {}),

@@ -57,7 +57,8 @@ class Watched:
     def ended(self) -> bool:
         if self.results is None or self.snapshot is None:
             return False
-        return ENDED_AT in self.results.sweep or self.snapshot.num_ended >= self.snapshot.num_trials
+        planned = self.snapshot.num_trials
+        return ENDED_AT in self.results.sweep or (planned is not None and self.snapshot.num_ended >= planned)
 
     @property
     def silence(self) -> str | None:
@@ -127,6 +128,8 @@ def _line(watched: Watched) -> str:
         return f"{watched.name}: it has just begun"
     results, best = watched.results, watched.results.best
     counts = ", ".join(f"{count} {status}" for status, count in results.counts.items() if count)
-    text = f"{watched.name}: {len(results.trials)} of {num_planned(results.sweep)} trials ({counts})"
+    planned = num_planned(results.sweep)
+    of_all = "" if planned is None else f" of {planned}"
+    text = f"{watched.name}: {len(results.trials)}{of_all} trials ({counts})"
     text += f", {results.num_epochs} epochs"
     return text if best is None else f"{text}, best {results.objective_name} {short(best[c.OBJECTIVE])}"

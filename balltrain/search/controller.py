@@ -24,6 +24,7 @@ from balltrain.search import policy
 from balltrain.search.freeze_thaw import FreezeThaw
 from balltrain.search.plan import Plan
 from balltrain.search.policy import Cause
+from balltrain.search.spending import Spending
 from balltrain.training.rows import EpochRow
 
 
@@ -66,22 +67,29 @@ class Controller:
         self._searcher = None if self._freeze_thaw else plan.build_searcher()
         self._first = plan.first_points()
         self._stopping = plan.build_stopping()
+        self._spending = Spending(plan, state, clock)
         self._waiting: deque[int] = deque()
         self._first_with: dict[str, Trial] = {}  # of each configuration
         self._num_told = 0
         self._to_repeat: list[Trial] | None = None
-        self._errors_in_a_row: list[Trial] = []
+        self._failures = policy.Failures()
         self._replay()
 
     @property
     def done(self) -> bool:
         return not self.live and (self._closing or not self._has_more())
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether epochs that run have outlasted the time budget: they are left, and a resume trains them again."""
+        return bool(self.live) and self._spending.is_overdue
+
     def next_attempt(self) -> Attempt | None:
         """The next attempt to start; None while there is none, or none may start yet."""
         if self._closing or len(self.live) >= self.concurrency:
             return None
-        trial = self._next_trial()
+        self._look_at_limits()
+        trial = self._next_trial() if self.state.limit is None else self._next_after_search()
         if trial is None:
             return None
         self._write({"type": Kind.START, "number": trial.number, "attempt": trial.attempts + 1})
@@ -99,6 +107,8 @@ class Controller:
         clean["metrics"] = {key: finite_or_none(value) for key, value in row["metrics"].items()}
         self._write({"type": Kind.REPORT, "number": number, "row": {**clean, c.DECISION: decision}})
         self.on_row(trial, trial.rows[-1])
+        if decision == Decision.INTERRUPT and not self._closing and self.state.limit is None:
+            self._write({"type": Kind.LIMIT, "reason": self._spending.reason})
         if decision != Decision.CONTINUE:
             self._ended(trial)
         return decision
@@ -139,11 +149,11 @@ class Controller:
         return self.interrupted or self.error is not None
 
     def _has_more(self) -> bool:
-        if self._waiting or len(self.state.searched) < self.plan.num_searched:
+        if self.state.limit is None and (
+            self._waiting or not self._all_proposed or self.state.with_status(Status.PAUSED)
+        ):
             return True
-        if self.state.with_status(Status.PAUSED):
-            return True
-        return (self._to_continue() or self._to_confirm()) is not None
+        return self._has_time_for_one() and self._has_more_after_search()
 
     def _next_trial(self) -> Trial | None:
         if self._waiting:
@@ -152,14 +162,56 @@ class Controller:
             if (trial := self._start_or_thaw(self._freeze_thaw)) is not None:
                 return trial
         else:
-            while len(self.state.searched) < self.plan.num_searched:
+            while not self._all_proposed:
                 if (trial := self._propose()) is not None:
                     return trial
+        return self._continue_or_confirm()
+
+    def _continue_or_confirm(self) -> Trial | None:
+        if not self._has_time_for_one():
+            return None
         if (best := self._to_continue()) is not None:
             self._write({"type": Kind.CONTINUE, "number": best.number, **self.plan.after_search})
             return best
         repeated = self._to_confirm()
         return None if repeated is None else self._confirm(repeated)
+
+    def _look_at_limits(self) -> None:
+        """Write it once where the search has used up what it may, or is good enough."""
+        searching = self._waiting or self.state.with_status(Status.PAUSED) or not self._all_proposed
+        if not self.plan.sweep.is_limited or self.state.limit is not None or not searching:
+            return
+        reason = self._spending.reached(self.concurrency, len(self.live))
+        if reason is not None:
+            self._write({"type": Kind.LIMIT, "reason": reason})
+
+    @property
+    def _all_proposed(self) -> bool:
+        return len(self.state.searched) >= self.plan.num_searched
+
+    def _has_time_for_one(self) -> bool:
+        """Whether another trial after the search can train an epoch."""
+        return self._spending.has_time(1, len(self.live) + 1, self.concurrency, after_search=True)
+
+    def _has_more_after_search(self) -> bool:
+        if any(self.state.trials[number].is_after_search for number in self._waiting):
+            return True
+        if self.state.limit is not None and not all(trial.is_searched for trial in self.state.searched):
+            return self.plan.follows_search
+        return (self._to_continue() or self._to_confirm()) is not None
+
+    def _next_after_search(self) -> Trial | None:
+        """Of a search that was ended early what follows it; first, of its trials that might go on, the end."""
+        if not self.plan.follows_search or not self._has_time_for_one():
+            return None
+        for _ in range(len(self._waiting)):
+            if (trial := self.state.trials[self._waiting.popleft()]).is_after_search:
+                return trial
+        if not self.live:
+            for trial in self.state.searched:
+                if not trial.is_searched and trial.same_as is None:
+                    self._write({"type": Kind.END, "number": trial.number, "status": Status.STOPPED})
+        return self._continue_or_confirm()
 
     def _start_or_thaw(self, search: FreezeThaw) -> Trial | None:
         """What freeze-thaw runs next; None once it has spent its epochs, and all that is paused has ended."""
@@ -240,7 +292,8 @@ class Controller:
     def _decide(self, trial: Trial, row: EpochRow) -> Decision:
         objective = row["objective"]
         finite = math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])
-        after_search = trial.confirms is not None or trial.continued_after is not None
+        after_search = trial.is_after_search
+        good_enough = finite and not after_search and self._spending.is_good_enough(objective)
         if self._freeze_thaw is not None and not after_search:
             self._freeze_thaw.observe(trial, row[c.EPOCH], objective if finite else None)
         if not finite:
@@ -250,9 +303,11 @@ class Controller:
             return Decision.COMPLETE
         if self._freeze_thaw is not None and not after_search and self._pauses(trial, row[c.EPOCH]):
             return Decision.PAUSE
-        if not goes_on:
+        if not goes_on or good_enough:
             return Decision.STOP
-        return Decision.INTERRUPT if self._closing else Decision.CONTINUE
+        if self._closing:
+            return Decision.INTERRUPT
+        return self._spending.decide(trial, row[c.SECONDS], len(self.live), self.concurrency)
 
     def _pauses(self, trial: Trial, epoch: int) -> bool:
         """Whether another runs in its place, after a row that is observed but not yet written."""
@@ -260,6 +315,9 @@ class Controller:
         assert search is not None
         if epoch not in search.milestones:
             return False
+        if self.state.limit is not None:  # nothing else starts in its place
+            rest = self.plan.epochs - epoch
+            return self._closing or not self._spending.has_time(rest, len(self.live), self.concurrency)
         return self._closing or search.decide(self.state.searched, arriving=trial) is not trial
 
     def _ended(self, trial: Trial) -> None:
@@ -267,26 +325,9 @@ class Controller:
         if trial.status in (Status.INTERRUPTED, Status.PAUSED):
             return
         self._tell_of_ended()
-        has_error = trial.status == Status.FAILED and not trial.diverged
-        self._errors_in_a_row = [*self._errors_in_a_row, trial] if has_error else []
-        hopeless = self._hopeless(trial)
+        hopeless = self._failures.ended(trial, self.state.searched)
         if hopeless is not None and self.error is None:
-            what, example = hopeless
-            self.error = BalltrainError(
-                f"{what}, {example.trial_id} with: {example.error}; the sweep has stopped and can be resumed"
-            )
-
-    def _hopeless(self, trial: Trial) -> tuple[str, Trial] | None:
-        """Whether a sweep whose trial has just ended should stop: what failed, and an example of it."""
-        if len(self._errors_in_a_row) >= policy.MAX_FAILURES:
-            return f"{policy.MAX_FAILURES} trials in a row failed", self._errors_in_a_row[0]
-        for count in (policy.MAX_FAILURES, policy.MAX_HOPELESS):
-            first = self.state.searched[:count]
-            if trial not in first or len(first) < count or not all(t.status == Status.FAILED for t in first):
-                continue
-            if count == policy.MAX_HOPELESS or not any(t.diverged for t in first):
-                return f"the first {count} trials failed", first[0]
-        return None
+            self.error = BalltrainError(f"{hopeless}; the sweep has stopped and can be resumed")
 
     def _tell_of_ended(self) -> None:
         while self._num_told < len(self.state.ended_in_order):

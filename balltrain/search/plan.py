@@ -56,12 +56,12 @@ class Plan:
     @property
     def num_searched(self) -> int:
         """Trials of the search: one for each configuration and fold."""
-        return self.sweep.trials * (self.sweep.folds or 1)
+        return self.sweep.most_trials * (self.sweep.folds or 1)
 
     @property
     def num_trials(self) -> int:
         """Trainings in all, those that confirm the best among them; fewer where the search found fewer."""
-        return self.num_searched + min(self.sweep.confirm, self.sweep.trials) * self.sweep.repeats
+        return self.num_searched + min(self.sweep.confirm, self.sweep.most_trials) * self.sweep.repeats
 
     @property
     def after_search(self) -> dict[str, Any]:
@@ -87,7 +87,12 @@ class Plan:
         if self.sweep.searcher != FREEZE_THAW:
             return None
         return FreezeThaw(
-            self.space, self.task.mode, self.sweep.seed, self.epochs, self.sweep.trials, first=self.first_points()
+            self.space,
+            self.task.mode,
+            self.sweep.seed,
+            self.epochs,
+            self.sweep.most_trials,
+            first=self.first_points(),
         )
 
     def first_points(self) -> list[Point]:
@@ -104,7 +109,26 @@ class Plan:
     def search_epochs(self) -> int | None:
         """That freeze-thaw trains in all; None where the end of the search is that of its trials."""
         found = self.build_freeze_thaw()
-        return None if found is None else math.ceil(found.budget)
+        return None if found is None or self.sweep.trials is None else math.ceil(found.budget)
+
+    @property
+    def follows_search(self) -> bool:
+        """Whether trials go on, or are confirmed, after the search."""
+        return bool(self.sweep.continue_best or self.sweep.confirm)
+
+    @property
+    def fewest_epochs(self) -> int:
+        """That say anything of a new trial: those before it may be stopped, or may pause."""
+        found = self.build_freeze_thaw()
+        if found is not None:
+            return found.milestones[0]
+        return (self.sweep.grace or 1) if self.sweep.scheduler != "none" else self.epochs
+
+    @property
+    def epochs_after_search(self) -> int:
+        """Of the best that go on, and of those that are confirmed; at most, for patience may end them."""
+        going_on = min(self.sweep.continue_best, self.sweep.most_trials) * (self.most_epochs - self.epochs)
+        return going_on + (self.num_trials - self.num_searched) * self.most_epochs
 
     def build_searcher(self) -> Searcher:
         """The searcher, which has proposed nothing yet."""
@@ -114,6 +138,8 @@ class Plan:
     def advice(self) -> str | None:
         """What could be better about a plan that is right."""
         trials = self.sweep.trials
+        if trials is None:
+            return None
         if self.sweep.searcher == GRID and trials < (points := len(grid_points(self.space))):
             return f"{trials} of the grid's {points} points are tried: --trials {points} tries all"
         below = 2 ** (trials.bit_length() - 1)
@@ -190,7 +216,9 @@ def _resolved(sweep: Sweep, task: Task, space: Space) -> Sweep:
     if sweep.searcher == FREEZE_THAW:
         sweep = dataclasses.replace(sweep, scheduler="none")  # it pauses trials itself
     if sweep.searcher == GRID:
-        sweep = dataclasses.replace(sweep, trials=min(sweep.trials, len(grid_points(space))))
+        sweep = dataclasses.replace(sweep, trials=min(sweep.most_trials, len(grid_points(space))))
+    if not sweep.has_end:
+        sweep = dataclasses.replace(sweep, trials=sweep.most_trials)
     epochs = sweep.epochs or resolve(task, sweep.hyperparameters).epochs
     continue_epochs, continue_patience = sweep.continue_epochs, sweep.continue_patience
     if not sweep.continue_best:

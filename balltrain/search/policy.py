@@ -17,7 +17,11 @@ The searcher is told of a failed trial without an objective, and keeps away from
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+
+from balltrain.records.columns import Status
+from balltrain.records.state import Trial
 
 MAX_RETRIES = 2
 MAX_FAILURES = 5  # by errors, in a row, or of the first
@@ -69,3 +73,28 @@ def cause_of_death(ray_says: str) -> Cause:
     """The cause of a process's death, from the text of Ray's error: that of its node does not count."""
     node_lost = any(words in ray_says for words in ("node has died", "node was", "preempted"))
     return Cause.NODE_LOST if node_lost else Cause.KILLED
+
+
+class Failures:
+    """Counts trials that fail, and says when a sweep is hopeless."""
+
+    def __init__(self) -> None:
+        self._in_a_row: list[Trial] = []  # by errors
+
+    def ended(self, trial: Trial, searched: Sequence[Trial]) -> str | None:
+        """Whether a sweep whose trial has just ended should stop: what failed, with an example of it."""
+        has_error = trial.status == Status.FAILED and not trial.diverged
+        self._in_a_row = [*self._in_a_row, trial] if has_error else []
+        if len(self._in_a_row) >= MAX_FAILURES:
+            return _with_example(f"{MAX_FAILURES} trials in a row failed", self._in_a_row[0])
+        for count in (MAX_FAILURES, MAX_HOPELESS):
+            first = searched[:count]
+            if trial not in first or len(first) < count or not all(t.status == Status.FAILED for t in first):
+                continue
+            if count == MAX_HOPELESS or not any(t.diverged for t in first):
+                return _with_example(f"the first {count} trials failed", first[0])
+        return None
+
+
+def _with_example(what: str, example: Trial) -> str:
+    return f"{what}, {example.trial_id} with: {example.error}"

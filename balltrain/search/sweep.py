@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob, knobs_of, require_at_least
+from balltrain.search.limits import DEFAULT_TRIALS, MOST_TRIALS, Limits
 from balltrain.search.published import Published
 from balltrain.search.searchers import FREEZE_THAW, IN_ORDER, MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
 from balltrain.search.stopping import SCHEDULERS, Asha
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 class Budget:
     """How many trials, and how long each."""
 
-    trials: int = knob(100, "Number of configurations to try.", Panel.SEARCH)
+    trials: int | None = knob(
+        None,
+        "Number of configurations to try.",
+        Panel.SEARCH,
+        says=f"{DEFAULT_TRIALS}, with a budget as many as it has room for",
+    )
     epochs: int | None = knob(
         None,
         "Most epochs that a trial trains.",
@@ -78,11 +84,11 @@ class Confirmation:
             raise UsageError(f"the number of repeats is {self.repeats}, but an interval needs at least 2")
 
 
-PARTS = (Budget, Sobol, Asha, SecondStage, Confirmation)
+PARTS = (Budget, Limits, Sobol, Asha, SecondStage, Confirmation)
 
 
 @dataclass(frozen=True)
-class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
+class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
     """What to search, and with how much. Every value but the space can be changed on the command line.
 
     `space` uses Ray Tune's search space API, with names of the task's hyperparameters as keys;
@@ -94,6 +100,8 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     With `continue_best`, so many of the search's best trials go on from their checkpoints once it has ended, up to
     epoch `continue_epochs`, no longer stopped by ASHA, and with the patience `continue_patience`: a second stage,
     after which the best are confirmed.
+    `time_budget`, `gpu_hours`, `cpu_hours`, `until` and `stop_when_flat` end the search before its trials are used
+    up; where no number of trials is given, they alone do.
     The searcher sobol takes the points of its sequence from `sobol_start` on, scrambled by the seed or not, or those
     of Bratley and Fox's (`sobol_numbers`), which many searches of other projects were made with.
     `start` are configurations to try first, which may leave hyperparameters to the task's defaults; then come
@@ -101,8 +109,8 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
     `reference` is what was published of this search, which results and report show beside what the sweep reached.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
 
-    Its parts, `Budget`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own values and can be made
-    alone.
+    Its parts, `Budget`, `Limits`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own values and can
+    be made alone.
 
     Args:
         task: A task's name, or a `Task`.
@@ -195,8 +203,8 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
             raise UsageError(
                 f"start, scrambling and numbers are of the searcher sobol, and this one is {self.searcher}"
             )
-        if self.sobol_start > MAX_SOBOL_POINTS - self.trials:
-            raise UsageError(f"the Sobol points begin at {self.sobol_start}, but {sobol_range(self.trials)}")
+        if self.sobol_start > MAX_SOBOL_POINTS - self.most_trials:
+            raise UsageError(f"the Sobol points begin at {self.sobol_start}, but {sobol_range(self.most_trials)}")
         require_at_least(self.seed, 0, "the seed")
         require_at_least(self.keep_checkpoints, 1, "the number of checkpoints to keep")
         require_at_least(self.folds, 2, "the number of folds")
@@ -208,6 +216,11 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
                 f"grace period and reduction factor are of ASHA, and {FREEZE_THAW} pauses trials itself: leave them "
                 "out, or use --searcher hyperopt"
             )
+
+    @property
+    def most_trials(self) -> int:
+        """Configurations to try at most: where a budget ends the search, and no number is given, very many."""
+        return self.trials or (MOST_TRIALS if self.has_end else DEFAULT_TRIALS)
 
     def _check_start(self) -> None:
         starts = list(self.start) if isinstance(self.start, list | tuple) else None
@@ -224,6 +237,10 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
                 raise UsageError(f"{self.searcher} goes through points of its own: leave out {flag}, or the searcher")
 
     def _check_folds(self) -> None:
+        if self.until is not None:
+            raise UsageError(
+                "folds compare by their mean, but until ends the search at one trial: leave out one of them"
+            )
         if self.searcher == FREEZE_THAW:
             raise UsageError(
                 f"folds compare by their mean, but the trials of {FREEZE_THAW} by their curves: use another searcher"
@@ -258,6 +275,7 @@ class Sweep(Budget, Sobol, Asha, SecondStage, Confirmation):
 def override(sweep: Sweep, **options: Any) -> Sweep:
     """The sweep with the options that were given (not None) in place of its own.
 
+    A budget that is given without a number of trials takes the place of the sweep's number.
     Raises UsageError for a combination that the sweep would refuse or that says two things at once.
     """
     if options.get("searcher") == FREEZE_THAW and options.get("scheduler") == "asha":
@@ -269,6 +287,9 @@ def override(sweep: Sweep, **options: Any) -> Sweep:
         sweep = dataclasses.replace(sweep, grace=None)
     if sweep.searcher == FREEZE_THAW and options.get("searcher") is None and _asks_for_asha(options):
         options["searcher"] = "hyperopt"
+    limits = {field.name: options.get(field.name) for field in dataclasses.fields(Limits)}
+    if options.get("trials") is None and Limits(**limits).has_end:
+        sweep = dataclasses.replace(sweep, trials=None)
     numbers = options.get("sobol_numbers") or sweep.sobol_numbers
     if options.get("sobol_scramble") and numbers != "scipy":
         raise UsageError(f"the Sobol numbers {numbers} are not scrambled: leave out --sobol-scramble")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,17 +41,27 @@ def plan_of(problem: Problem, **options: Any) -> Plan:
 
 
 class VirtualSweep:
-    """A sweep of a problem, on so many workers. `lines` are the journal, of an earlier run to go on with too."""
+    """A sweep of a problem, on so many workers. `lines` are the journal, of an earlier run to go on with too.
 
-    def __init__(self, problem: Problem, plan: Plan, *, workers: int = 4, lines: Iterable[Line] = ()) -> None:
-        self.problem, self.now = problem, 0.0
+    `seconds` says how long an epoch of an attempt takes; a resumed sweep goes on when the earlier one ended.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        plan: Plan,
+        *,
+        workers: int = 4,
+        lines: Iterable[Line] = (),
+        seconds: Callable[[Attempt, int], float] = lambda attempt, epoch: 1.0,
+    ) -> None:
+        self.problem, self.now, self._seconds = problem, 0.0, seconds
         self.lines: list[Line] = list(lines)
         self.state = SweepState.replay(self.lines)
-        if not self.state.sweep:
-            header = {"version": VERSION, "sweep": {**plan.to_json(), "data_fingerprint": ""}, "time": 0.0}
-            self.append({"type": "sweep", **header})
-            self.state.apply(self.lines[0])
-        self.now = float(self.lines[-1]["time"])
+        self.now = float(self.lines[-1]["time"]) if self.lines else 0.0
+        header = {"version": VERSION, "sweep": {**plan.to_json(), "data_fingerprint": ""}, "time": self.now}
+        self.append({"type": "resume" if self.lines else "sweep", **header})
+        self.state.apply(self.lines[-1])
         self.controller = Controller(plan, self.state, self, workers, clock=lambda: self.now)
         self._queue: list[tuple[float, int, Attempt, int, np.ndarray]] = []
         self._order = 0
@@ -65,7 +75,8 @@ class VirtualSweep:
         while self._queue:
             self.now, _, attempt, epoch, curve = heapq.heappop(self._queue)
             value = float(curve[epoch - 1])
-            if self.controller.report(attempt.number, _row(epoch, value)) == Decision.CONTINUE:
+            row = _row(epoch, value, self._seconds(attempt, epoch))
+            if self.controller.report(attempt.number, row) == Decision.CONTINUE:
                 self._push(attempt, epoch + 1, curve)
             yield value
             self._start()
@@ -82,15 +93,15 @@ class VirtualSweep:
             self._push(attempt, attempt.reported_epochs + 1, self.problem.curve(attempt.config))
 
     def _push(self, attempt: Attempt, epoch: int, curve: np.ndarray) -> None:
-        heapq.heappush(self._queue, (self.now + 1, self._order, attempt, epoch, curve))
+        heapq.heappush(self._queue, (self.now + self._seconds(attempt, epoch), self._order, attempt, epoch, curve))
         self._order += 1
 
 
-def _row(epoch: int, value: float) -> EpochRow:
+def _row(epoch: int, value: float, seconds: float) -> EpochRow:
     loss = value if math.isfinite(value) else math.nan
     return {
         "epoch": epoch,
-        "seconds": 1.0,
+        "seconds": seconds,
         "lr": 1.0,
         "num_params": 1,
         "node": "virtual",

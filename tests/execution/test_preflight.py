@@ -57,7 +57,7 @@ def test_without_asha_every_trial_trains_in_full(forecast):
 
 
 def test_asha_lets_a_third_pass_each_rung_and_some_who_came_first(make_toy_plan):
-    rungs, epochs = expected_rungs(make_toy_plan(trials=900, epochs=27, grace=1))
+    rungs, _, epochs = expected_rungs(make_toy_plan(trials=900, epochs=27, grace=1))
     reached = {rung["epoch"]: rung["trials"] for rung in rungs}
     assert reached[1] == 900
     assert 300 <= reached[3] < 330
@@ -96,3 +96,11 @@ def test_a_users_guesses_are_the_first_examples(make_toy_plan, searcher):
     points = first_proposals(plan)
     assert [point["lr"] for point in points[:2]] == [0.01, 0.02]
     assert len(points) == 3
+
+
+def test_a_budget_of_epochs_says_how_many_trials_it_has_room_for(make_toy_plan):
+    plan = make_toy_plan(trials=900, epochs=27, grace=1)
+    _, started, epochs = expected_rungs(plan, budget=500)
+    assert epochs == 500
+    assert 100 < started < 500
+    assert expected_rungs(plan)[1] == 900

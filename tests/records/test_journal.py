@@ -128,6 +128,7 @@ def test_every_kind_of_line_is_understood():
         Kind.START: {},
         Kind.REPORT: {"row": {"epoch": 1, "objective": 1.0, "decision": "stop"}},
         Kind.THAW: {},
+        Kind.LIMIT: {"reason": "its time budget is used up"},
         Kind.CONTINUE: {"epochs": 2},
         Kind.END: {"status": "failed", "error": "boom"},
         Kind.RESUME: {"sweep": {"name": "s", "mode": "min", "epochs": 2}},

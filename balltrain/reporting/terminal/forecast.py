@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from balltrain.reporting.terminal.style import plain_table
@@ -20,22 +21,23 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
     rungs = ", ".join(f"{rung['trials']} reach epoch {rung['epoch']}" for rung in f["rungs"])
     scheduler = f["scheduler"]
     rows = {
-        "sweep": f"{f['name']}: {f['task']}, {f['trials']} configurations"
+        "sweep": f"{f['name']}: {f['task']}, {_num_trials(f)} configurations"
         + (f" x {f['folds']} folds" if f["folds"] else "")
         + f" of at most {f['epochs']} epochs, seed {f['seed']}",
         "at a time": f"{f['at_a_time']} trials: {f['because']}",
         "searcher": f"{f['searcher']}, the first {f['random_proposals']} before it learns"
         if f["search_epochs"]
         else f"{f['searcher']}, the first {f['random_proposals']} at random"
-        if f["random_proposals"] < f["trials"]
+        if f["random_proposals"] < f["expected_trials"]
         else f"{f['searcher']}"
-        + (f", points {f['sobol_start']} to {f['sobol_start'] + f['trials'] - 1}" if f["searcher"] == "sobol" else "")
+        + _sobol_points(f)
         + (f" of the numbers {f['sobol_numbers']}" if f["sobol_numbers"] != "scipy" else "")
         + (", not scrambled" if not f["sobol_scramble"] else "")
         + (": all of them at random, 20 come before it learns" if f["searcher"] == "hyperopt" else ""),
         "scheduler": scheduler["name"] if scheduler["name"] == "none" else f"{scheduler['name']}: {rungs}, expected",
         "then": f"the best {f['continue_best']} go on to epoch {f['continue_epochs']}"
         + (f", with a patience of {f['continue_patience']}" if f["continue_patience"] else ""),
+        "budget": ", ".join(_budgets(f)),
         "epochs": f"{epochs['expected']} expected, {epochs['at_most']} at most",
         "time": f"{duration(seconds['expected'])} expected, {duration(seconds['at_most'])} at most, at "
         f"{duration(f['epoch_seconds'])} an epoch: timed on the default configuration",
@@ -47,6 +49,8 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
     }
     if f["search_epochs"]:
         del rows["scheduler"]
+    if not rows["budget"]:
+        del rows["budget"]
     if not f["continue_best"]:
         del rows["then"]
     if not gpu_hours["at_most"]:
@@ -65,6 +69,34 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
     for example in f["examples"]:
         table.add_row(*(short(example[name]) for name in names))
     console.print(table, highlight=False)
+
+
+def _num_trials(forecast: dict[str, Any]) -> str:
+    """Those planned, and how many a budget has room for, about."""
+    planned, expected = forecast["trials"], forecast["expected_trials"] // (forecast["folds"] or 1)
+    if planned is None:
+        return f"about {expected}"
+    return f"{planned}" if expected >= planned else f"about {expected} of {planned}"
+
+
+def _sobol_points(forecast: dict[str, Any]) -> str:
+    start, trials = forecast["sobol_start"], forecast["trials"]
+    if forecast["searcher"] != "sobol":
+        return ""
+    return f", points from {start} on" if trials is None else f", points {start} to {start + trials - 1}"
+
+
+def _budgets(forecast: dict[str, Any]) -> Iterator[str]:
+    budget = forecast["budget"]
+    if budget["seconds"]:
+        yield duration(budget["seconds"])
+    for unit in ("GPU", "CPU"):
+        if hours := budget[f"{unit.lower()}_hours"]:
+            yield f"{hours:g} {unit}-hours"
+    if budget["until"] is not None:
+        yield f"until {forecast['objective']} is {budget['until']:g} in one trial"
+    if budget["flat_trials"]:
+        yield f"until {budget['flat_trials']} trials in a row bring no better best"
 
 
 def _bytes(count: float) -> str:

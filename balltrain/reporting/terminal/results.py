@@ -99,7 +99,8 @@ def _description(results: Results) -> str:
     from rich.markup import escape
 
     figures = described(results)
-    lines = [f"{results.objective_name} of {num_trials(int(figures['count']))}:  {_figures_text(figures)}"]
+    ended = [f"[dim]The search ended early: {escape(limit)}.[/]"] if (limit := results.sweep.get("limit")) else []
+    lines = [*ended, f"{results.objective_name} of {num_trials(int(figures['count']))}:  {_figures_text(figures)}"]
     if (theirs := published(results)) is not None:
         name = escape(str(theirs["name"]))
         lines.append(f"published, {name}, of {num_trials(int(theirs['count']))}:  {_figures_text(theirs)}")
