@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
+from balltrain import durable
 from balltrain.background import every
 from balltrain.errors import BalltrainError, StorageError, UsageError
 
@@ -145,10 +145,8 @@ class Remote:
                     content = stream.read()
             except FileNotFoundError:
                 return
-        local.parent.mkdir(parents=True, exist_ok=True)
-        temporary = local.with_name(f".{local.name}.{os.getpid()}-{threading.get_ident()}.fetched")
-        temporary.write_bytes(content)
-        temporary.replace(local)
+        durable.make_folder(local.parent)
+        durable.replace(local, content)
 
     def modified_at(self, relative: str) -> float | None:
         with self._named("read"):

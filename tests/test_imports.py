@@ -12,6 +12,7 @@ ORDER = (
         "errors",
         "knobs",
         "background",
+        "durable",
         "storage",
         "folders",
         "pictures",

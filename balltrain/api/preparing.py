@@ -143,7 +143,9 @@ def _known(plan: Plan, place: Storage, resume: bool) -> tuple[Point, ...]:
 
     if resume:
         check_name(folder := place.open(plan.name), resume=True)
-        return tuple(next(read_journal(folder))["sweep"].get("known") or ())
+        header = next(read_journal(folder), None)
+        if header is not None:
+            return tuple(header["sweep"].get("known") or ())
     sweeps = [load_results(place.fetch_tables(name).parent, name) for name in plan.sweep.from_]
     return tuple(best_of(sweeps, plan.task, plan.space))
 

@@ -2,8 +2,8 @@
 
     <data_dir>/<task>/<key>/<array>.npy …  manifest.json
 
-A folder is built under a lock beside its final place and renamed, and its manifest is written last: a folder
-that has its final name is whole.
+A folder is built under a lock beside its final place, its manifest last, and renamed once all of it is on disk: a
+folder that has its final name is whole. One that is damaged all the same is built anew.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import hashlib
 import json
 import mmap
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 from filelock import FileLock
 from platformdirs import user_cache_path
 
+from balltrain import durable
 from balltrain.data.download import downloaded
 from balltrain.data.sources import FORMAT, Made, made_of
 from balltrain.errors import BalltrainError, UsageError
@@ -107,11 +107,13 @@ def load_data(
     parent = task_folder(task, data_dir)
     made = made_of(ref, task, request) if key is None else None
     folder = parent / (made.key if made is not None else str(key))
-    if anew or not _is_current(folder, made):
-        source = request.source
-        if source is None and task.download is not None:
-            source = str(downloaded(task.download, parent, task.name, fetch=fetch))
-        _build(task, request, source, folder, made, anew)
+    found = None if anew else _current(folder, made)
+    if found is not None:
+        return found
+    source = request.source
+    if source is None and task.download is not None:
+        source = str(downloaded(task.download, parent, task.name, fetch=fetch))
+    _build(task, request, source, folder, made, anew)
     return open_dataset(folder)
 
 
@@ -123,7 +125,8 @@ def task_folder(task: Task, data_dir: Path | str | None) -> Path:
 def find_data(parent: Path, fingerprint: str) -> Dataset | None:
     """Data of a task's folder in the cache that is the same, byte for byte, whatever it was made of."""
     for manifest in sorted(parent.glob(f"*/{MANIFEST}")):
-        if _manifest(manifest.parent).get("fingerprint") == fingerprint:
+        is_being_built = manifest.parent.name.startswith(".")
+        if not is_being_built and _manifest(manifest.parent).get("fingerprint") == fingerprint:
             return open_dataset(manifest.parent)
     return None
 
@@ -139,14 +142,15 @@ def open_dataset(folder: Path) -> Dataset:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in manifest["arrays"]}
-    except (OSError, ValueError, KeyError) as error:
+        request = DataRequest(**manifest["request"])
+        facts, fingerprint = manifest["facts"], manifest["fingerprint"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise BalltrainError(f"the data in {folder} is damaged ({error}): delete that folder") from error
     rows = arrays.pop("split")
     groups = arrays.pop("group", np.arange(len(rows)))  # no batch needs it
     splits = {name: np.flatnonzero(rows == number) for number, name in enumerate(SPLITS)}
     splits["all"] = np.arange(len(rows))
-    request = DataRequest(**manifest["request"])
-    return Dataset(folder, request, manifest["facts"], manifest["fingerprint"], arrays, groups, splits)
+    return Dataset(folder, request, facts, fingerprint, arrays, groups, splits)
 
 
 class ArrayFolder:
@@ -170,7 +174,7 @@ class ArrayFolder:
                 if num_bytes:
                     os.posix_fallocate(file.fileno(), file.tell(), num_bytes)
         except OSError as error:
-            raise _cannot_write(self.folder.parents[1], error) from error
+            raise _cannot_write(self.folder.parent, error) from error
         self.arrays[name] = np.load(path, mmap_mode="r+")
         return self.arrays[name]
 
@@ -179,21 +183,24 @@ class ArrayFolder:
         self.create(name, array.shape, array.dtype)[...] = array
 
 
-def _is_current(folder: Path, made: Made | None) -> bool:
-    """Whether the data is there, of the files as they are. Of data that an earlier version built, only the first."""
+def _current(folder: Path, made: Made | None) -> Dataset | None:
+    """The data, where it is there, whole, and of the files as they are; of an early version's only the first two."""
     manifest = _manifest(folder)
-    return bool(manifest) and (made is None or manifest.get("changed", made.changed) == made.changed)
+    if not manifest or (made is not None and manifest.get("changed", made.changed) != made.changed):
+        return None
+    try:
+        return open_dataset(folder)
+    except BalltrainError:
+        return None
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """Empty where there is none; `open_dataset` says what is wrong with a damaged one."""
-    if not (folder / MANIFEST).exists():
-        return {}
+    """Empty where there is none, or one that is damaged."""
     try:
         found = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
-        return {"damaged": True}
-    return found if isinstance(found, dict) else {"damaged": True}
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _checked(name: str, shape: tuple[int, ...], dtype: Any) -> np.dtype[Any]:
@@ -213,9 +220,10 @@ def _checked(name: str, shape: tuple[int, ...], dtype: Any) -> np.dtype[Any]:
 
 def _build(task: Task, request: DataRequest, source: str | None, folder: Path, made: Made | None, anew: bool) -> None:
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(folder.parent)
         with FileLock(f"{folder}.lock"):
-            if anew or not _is_current(folder, made):
+            durable.recover_folder(folder)
+            if anew or _current(folder, made) is None:
                 _build_locked(task, request, source, folder, made)
     except OSError as error:
         raise _cannot_write(folder.parent, error) from error
@@ -229,32 +237,41 @@ def _cannot_write(folder: Path, error: OSError) -> BalltrainError:
 
 
 def _build_locked(task: Task, request: DataRequest, source: str | None, folder: Path, made: Made | None) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.building-") as temporary:
-        building = Path(temporary) / "data"
-        building.mkdir()
-        writer = ArrayFolder(building)
-        with told_as_users():  # an OSError of a user's code is no full disk
-            facts = task.prepare(dataclasses.replace(request, source=source), writer)
-        lengths = {name: len(array) for name, array in writer.arrays.items()}
-        if not lengths or len(set(lengths.values())) != 1:
-            raise BalltrainError(f"task {task.name} prepared arrays of different lengths: {lengths}")
-        if "split" not in writer.arrays:
-            count = next(iter(lengths.values()))
-            writer["split"] = draw_splits(count, request.seed, writer.arrays.get("group"))
-        manifest = {
-            "format": FORMAT,
-            "request": request.to_dict(),
-            "facts": plain_facts(facts),
-            "arrays": sorted(writer.arrays),
-            "fingerprint": _fingerprint(writer.arrays),
-            **({} if made is None else {"files": made.files, "changed": made.changed}),
-        }
-        for array in writer.arrays.values():
-            array.flush()  # type: ignore[attr-defined]  # a np.memmap, which np.load's type leaves out
-        (building / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        if folder.exists():  # what maps the old files keeps them
-            folder.rename(Path(temporary) / "old")
-        building.rename(folder)
+    for left in (*folder.parent.glob(f".{folder.name}.building-*"), *folder.parent.glob(f"{folder.name}.building-*")):
+        durable.remove_tree(left)  # by a process that was killed: nobody else builds it now
+    building = folder.with_name(f".{folder.name}.building-{os.getpid()}")
+    try:
+        durable.make_folder(building)
+        manifest = _prepared(task, request, source, building, made)
+        durable.replace(building / MANIFEST, json.dumps(manifest, indent=1).encode())
+        durable.replace_folder(building, folder)  # what maps the old files keeps them
+    finally:
+        durable.remove_tree(building)
+
+
+def _prepared(
+    task: Task, request: DataRequest, source: str | None, building: Path, made: Made | None
+) -> dict[str, Any]:
+    """The task's arrays, written into a folder, and what its manifest says."""
+    writer = ArrayFolder(building)
+    with told_as_users():  # an OSError of a user's code is no full disk
+        facts = task.prepare(dataclasses.replace(request, source=source), writer)
+    lengths = {name: len(array) for name, array in writer.arrays.items()}
+    if not lengths or len(set(lengths.values())) != 1:
+        raise BalltrainError(f"task {task.name} prepared arrays of different lengths: {lengths}")
+    if "split" not in writer.arrays:
+        count = next(iter(lengths.values()))
+        writer["split"] = draw_splits(count, request.seed, writer.arrays.get("group"))
+    for array in writer.arrays.values():
+        array.flush()  # type: ignore[attr-defined]  # a np.memmap, which np.load's type leaves out
+    return {
+        "format": FORMAT,
+        "request": request.to_dict(),
+        "facts": plain_facts(facts),
+        "arrays": sorted(writer.arrays),
+        "fingerprint": _fingerprint(writer.arrays),
+        **({} if made is None else {"files": made.files, "changed": made.changed}),
+    }
 
 
 def _fingerprint(arrays: dict[str, np.ndarray]) -> str:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from filelock import FileLock
 
+from balltrain import durable
 from balltrain.errors import BalltrainError
 from balltrain.tasks.base import Download
 
@@ -54,7 +55,7 @@ def downloaded(what: Download, folder: Path, task: str, *, fetch: bool) -> Path:
                 f"{task} has no data yet: `balltrain data build {task}` downloads {size}; or {by_hand}"
             )
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            durable.make_folder(folder)
             with FileLock(f"{path}.lock"):
                 if not path.exists():
                     _fetch(what, path, by_hand)
@@ -93,7 +94,7 @@ def _fetch(what: Download, path: Path, by_hand: str) -> None:
         raise BalltrainError(
             f"{what.url} gave a file with the SHA-256 {found}, not {what.sha256}: try again later, or {by_hand}"
         )
-    part.rename(path)
+    durable.rename(part, path)
 
 
 def _transfer(what: Download, part: Path, advance: Callable[[int], None]) -> None:

@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from balltrain import durable
 from balltrain.background import every
 from balltrain.errors import BalltrainError
 from balltrain.records.state import SweepState, Trial
 from balltrain.search.controller import Controller
 from balltrain.storage import Remote
 
+BEST = "best"
 DELETE_EVERY_S = 5.0
 
 
@@ -24,7 +26,7 @@ def deleted_checkpoints(
     to_delete: list[str] = []
 
     def delete(trial: Trial) -> None:
-        shutil.rmtree(folder / "checkpoints" / trial.trial_id, ignore_errors=True)
+        durable.remove_tree(folder / "checkpoints" / trial.trial_id)
         to_delete.append(trial.trial_id)
 
     def delete_remote() -> None:
@@ -52,14 +54,13 @@ def finish_sweep(controller: Controller, folder: Path, remote: str | None = None
 
 
 def _keep_best(state: SweepState, folder: Path) -> None:
-    """`best/` is a copy of the best trial's checkpoint, whole or not there at all."""
+    """`best/` is a copy of the best trial's checkpoint: at each moment the former or the new one, whole."""
     if state.best is None:
         return
-    source, new, best = folder / "checkpoints" / state.best.trial_id, folder / ".best.new", folder / "best"
+    source, new, best = folder / "checkpoints" / state.best.trial_id, folder / ".best.new", folder / BEST
     try:
-        shutil.rmtree(new, ignore_errors=True)
+        durable.remove_tree(new)
         shutil.copytree(source, new, ignore=shutil.ignore_patterns(".*"))
-        shutil.rmtree(best, ignore_errors=True)
-        new.rename(best)
+        durable.replace_folder(new, best)
     except OSError as error:
         raise BalltrainError(f"cannot copy the best checkpoint {source} to {best}: {error}") from error

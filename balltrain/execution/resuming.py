@@ -10,7 +10,7 @@ from balltrain.data.cache import Dataset, load_data
 from balltrain.errors import BalltrainError
 from balltrain.knobs import knobs_of, value_in
 from balltrain.records.journal import FILE as JOURNAL_FILE
-from balltrain.records.journal import read_journal
+from balltrain.records.journal import first_line, read_journal
 from balltrain.records.state import SweepState
 from balltrain.search.plan import Plan
 from balltrain.search.sweep import Sweep
@@ -34,7 +34,7 @@ def load_sweep_data(plan: Plan, folder: Path, data_dir: Path | None, resume: boo
 def check_name(folder: Path, resume: bool) -> None:
     """Raises BalltrainError where a new sweep's name is taken, or a sweep to be resumed is not there."""
     exists = (folder / JOURNAL_FILE).exists()
-    if exists and not resume:
+    if exists and not resume and not _is_empty(folder):
         raise BalltrainError(
             f"{folder} holds a sweep already: add --resume to go on with it, or choose another --name"
         )
@@ -45,7 +45,15 @@ def check_name(folder: Path, resume: bool) -> None:
 def recorded_epochs(folder: Path) -> int:
     """Of the trials of a sweep's search, when it began. Raises BalltrainError where there is no sweep."""
     check_name(folder, resume=True)
-    return int(next(read_journal(folder))["sweep"]["epochs"])
+    return int(first_line(folder)["sweep"]["epochs"])
+
+
+def _is_empty(folder: Path) -> bool:
+    """Of a journal: the machine stopped before its first line was whole, and the sweep may begin."""
+    try:
+        return next(read_journal(folder), None) is None
+    except BalltrainError:  # damaged, or of a newer version
+        return False
 
 
 def _check_models(plan: Plan, state: SweepState) -> None:

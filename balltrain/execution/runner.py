@@ -158,8 +158,8 @@ def _leave_to_resume(
     """
     if placement is not None:
         placed = placement.to_json()
-    elif resume:
-        placed = next(read_journal(folder))["sweep"]["placement"]
+    elif resume and (header := next(read_journal(folder), None)) is not None:
+        placed = header["sweep"]["placement"]
     elif is_local(resources):
         placed = resources.place([local_resources()]).to_json()
     else:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from balltrain import durable
 from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError
+from balltrain.execution.keeping import BEST
 from balltrain.execution.provenance import provenance, utc_now
 from balltrain.records.journal import VERSION, Journal, read_journal
 from balltrain.records.state import SweepState
@@ -33,6 +35,7 @@ def sweep_files(
     """
     journal = Journal(folder)
     try:
+        durable.recover_folder(folder / BEST)
         sweep = {
             **plan.to_json(),
             "data_fingerprint": dataset.fingerprint,
@@ -75,6 +78,4 @@ def _write_end(state: SweepState, plan: Plan, folder: Path) -> None:
 
 
 def _write_sweep(sweep: dict[str, Any], folder: Path) -> None:
-    new = folder / ".sweep.json.new"
-    new.write_text(json.dumps(sweep, indent=1))
-    new.replace(folder / "sweep.json")
+    durable.replace(folder / "sweep.json", json.dumps(sweep, indent=1).encode())

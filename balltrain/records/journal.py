@@ -1,7 +1,8 @@
 """The journal of a sweep: one fsynced JSON line for each report and each change of a trial's state.
 
-It is the truth: everything else about a sweep is a function of it (`state.py`). A last line without its end
-is what a kill leaves, and is dropped; any other damage is an error that names the line.
+It is the truth: everything else about a sweep is a function of it (`state.py`). Each line ends with a checksum of
+itself. A last line that is not whole, or not what was written, is what a kill or a power loss leaves, and is dropped:
+nobody was told that it is there. Any other damage is an error that names the line.
 """
 
 from __future__ import annotations
@@ -9,20 +10,23 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 from pydantic_core import from_json
 
-from balltrain.errors import BalltrainError
+from balltrain import durable
+from balltrain.errors import BalltrainError, StorageError
 
 # 2: trials may repeat others to confirm them, which a reader of 1 would take for searched ones
 # 3: trials that have ended may go on, which a reader of 2 does not know
 # 4: trials may pause and be thawed, which a reader of 3 does not know
-VERSION = 4
+# 5: each line ends with its checksum, `"crc":"0a1b2c3d"`, the CRC-32 of the bytes before it
+VERSION = 5
 FILE = "journal.jsonl"
 
 Line = dict[str, Any]  # "type": a Kind
@@ -49,24 +53,30 @@ class Journal:
         self.path = folder / FILE
         self._lock = FileLock(folder / ".lock")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            durable.make_folder(folder)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise BalltrainError(f"the sweep in {folder} is running in another process") from None
         except OSError as error:
             raise BalltrainError(f"cannot write to {folder}: {error.strerror or error}") from error
         try:
-            _drop_torn_line(self.path)
-            self._file = open(self.path, "ab")  # noqa: SIM115 - closed by close()
+            self._file = durable.AppendedFile(self.path, *_sound_part(self.path))
+        except OSError as error:
+            self._lock.release()
+            raise StorageError(f"cannot write {self.path}: {error.strerror or error}") from error
         except BaseException:
             self._lock.release()
             raise
 
     def append(self, line: Line) -> None:
-        """On return the line is on disk."""
-        self._file.write(json.dumps(line, separators=(",", ":"), default=_plain).encode() + b"\n")
-        self._file.flush()
-        os.fdatasync(self._file.fileno()) if hasattr(os, "fdatasync") else os.fsync(self._file.fileno())
+        """On return the line is on disk. Raises StorageError where it is not, and for each line after that."""
+        try:
+            self._file.append(encoded(line))
+        except OSError as error:
+            reason = error.strerror or error
+            raise StorageError(
+                f"cannot write to {self.path.parent}: {reason}; what is there is kept, and --resume goes on with it"
+            ) from error
 
     def close(self) -> None:
         self._file.close()
@@ -78,49 +88,114 @@ def read_journal(folder: Path) -> Iterator[Line]:
     path = folder / FILE
     try:
         with open(path, "rb") as file:
-            for number, raw in enumerate(file, 1):
-                if not raw.endswith(b"\n"):  # torn, or being written
-                    return
-                yield _parse(path, number, raw)
+            yield from _Lines(path, file)
     except FileNotFoundError:
         raise BalltrainError(f"{folder} has no {FILE}: there is no sweep of that name") from None
     except OSError as error:
         raise BalltrainError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def first_line(folder: Path) -> Line:
+    """What a sweep began with. Raises BalltrainError where that is not there, or all that is there was cut off."""
+    for line in read_journal(folder):
+        return line
+    raise BalltrainError(f"{folder / FILE} is empty, as no trial had begun: start the sweep without --resume")
+
+
 def tail_journal(folder: Path) -> Iterator[list[Line]]:
     """Without an end: at each step the whole lines added since the one before. The journal must be there."""
-    path, number = folder / FILE, 0
+    path = folder / FILE
     with open(path, "rb") as file:
+        lines = _Lines(path, file)
         while True:
-            found = []
-            while (raw := file.readline()).endswith(b"\n"):
-                number += 1
-                found.append(_parse(path, number, raw))
-            file.seek(-len(raw), os.SEEK_CUR)  # being written
-            yield found
+            yield list(lines)
 
 
-def _parse(path: Path, number: int, raw: bytes) -> Line:
+def encoded(line: Line) -> bytes:
+    """A line as the journal has it, with its checksum."""
+    body = json.dumps(line, separators=(",", ":"), default=_plain).encode()[:-1]
+    return b'%s%s%08x"}\n' % (body, _SUM, zlib.crc32(body))
+
+
+_SUM = b',"crc":"'
+_SUM_BYTES = len(_SUM) + 8 + len(b'"}\n')
+
+
+class _Lines:
+    """The lines of a file from where it stands, as often as they are asked for: until the last one that is sound."""
+
+    def __init__(self, path: Path, file: BinaryIO):
+        self.path, self.file = path, file
+        self._number = 0
+        self._has_sums = False  # from the line on by which a sweep began, or went on, with version 5
+
+    def __iter__(self) -> Iterator[Line]:
+        while raw := self.file.readline():
+            line = _parsed(raw, self._has_sums)
+            if line is None:
+                rest = self.file.read() if raw.endswith(b"\n") else b""
+                if rest.strip(b"\0"):
+                    raise _damage(self.path, self._number + 1, raw)
+                self.file.seek(-len(raw) - len(rest), os.SEEK_CUR)  # torn, or being written
+                return
+            self._number += 1
+            self._look_at(line)
+            yield line
+
+    def _look_at(self, line: Line) -> None:
+        kind = line["type"]
+        if self._number == 1 and kind != Kind.SWEEP:
+            raise BalltrainError(f"{self.path}, line 1 is damaged: a journal begins with the sweep, not {kind!r}")
+        if kind not in (Kind.SWEEP, Kind.RESUME):
+            return
+        if line["version"] > VERSION:
+            raise BalltrainError(f"{self.path} is of version {line['version']}: this balltrain reads up to {VERSION}")
+        self._has_sums = line["version"] >= 5
+
+
+def _parsed(raw: bytes, needs_sum: bool) -> Line | None:
+    """A line without its checksum; None where it is not what was written."""
+    body, end = raw[:-_SUM_BYTES], raw[-_SUM_BYTES:]
+    has_sum = end.startswith(_SUM)
+    if not raw.endswith(b"\n") or (needs_sum and not has_sum):
+        return None
+    if has_sum and end != b'%s%08x"}\n' % (_SUM, zlib.crc32(body)):
+        return None
     try:
         # equal keys are one string: a third of json's time and half of its memory (benchmarks/journal.py)
         line: Line = from_json(raw, cache_strings="keys")
-        kind = line["type"]
+        if has_sum:
+            del line["crc"]
+        return line if isinstance(line["type"], str) else None
     except (ValueError, KeyError, TypeError):
-        raise BalltrainError(f"{path}, line {number} is damaged: {raw[:60]!r}") from None
-    if number == 1 and kind != Kind.SWEEP:
-        raise BalltrainError(f"{path}, line 1 is damaged: a journal begins with the sweep, not {kind!r}")
-    if kind in (Kind.SWEEP, Kind.RESUME) and line["version"] > VERSION:
-        raise BalltrainError(f"{path} is of version {line['version']}: this balltrain reads up to {VERSION}")
-    return line
+        return None
 
 
-def _drop_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    with open(path, "rb+") as file:
-        text = file.read()
-        file.truncate(text.rfind(b"\n") + 1)
+def _sound_part(path: Path) -> tuple[int, bytes]:
+    """How many bytes of a journal are to be kept, and the last line of them.
+
+    Raises BalltrainError where the line before a torn one is damaged; others are not looked at.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return 0, b""
+    end = content.rfind(b"\n") + 1
+    start = content.rfind(b"\n", 0, max(0, end - 1)) + 1
+    last, before = content[start:end], content[content.rfind(b"\n", 0, max(0, start - 1)) + 1 : start]
+    is_sound = _parsed(last, needs_sum=before[-_SUM_BYTES:].startswith(_SUM)) is not None
+    if is_sound or not end:
+        return end, last
+    # what comes after a line had been written when that one was on disk
+    if content[end:].strip(b"\0"):
+        raise _damage(path, content[:end].count(b"\n"), last)
+    if start and _parsed(before, needs_sum=False) is None:
+        raise _damage(path, content[:start].count(b"\n"), before)
+    return start, before
+
+
+def _damage(path: Path, number: int, raw: bytes) -> BalltrainError:
+    return BalltrainError(f"{path}, line {number} is damaged: {raw[:60]!r}")
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,6 @@ The types follow from the task alone, never from the values at hand: any mix of 
 from __future__ import annotations
 
 import json
-import os
 import types
 import typing
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from balltrain import durable
 from balltrain.records import columns as c
 from balltrain.records.state import SweepState
 from balltrain.tasks.base import Task
@@ -150,9 +150,7 @@ def _microseconds(seconds: float | None) -> int | None:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
     table = table.replace_schema_metadata({c.VERSION_MARK: str(c.TABLES_VERSION)})
-    pq.write_table(table, temporary, compression="zstd")
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    content = pa.BufferOutputStream()
+    pq.write_table(table, content, compression="zstd")
+    durable.replace(path, memoryview(content.getvalue()))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
+from balltrain import durable
 from balltrain.errors import BalltrainError, StorageError, UsageError
 from balltrain.tasks import TaskRef, task_ref
 from balltrain.tasks.base import DataRequest, Task, resolve
@@ -92,7 +92,7 @@ class Loaded:
 
 def save_config(folder: Path, config: CheckpointConfig) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(folder)
     except OSError as error:
         raise StorageError(f"cannot make {folder}: {error.strerror or error}") from error
     _write_atomically(folder / CONFIG, json.dumps(config.to_json(), indent=1).encode())
@@ -256,14 +256,7 @@ class _readable:  # noqa: N801 - used as a context manager only
 
 def _write_atomically(path: Path, content: bytes) -> None:
     """Raises StorageError where the disk is full or cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        durable.replace(path, content)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy import TOY_FILE
 
-from balltrain.data.cache import MANIFEST, data_key, load_data
+from balltrain.data.cache import MANIFEST, data_key, load_data, open_dataset
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tasks import TaskRef, task_ref
 from balltrain.tasks.base import DataRequest, Task
@@ -127,12 +127,25 @@ def test_a_task_may_fix_its_own_splits(tmp_path):
     }
 
 
-def test_damaged_data_is_named(task, tmp_path):
+@pytest.mark.parametrize(("file", "size"), [("x.npy", 40), ("x.npy", 0), (MANIFEST, 0), (MANIFEST, 30)])
+@pytest.mark.parametrize("knows_key", [False, True])
+def test_damaged_data_is_built_anew(task, tmp_path, file, size, knows_key):
+    """A power loss under an earlier version left such: each trial failed until somebody deleted the folder."""
+    dataset = load_data(REF, task, DataRequest(), tmp_path)
+    os.truncate(dataset.folder / file, size)
+    with pytest.raises(BalltrainError, match=f"{dataset.folder} is damaged"):
+        open_dataset(dataset.folder)
+    again = load_data(REF, task, DataRequest(), tmp_path, dataset.folder.name if knows_key else None)
+    assert (again.folder, again.fingerprint) == (dataset.folder, dataset.fingerprint)
+
+
+def test_what_a_killed_build_has_left_is_removed(task, tmp_path):
     folder = load_data(REF, task, DataRequest(), tmp_path).folder
-    with open(folder / "x.npy", "r+b") as file:
-        file.truncate(40)
-    with pytest.raises(BalltrainError, match=str(folder)):
-        load_data(REF, task, DataRequest(), tmp_path)
+    for left in (f".{folder.name}.building-123", f"{folder.name}.building-abc"):
+        (folder.parent / left).mkdir()
+        (folder.parent / left / "x.npy").write_text("half")
+    load_data(REF, task, DataRequest(), tmp_path, anew=True)
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
 
 
 def test_a_folder_that_cannot_be_made_is_named(task, tmp_path):
