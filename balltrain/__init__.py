@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from balltrain.api.sweeping import forecast, sweep
     from balltrain.api.training import train
     from balltrain.errors import BalltrainError, UsageError
+    from balltrain.programs.script import report
     from balltrain.search.published import Published
     from balltrain.search.sweep import Sweep
     from balltrain.tasks.base import Arrays, DataRequest, Hyperparameters, Task
@@ -27,6 +28,7 @@ _HOMES = {
     "balltrain.api.sweeping": ("forecast", "sweep"),
     "balltrain.api.training": ("train",),
     "balltrain.errors": ("BalltrainError", "UsageError"),
+    "balltrain.programs.script": ("report",),
     "balltrain.search.published": ("Published",),
     "balltrain.search.sweep": ("Sweep",),
     "balltrain.tasks.base": ("Arrays", "DataRequest", "Hyperparameters", "Task"),
@@ -44,6 +46,7 @@ __all__ = [
     "UsageError",
     "forecast",
     "load",
+    "report",
     "sweep",
     "train",
 ]

@@ -28,7 +28,7 @@ JOURNAL_FILE = "journal.jsonl"
 SWEEP_FILE = "sweep.json"
 RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
 # uploaded by the trials, or W&B's own affair
-NOT_MIRRORED = ("checkpoints", "wandb", ".ray", ".lock")
+NOT_MIRRORED = ("checkpoints", "logs", "wandb", ".ray", ".lock")
 
 
 class Storage:

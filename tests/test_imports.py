@@ -19,6 +19,7 @@ ORDER = (
         "balls",
         "vision",
         "tasks",
+        "programs",
         "data",
         "training",
         "records",
@@ -27,7 +28,10 @@ ORDER = (
     *("tracking", "execution", "reporting", "doctor", "testing", "api", "cli"),
 )
 NO_RAY = ("balls", "vision", "tasks", "data", "training", "records", "search")
-RAY_ALLOWED = {"search/space.py": "ray.tune.search"}  # the search-space types that sweep files use
+# the search-space types that sweep files use
+RAY_ALLOWED = dict.fromkeys(
+    ("search/space.py", "search/space_files.py"), "ray.tune.search"
+)  # the search-space types that sweep files use
 
 
 def modules() -> dict[str, Path]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from balltrain.search.plan import Plan
 
 Sweepable = str | os.PathLike[str] | Sweep | Task | type[Task]
+SpaceLike = Mapping[str, Any] | str | os.PathLike[str]  # the latter a TOML file
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Prepared:
     resume: bool
 
 
-def prepare(what: Sweepable, space: Mapping[str, Any] | None, options: dict[str, Any]) -> Prepared:
+def prepare(what: Sweepable, space: SpaceLike | None, options: dict[str, Any]) -> Prepared:
     """Resolve and check everything that needs neither data nor Ray.
 
     Raises UsageError or BalltrainError, which quote the value and the rule.
@@ -65,7 +66,7 @@ def prepare(what: Sweepable, space: Mapping[str, Any] | None, options: dict[str,
     return Prepared(plan, place, resources, tracking.mirrors(_pictures), data.folder, run.resume)
 
 
-def found_sweep(what: Sweepable, space: Mapping[str, Any] | None) -> tuple[Sweep, TaskRef]:
+def found_sweep(what: Sweepable, space: SpaceLike | None) -> tuple[Sweep, TaskRef]:
     """The sweep that is meant, and its task. Raises UsageError where it is none."""
     if isinstance(what, Sweep):
         if space is not None:
@@ -74,24 +75,27 @@ def found_sweep(what: Sweepable, space: Mapping[str, Any] | None) -> tuple[Sweep
     if isinstance(what, str | os.PathLike):
         if space is None:
             return find_sweep(os.fspath(what))
-        _check_space(space)
-        return Sweep(os.fspath(what), space), ref_of(what)
+        ref = ref_of(what)
+        return Sweep(os.fspath(what), _checked_space(space, ref)), ref
     if space is None:
         raise UsageError('a task needs a space to search: balltrain.sweep(task, {"lr": tune.loguniform(1e-4, 1e-1)})')
     ref = ref_of(what)
-    _check_space(space)
-    return Sweep(what() if isinstance(what, type) else what, space), ref
+    return Sweep(what() if isinstance(what, type) else what, _checked_space(space, ref)), ref
 
 
-def _check_space(space: Any) -> None:
+def _checked_space(space: Any, ref: TaskRef) -> Mapping[str, Any]:
     """Raises UsageError for a space that is none, or leaves nothing to search."""
     from balltrain.search.space import Space
+    from balltrain.search.space_files import read_space
 
+    if isinstance(space, str | os.PathLike):
+        space = read_space(Path(space), ref.load().Hyperparameters.model_fields)
     example = 'such as {"lr": tune.loguniform(1e-4, 1e-1)}'
     if not isinstance(space, Mapping):
         raise UsageError(f"the space is {space!r}, but must be a dict of hyperparameters, {example}")
     if not Space(space).dimensions:
         raise UsageError(f"the space {dict(space)} has nothing to search: give a range, {example}")
+    return space
 
 
 def refuse_within_file(function: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from balltrain.api.arguments import Data, Run
 from balltrain.api.documented import documented
-from balltrain.api.preparing import Prepared, Sweepable, prepare
+from balltrain.api.preparing import Prepared, SpaceLike, Sweepable, prepare
 from balltrain.api.progress import Progress, sweep_view
 from balltrain.api.results import Results
 from balltrain.api.wording import in_python
@@ -19,14 +18,14 @@ from balltrain.tracking.mirrors import Tracking
 @in_python
 @documented(Sweep, Run, Data, Resources, Tracking, optional=Sweep)
 def sweep(
-    task: Sweepable, space: Mapping[str, Any] | None = None, *, progress: bool | Progress = True, **options: Any
+    task: Sweepable, space: SpaceLike | None = None, *, progress: bool | Progress = True, **options: Any
 ) -> Results:
     """Search the hyperparameters of a task: many trials, the bad ones stopped early.
 
     Args:
         task: A sweep's name (`balltrain tasks` lists them), a Python file with a sweep, a `Sweep`; or a task, by
             name, object or class, with a `space`.
-        space: Hyperparameters to search, in Ray Tune's search space API. For a task alone.
+        space: Hyperparameters to search, in Ray Tune's search space API, or a TOML file of them. For a task alone.
         progress: Whether the sweep is shown on standard error, or in the notebook, while it runs.
         **options: Those below, which are `balltrain sweep`'s with `_` for `-`. None leaves the sweep's own value.
 
@@ -49,7 +48,7 @@ def sweep(
 @in_python
 @documented(Sweep, Run, Data, Resources, Tracking, optional=Sweep)
 def forecast(
-    task: Sweepable, space: Mapping[str, Any] | None = None, *, progress: bool | Progress = True, **options: Any
+    task: Sweepable, space: SpaceLike | None = None, *, progress: bool | Progress = True, **options: Any
 ) -> dict[str, Any]:
     """What `sweep` would do with the same arguments, and cost: that of `balltrain sweep --dry-run --json`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +36,14 @@ def sweep(
             show_default=False,
         ),
     ],
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of what to search, for a task: lr = {log = [1e-4, 1e-1]}.",
+            rich_help_panel=Panel.SEARCH,
+            show_default="the sweep's",
+        ),
+    ] = None,
     restarts: Restarts = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, time a few batches, show the plan, run no trial.")
@@ -48,7 +57,7 @@ def sweep(
     from balltrain.api.sweeping import foresee, run
     from balltrain.reporting.terminal import print_forecast
 
-    prepared = prepare(task_or_file, None, with_restarts(options, restarts))
+    prepared = prepare(task_or_file, space, with_restarts(options, restarts))
     if prepared.plan.advice:
         print(prepared.plan.advice, file=sys.stderr)
     to_go_on = ctx.obj.to_go_on("--name", prepared.plan.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ from typing import Any
 from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError, StorageError
 from balltrain.execution.placement import Placement
+from balltrain.execution.recording import recorded
 from balltrain.search import policy
 from balltrain.search.controller import Attempt
 from balltrain.search.plan import Plan
@@ -88,17 +90,17 @@ def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
     from ray import tune
 
     attempt: Attempt = config["attempt"]
+    told: dict[str, Any] = {}
     try:
         if context.workers == 1:
-            _run_in_this_process(attempt, context)
+            with _recorded(attempt, context):
+                _run_in_this_process(attempt, context)
         else:
             _run_on_workers(attempt, context)
     except Exception as error:
         cause, message = _cause(error)
         told = {"cause": cause, "error": message, "traceback": traceback.format_exc()}
-        tune.report({END: json.dumps(told)})
-    else:
-        tune.report({END: json.dumps({})})
+    tune.report({END: json.dumps(told)})
 
 
 def train(attempt: Attempt, context: TrialContext, report: Callable[[EpochRow], None], rank: int = 0) -> None:
@@ -218,6 +220,8 @@ def _run_in_this_process(attempt: Attempt, context: TrialContext) -> None:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    logging.getLogger("ray.train").setLevel(logging.WARNING)  # a line of its own in each trial's output
+
     def loop(_: dict[str, Any]) -> None:
         train(attempt, context, lambda row: tune.report({ROW: json.dumps(row)}))
 
@@ -268,7 +272,19 @@ def _worker_loop(config: dict[str, Any]) -> None:
     def report(row: EpochRow) -> None:
         ray.train.report({ROW: json.dumps(row)} if rank == 0 else {})
 
-    train(config["attempt"], config["context"], report, rank)
+    with _recorded(config["attempt"], config["context"], rank):
+        train(config["attempt"], config["context"], report, rank)
+
+
+@contextlib.contextmanager
+def _recorded(attempt: Attempt, context: TrialContext, rank: int = 0) -> Iterator[None]:
+    """What an attempt prints is kept, the traceback of its error too."""
+    with recorded(Path(context.folder), context.remote, attempt.trial_id, attempt.attempt, rank):
+        try:
+            yield
+        except Exception:
+            traceback.print_exc()
+            raise
 
 
 def _run_config(run_config_type: Any, attempt: Attempt, context: TrialContext, **more: Any) -> Any:
