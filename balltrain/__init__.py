@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from balltrain.api.sweeping import forecast, sweep
     from balltrain.api.training import train
     from balltrain.errors import BalltrainError, UsageError
+    from balltrain.programs.handle import Trial
     from balltrain.programs.script import report
     from balltrain.search.published import Published
     from balltrain.search.sweep import Sweep
@@ -28,6 +29,7 @@ _HOMES = {
     "balltrain.api.sweeping": ("forecast", "sweep"),
     "balltrain.api.training": ("train",),
     "balltrain.errors": ("BalltrainError", "UsageError"),
+    "balltrain.programs.handle": ("Trial",),
     "balltrain.programs.script": ("report",),
     "balltrain.search.published": ("Published",),
     "balltrain.search.sweep": ("Sweep",),
@@ -43,6 +45,7 @@ __all__ = [
     "Results",
     "Sweep",
     "Task",
+    "Trial",
     "UsageError",
     "forecast",
     "load",

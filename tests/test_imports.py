@@ -19,15 +19,15 @@ ORDER = (
         "balls",
         "vision",
         "tasks",
-        "programs",
         "data",
         "training",
+        "programs",
         "records",
         "search",
     ),
     *("tracking", "execution", "reporting", "doctor", "testing", "api", "cli"),
 )
-NO_RAY = ("balls", "vision", "tasks", "data", "training", "records", "search")
+NO_RAY = ("balls", "vision", "tasks", "programs", "data", "training", "records", "search")
 # the search-space types that sweep files use
 RAY_ALLOWED = dict.fromkeys(
     ("search/space.py", "search/space_files.py"), "ray.tune.search"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from balltrain.api.arguments import Data, Run, refuse_rest, taken, taken_knobs
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.resources import Resources
-from balltrain.search.sweep import Sweep, override
+from balltrain.programs.function import function_ref, named_function
+from balltrain.programs.program import ProgramRef
+from balltrain.search.sweep import Sweep, name_of, override
 from balltrain.search.sweep_files import find_sweep
 from balltrain.storage import Storage
 from balltrain.tasks import TaskRef, file_being_run
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from balltrain.records.state import Point
     from balltrain.search.plan import Plan
 
-Sweepable = str | os.PathLike[str] | Sweep | Task | type[Task]
+Sweepable = str | os.PathLike[str] | Sweep | Task | type[Task] | Callable[..., Any]
 SpaceLike = Mapping[str, Any] | str | os.PathLike[str]  # the latter a TOML file
 
 
@@ -54,7 +57,7 @@ def prepare(what: Sweepable, space: SpaceLike | None, options: dict[str, Any]) -
     if resources.address is None:
         resources = dataclasses.replace(resources, address=os.environ.get("RAY_ADDRESS"))
     own = taken_knobs(Sweep, options)
-    found, ref = found_sweep(what, space)
+    found, ref = found_sweep(what, space, own.get("objective"), own.get("mode"))
     _refuse_hyperparameters(options, ref)
     refuse_rest(options, "sweep", Sweep, Run, Data, Tracking, Resources, more=("space", "progress"))
     name = run.checked_name(_short_name(what))
@@ -66,30 +69,46 @@ def prepare(what: Sweepable, space: SpaceLike | None, options: dict[str, Any]) -
     return Prepared(plan, place, resources, tracking.mirrors(_pictures), data.folder, run.resume)
 
 
-def found_sweep(what: Sweepable, space: SpaceLike | None) -> tuple[Sweep, TaskRef]:
-    """The sweep that is meant, and its task. Raises UsageError where it is none."""
+def found_sweep(
+    what: Sweepable, space: SpaceLike | None, objective: str | None = None, mode: str | None = None
+) -> tuple[Sweep, TaskRef | ProgramRef]:
+    """The sweep that is meant, and its task or program. Raises UsageError where it is none."""
     if isinstance(what, Sweep):
         if space is not None:
             raise UsageError("a Sweep has a space: leave out the second argument, or give a task")
-        return what, ref_of(what.task)
-    if isinstance(what, str | os.PathLike):
-        if space is None:
-            return find_sweep(os.fspath(what))
-        ref = ref_of(what)
-        return Sweep(os.fspath(what), _checked_space(space, ref)), ref
+        return what, _ref(what.task, objective or what.objective, mode or what.mode)
+    if space is None and isinstance(what, str | os.PathLike) and not _is_function(what):
+        return find_sweep(os.fspath(what))
     if space is None:
-        raise UsageError('a task needs a space to search: balltrain.sweep(task, {"lr": tune.loguniform(1e-4, 1e-1)})')
-    ref = ref_of(what)
-    return Sweep(what() if isinstance(what, type) else what, _checked_space(space, ref)), ref
+        kind = "function" if _is_function(what) else "task"
+        raise UsageError(
+            f'a {kind} needs a space to search: balltrain.sweep({kind}, {{"lr": tune.loguniform(1e-4, 1e-1)}})'
+        )
+    ref = _ref(what, objective, mode)
+    if isinstance(what, str | os.PathLike) and isinstance(ref, TaskRef):
+        return Sweep(os.fspath(what), _checked_space(space, ref)), ref
+    trained: Any = what() if isinstance(what, type) else what if isinstance(ref, TaskRef) else ref.load()
+    return Sweep(trained, _checked_space(space, ref)), ref
 
 
-def _checked_space(space: Any, ref: TaskRef) -> Mapping[str, Any]:
+def _is_function(what: Any) -> bool:
+    """Whether it is a function, or names one: `module:function`, `file.py:function`."""
+    return isinstance(what, FunctionType) or (isinstance(what, str) and ":" in what)
+
+
+def _ref(what: Any, objective: str | None, mode: str | None) -> TaskRef | ProgramRef:
+    if isinstance(what, FunctionType):
+        return function_ref(what, objective, mode)
+    return named_function(what, objective, mode) if _is_function(what) else ref_of(what)
+
+
+def _checked_space(space: Any, ref: TaskRef | ProgramRef) -> Mapping[str, Any]:
     """Raises UsageError for a space that is none, or leaves nothing to search."""
     from balltrain.search.space import Space
     from balltrain.search.space_files import read_space
 
     if isinstance(space, str | os.PathLike):
-        space = read_space(Path(space), ref.load().Hyperparameters.model_fields)
+        space = read_space(Path(space), ref.load().Hyperparameters.model_fields if isinstance(ref, TaskRef) else None)
     example = 'such as {"lr": tune.loguniform(1e-4, 1e-1)}'
     if not isinstance(space, Mapping):
         raise UsageError(f"the space is {space!r}, but must be a dict of hyperparameters, {example}")
@@ -108,7 +127,7 @@ def refuse_within_file(function: str) -> None:
         )
 
 
-def _refuse_hyperparameters(options: Mapping[str, Any], ref: TaskRef) -> None:
+def _refuse_hyperparameters(options: Mapping[str, Any], ref: TaskRef | ProgramRef) -> None:
     """Raises UsageError for an argument that `train` would take: a sweep has both spaces and fixed values."""
     for name in options:
         if name in ref.load().Hyperparameters.model_fields:
@@ -156,9 +175,9 @@ def _known(plan: Plan, place: Storage, resume: bool) -> tuple[Point, ...]:
 
 def _short_name(what: Sweepable) -> str:
     if isinstance(what, str | os.PathLike):
-        return Path(what).stem
+        return os.fspath(what).rpartition(":")[2] if ":" in os.fspath(what) else Path(what).stem
     task = what.task if isinstance(what, Sweep) else what
-    return task if isinstance(task, str) else str(task.name)
+    return task if isinstance(task, str) else name_of(task)
 
 
 def _pictures(checkpoint: Path, data_dir: Path | None, folder: Path) -> list[Path]:

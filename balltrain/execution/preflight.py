@@ -6,7 +6,7 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,11 +15,16 @@ from balltrain.errors import UsageError
 from balltrain.execution.placement import Node, Placement
 from balltrain.execution.ray_session import placement_of
 from balltrain.execution.resources import Resources
+from balltrain.programs.program import Program
 from balltrain.records.state import Point
 from balltrain.search.freeze_thaw import MAX_PAUSED, NUM_EVEN
 from balltrain.search.plan import Plan
 from balltrain.search.searchers import FREEZE_THAW, SEARCHERS
+from balltrain.tasks import TaskRef
 from balltrain.tasks.base import resolve
+
+if TYPE_CHECKING:
+    from balltrain.training.probe import Probe
 
 NUM_EXAMPLES = 3
 
@@ -37,18 +42,8 @@ def forecast_sweep(
 
     Prepares the data as the sweep would. Raises BalltrainError where the sweep could not run.
     """
-    import torch
-
-    from balltrain.training.probe import probe
-    from balltrain.training.workers import pick_device
-
     placement, nodes = placement_of(resources)
-    on_phase("preparing the data")
-    dataset = load_data(plan.ref, plan.task, plan.request, data_dir)
-    on_phase("timing a few batches")
-    hp = resolve(plan.task, {**plan.sweep.hyperparameters, "epochs": plan.epochs})
-    torch.set_num_threads(max(1, round(placement.cpus_per_worker)))
-    probed = probe(plan.task, hp, dataset, pick_device(placement.gpus_per_worker))
+    probed = _probed(plan, placement, data_dir, on_phase)
     on_phase("")
 
     epoch_seconds = probed.epoch_seconds / placement.workers
@@ -83,6 +78,27 @@ def forecast_sweep(
         "wandb": wandb_mode,
         "examples": [plan.configure(plan.space.decode(point)) for point in first_proposals(plan)],
     }
+
+
+def _probed(plan: Plan, placement: Placement, data_dir: Path | None, on_phase: Callable[[str], None]) -> Probe:
+    from balltrain.programs.probe import probe_program
+    from balltrain.training.probe import probe
+    from balltrain.training.workers import pick_device
+
+    if isinstance(plan.task, Program):
+        on_phase(f"running an epoch of {plan.task.name}, which is your own code")
+        config = plan.configure(plan.space.decode(first_proposals(plan)[0]))
+        return probe_program(plan.task, config, placement.cpus_per_worker, placement.gpus_per_worker)
+    import torch
+
+    assert isinstance(plan.ref, TaskRef)
+    task = plan.ref.load()
+    on_phase("preparing the data")
+    dataset = load_data(plan.ref, task, plan.request, data_dir)
+    on_phase("timing a few batches")
+    hp = resolve(task, {**plan.sweep.hyperparameters, "epochs": plan.epochs})
+    torch.set_num_threads(max(1, round(placement.cpus_per_worker)))
+    return probe(task, hp, dataset, pick_device(placement.gpus_per_worker))
 
 
 def num_random(plan: Plan) -> int:

@@ -14,21 +14,36 @@ from balltrain.records.journal import first_line, read_journal
 from balltrain.records.state import SweepState
 from balltrain.search.plan import Plan
 from balltrain.search.sweep import Sweep
+from balltrain.tasks import TaskRef
 from balltrain.tasks.protocols import ChecksRecorded
 
 
-def load_sweep_data(plan: Plan, folder: Path, data_dir: Path | None, resume: bool) -> Dataset:
-    """The plan's data, after everything was checked that needs no Ray, the data's fingerprint included."""
+def load_sweep_data(plan: Plan, folder: Path, data_dir: Path | None, resume: bool) -> Dataset | None:
+    """The plan's data, after everything was checked that needs no Ray, the data's fingerprint included.
+
+    None for a program, which reads its data by itself.
+    """
     check_name(folder, resume)
-    dataset = load_data(plan.ref, plan.task, plan.request, data_dir)
+    dataset = task_data(plan, data_dir)
     if resume:
         header = next(read_journal(folder), None)
         if header is not None:
             state = SweepState.replay(read_journal(folder))
             _check_models(plan, state)
-            _check_same(header["sweep"], {**plan.to_json(), "data_fingerprint": dataset.fingerprint})
+            _check_same(header["sweep"], {**plan.to_json(), "data_fingerprint": fingerprint_of(dataset)})
             _check_after_search(plan, state)
     return dataset
+
+
+def task_data(plan: Plan, data_dir: Path | None) -> Dataset | None:
+    """Built or found; None for a program."""
+    if isinstance(plan.ref, TaskRef):
+        return load_data(plan.ref, plan.ref.load(), plan.request, data_dir)
+    return None
+
+
+def fingerprint_of(dataset: Dataset | None) -> str | None:
+    return None if dataset is None else dataset.fingerprint
 
 
 def check_name(folder: Path, resume: bool) -> None:

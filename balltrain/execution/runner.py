@@ -146,7 +146,7 @@ def _kept_up(controller: Controller, placement: Placement, folder: Path, session
 def _leave_to_resume(
     plan: Plan,
     folder: Path,
-    dataset: Dataset,
+    dataset: Dataset | None,
     resources: Resources,
     placement: Placement | None,
     resume: bool,

@@ -14,6 +14,7 @@ from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError
 from balltrain.execution.keeping import BEST
 from balltrain.execution.provenance import provenance, utc_now
+from balltrain.execution.resuming import fingerprint_of
 from balltrain.records.journal import VERSION, Journal, read_journal
 from balltrain.records.state import SweepState
 from balltrain.records.tables import write_tables
@@ -24,7 +25,7 @@ from balltrain.search.plan import Plan
 def sweep_files(
     plan: Plan,
     folder: Path,
-    dataset: Dataset,
+    dataset: Dataset | None,
     placement: dict[str, Any],
     resume: bool,
     began: float | None = None,
@@ -38,7 +39,7 @@ def sweep_files(
         durable.recover_folder(folder / BEST)
         sweep = {
             **plan.to_json(),
-            "data_fingerprint": dataset.fingerprint,
+            "data_fingerprint": fingerprint_of(dataset),
             "placement": placement,
             **provenance(),
         }

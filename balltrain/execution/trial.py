@@ -22,13 +22,14 @@ from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError, StorageError
 from balltrain.execution.placement import Placement
 from balltrain.execution.recording import recorded
+from balltrain.programs.program import Program, ProgramAttempt, ProgramRef, save_description
 from balltrain.search import policy
 from balltrain.search.controller import Attempt
 from balltrain.search.plan import Plan
 from balltrain.search.policy import Cause
 from balltrain.storage import Remote, Uploads, retrying
 from balltrain.tasks import TaskRef
-from balltrain.tasks.base import DataRequest
+from balltrain.tasks.base import DataRequest, Task
 from balltrain.tasks.user_code import described, told_as_users
 from balltrain.training.rows import EpochRow
 
@@ -42,9 +43,9 @@ WORKERS_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1", "RAY_TRAIN_EN
 class TrialContext:
     """What all trials of a sweep share; sent to every trial process once."""
 
-    ref: TaskRef
+    ref: TaskRef | ProgramRef
     request: DataRequest
-    data_key: str
+    data_key: str  # those of data are empty where a program reads its own
     data_dir: str | None  # None: each node's own default
     data_fingerprint: str
     folder: str  # <storage>/<name>
@@ -58,11 +59,16 @@ class TrialContext:
     versions: dict[str, str] | None = None
     environment: dict[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def is_program(self) -> bool:
+        """Whether it trains by itself: a function, or a command."""
+        return not isinstance(self.ref, TaskRef)
+
     @classmethod
     def of(
         cls,
         plan: Plan,
-        dataset: Dataset,
+        dataset: Dataset | None,
         folder: Path,
         placement: Placement,
         remote: str | None = None,
@@ -71,10 +77,10 @@ class TrialContext:
         return cls(
             ref=plan.ref,
             request=plan.request,
-            data_key=dataset.folder.name,
+            data_key=dataset.folder.name if dataset else "",
             # a trial's process, on a cluster that was there before, starts in another folder
             data_dir=str(data_dir.resolve()) if data_dir else None,
-            data_fingerprint=dataset.fingerprint,
+            data_fingerprint=dataset.fingerprint if dataset else "",
             folder=str(folder.resolve()),
             workers=placement.workers,
             cpus_per_worker=placement.cpus_per_worker,
@@ -105,62 +111,87 @@ def run_attempt(config: dict[str, Any], context: TrialContext) -> None:
 
 def train(attempt: Attempt, context: TrialContext, report: Callable[[EpochRow], None], rank: int = 0) -> None:
     """Train a trial and hand its rows to `report`, each with the node that trained it."""
-    with told_as_users():
-        _train(attempt, context, report, rank)
-
-
-def _train(attempt: Attempt, context: TrialContext, report: Callable[[EpochRow], None], rank: int) -> None:
-    import torch
-
-    from balltrain.data.cache import load_data
-    from balltrain.errors import NodeError
     from balltrain.execution.node_checks import check_this_node
-    from balltrain.tasks.base import resolve
-    from balltrain.training.checkpoint import CheckpointConfig, save_config
-    from balltrain.training.loop import fit
-    from balltrain.training.workers import pick_device
 
     if context.versions is not None:
         check_this_node(context.versions, Path(context.folder), context.remote)
         for name, value in context.environment.items():
             os.environ.setdefault(name, value)
-    task = context.ref.load()
+    with told_as_users():
+        found = context.ref.load()
+        folder = Path(context.folder) / "checkpoints" / attempt.trial_id
+        with _uploading(folder, context.remote, attempt, rank) as upload:
+
+            def report_row(row: EpochRow) -> None:
+                upload()
+                report({**row, "node": socket.gethostname()})
+
+            if isinstance(found, Program):
+                _run_program(found, attempt, context, folder, report_row, rank)
+            else:
+                _train_task(found, attempt, context, folder, report_row, rank)
+
+
+def _run_program(
+    program: Program,
+    attempt: Attempt,
+    context: TrialContext,
+    folder: Path,
+    report: Callable[[EpochRow], None],
+    rank: int,
+) -> None:
+    if rank == 0:
+        save_description(folder, program, attempt.config, attempt.seed)
+    own = {name: getattr(attempt, name) for name in ("number", "trial_id", "attempt", "config", "seed", "fold")}
+    program.run(
+        ProgramAttempt(
+            **own,
+            reported_epochs=attempt.reported_epochs,
+            folder=folder,
+            cpus=context.cpus_per_worker,
+            gpus=context.gpus_per_worker,
+            rank=rank,
+            world_size=context.workers,
+        ),
+        report,
+    )
+
+
+def _train_task(
+    task: Task, attempt: Attempt, context: TrialContext, folder: Path, report: Callable[[EpochRow], None], rank: int
+) -> None:
+    import torch
+
+    from balltrain.data.cache import load_data
+    from balltrain.errors import NodeError
+    from balltrain.tasks.base import resolve
+    from balltrain.training.checkpoint import CheckpointConfig, save_config
+    from balltrain.training.loop import fit
+    from balltrain.training.workers import pick_device
+
+    ref = context.ref
+    assert isinstance(ref, TaskRef)  # a task's
     hp = resolve(task, attempt.config)
-    dataset = load_data(context.ref, task, context.request, context.data_dir, context.data_key)
+    dataset = load_data(ref, task, context.request, context.data_dir, context.data_key)
     # built data may differ in a last bit between processors; files that differ are other data
     if context.request.source is not None and dataset.fingerprint != context.data_fingerprint:
         raise NodeError(f"{socket.gethostname()} has other data in {context.request.source} than the sweep's machine")
     if attempt.fold is not None:
         dataset = dataset.fold(*attempt.fold)
     torch.set_num_threads(max(1, round(context.cpus_per_worker)))
-    folder = Path(context.folder) / "checkpoints" / attempt.trial_id
-    config = CheckpointConfig(
-        context.ref,
-        attempt.config,
-        attempt.seed,
-        context.request,
-        dataset.facts,
-        dataset.fingerprint,
-        attempt.fold,
+    data = (context.request, dataset.facts, dataset.fingerprint, attempt.fold)
+    if rank == 0:
+        save_config(folder, CheckpointConfig(ref, attempt.config, attempt.seed, *data))
+    fit(
+        task,
+        hp,
+        dataset,
+        seed=attempt.seed,
+        folder=folder,
+        report=report,
+        device=pick_device(context.gpus_per_worker),
+        reported_epochs=attempt.reported_epochs,
     )
-    with _uploading(folder, context.remote, attempt, rank) as upload:
-        if rank == 0:
-            save_config(folder, config)
-
-        def report_row(row: EpochRow) -> None:
-            upload()
-            report({**row, "node": socket.gethostname()})
-
-        fit(
-            task,
-            hp,
-            dataset,
-            seed=attempt.seed,
-            folder=folder,
-            report=report_row,
-            device=pick_device(context.gpus_per_worker),
-            reported_epochs=attempt.reported_epochs,
-        )
 
 
 @contextlib.contextmanager
@@ -217,6 +248,10 @@ def _cause(error: BaseException) -> tuple[Cause, str]:
 
 def _run_in_this_process(attempt: Attempt, context: TrialContext) -> None:
     from ray import tune
+
+    if context.is_program:  # which may do without torch: it takes two seconds
+        train(attempt, context, lambda row: tune.report({ROW: json.dumps(row)}))
+        return
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 

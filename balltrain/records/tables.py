@@ -1,6 +1,7 @@
 """The journal compacted to Parquet: `trials.parquet` and `epochs.parquet`, with the columns of `columns.py`.
 
-The types follow from the task alone, never from the values at hand: any mix of trials has the same schema.
+The types follow from the task alone, never from the values at hand: any mix of trials has the same schema. The
+metrics of a program are those that it has reported so far.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from balltrain import durable
+from balltrain.programs.program import Program
 from balltrain.records import columns as c
 from balltrain.records.state import SweepState
-from balltrain.tasks.base import Task
+from balltrain.tasks.base import Trainable
 from balltrain.training.rows import EpochRow
 from balltrain.training.running import training_names
 
@@ -26,13 +28,21 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 SCALARS = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
-def write_tables(state: SweepState, task: Task, folder: Path) -> None:
+def write_tables(state: SweepState, task: Trainable, folder: Path) -> None:
     """Both tables, each replaced whole: a reader sees the old or the new one."""
-    _write(pa.Table.from_pylist(trial_rows(state, task, folder), trials_schema(task)), folder / c.TRIALS_FILE)
-    _write(pa.Table.from_pylist(epoch_rows(state, task), epochs_schema(task)), folder / c.EPOCHS_FILE)
+    names = reported_names(state) if isinstance(task, Program) else []
+    trials, epochs = trial_rows(state, task, folder), epoch_rows(state, task)
+    _write(pa.Table.from_pylist(trials, trials_schema(task, names)), folder / c.TRIALS_FILE)
+    _write(pa.Table.from_pylist(epochs, epochs_schema(task, names)), folder / c.EPOCHS_FILE)
 
 
-def trials_schema(task: Task) -> pa.Schema:
+def reported_names(state: SweepState) -> list[str]:
+    """Of the figures that a program has reported, in the order in which they came."""
+    rows = [row for trial in state.trials.values() for row in trial.rows]
+    return list(dict.fromkeys(name for row in rows for name in row["metrics"]))
+
+
+def trials_schema(task: Trainable, reported: Sequence[str] = ()) -> pa.Schema:
     fields: list[tuple[str, pa.DataType] | pa.Field] = [
         (c.SWEEP, pa.string()),
         (c.TASK, pa.string()),
@@ -54,13 +64,13 @@ def trials_schema(task: Task) -> pa.Schema:
     ]
     for name, info in task.Hyperparameters.model_fields.items():
         fields.append(_config_field(name, info.annotation))
-    fields += _metric_fields(task)
+    fields += _metric_fields(task, reported)
     fields += [(c.FOLD, pa.int64()), (c.DIGEST, pa.string()), (c.FIRST_LOSS, pa.float64())]
     fields += [(c.START, pa.int64()), (c.CONTINUED_AFTER, pa.int64())]
     return pa.schema([*fields, (c.SAME_AS, pa.string()), (c.CONFIRMS, pa.string())])
 
 
-def epochs_schema(task: Task) -> pa.Schema:
+def epochs_schema(task: Trainable, reported: Sequence[str] = ()) -> pa.Schema:
     fields = [
         (c.SWEEP, pa.string()),
         (c.TRIAL_ID, pa.string()),
@@ -71,10 +81,10 @@ def epochs_schema(task: Task) -> pa.Schema:
         (c.VAL_LOSS, pa.float64()),
         (c.DECISION, pa.string()),
     ]
-    return pa.schema([*fields, *_metric_fields(task), (c.REPORTED_AT, TIMESTAMP)])
+    return pa.schema([*fields, *_metric_fields(task, reported), (c.REPORTED_AT, TIMESTAMP)])
 
 
-def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, Any]]:
+def trial_rows(state: SweepState, task: Trainable, folder: Path) -> list[dict[str, Any]]:
     name, fingerprint = state.sweep["name"], state.sweep["data_fingerprint"]
     fields = {field.name: field for field in trials_schema(task)}
     rows = []
@@ -89,7 +99,7 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
             c.OBJECTIVE: trial.objective,
             c.BEST_EPOCH: trial.best["epoch"] if trial.best else None,
             c.EPOCHS: trial.epochs,
-            c.SECONDS: sum(row["seconds"] for row in trial.rows),
+            c.SECONDS: sum(row["seconds"] or 0.0 for row in trial.rows),
             c.STARTED_AT: _microseconds(trial.started_at),
             c.ENDED_AT: _microseconds(trial.ended_at),
             c.ERROR: trial.error,
@@ -112,7 +122,7 @@ def trial_rows(state: SweepState, task: Task, folder: Path) -> list[dict[str, An
     return rows
 
 
-def epoch_rows(state: SweepState, task: Task) -> list[dict[str, Any]]:
+def epoch_rows(state: SweepState, task: Trainable) -> list[dict[str, Any]]:
     name = state.sweep["name"]
     plain = (c.EPOCH, c.SECONDS, c.LR, c.TRAIN_LOSS, c.VAL_LOSS, c.DECISION)
     found = []
@@ -124,8 +134,9 @@ def epoch_rows(state: SweepState, task: Task) -> list[dict[str, Any]]:
     return found
 
 
-def _metric_fields(task: Task) -> list[tuple[str, pa.DataType]]:
-    return [(c.METRIC_PREFIX + name, pa.float64()) for name in (*task.metric_names, *training_names(task))]
+def _metric_fields(task: Trainable, reported: Sequence[str]) -> list[tuple[str, pa.DataType]]:
+    names = (*task.metric_names, *training_names(task), *reported)
+    return [(c.METRIC_PREFIX + name, pa.float64()) for name in names]
 
 
 def _metrics(row: EpochRow | None) -> dict[str, float]:

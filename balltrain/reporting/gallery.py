@@ -6,10 +6,12 @@ import base64
 import io
 import tempfile
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError
+from balltrain.programs.handle import FILES
 from balltrain.records.results import Results
 from balltrain.reporting.page import note, section
 from balltrain.tasks.user_code import described, users_error
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
 NUM_PICTURES = 12
 PICTURE_PX = 300
 WEBP_QUALITY = 80
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 
 def pictures_of(checkpoint: Path, data_dir: Path | None, folder: Path) -> list[Path]:
     """Pictures of a checkpoint's predictions; none where its task draws none, or its data is not on this machine."""
+    if own := own_pictures(checkpoint):
+        return own
     try:
         return sample_predictions(checkpoint, data_dir, folder)[0]
     except Exception:  # of a user's task, too: the numbers are worth sending without pictures
@@ -38,6 +43,8 @@ def gallery(results: Results, data_dir: Path | None = None) -> str:
     """Pictures where checkpoint and data can be had on this machine, else the reason why there are none."""
     if results.best is None:
         return ""
+    if results.sweep.get("program"):
+        return _own_gallery(results.checkpoint)
     title = "Predictions of the best trial"
     if not (results.checkpoint / "model.safetensors").is_file():
         return section(title, note(f"None: the checkpoint {results.checkpoint} is not on this machine."))
@@ -50,6 +57,23 @@ def gallery(results: Results, data_dir: Path | None = None) -> str:
         return section(title, note(f"None: {said}."))
     images = "".join(f'<img alt="prediction" src="data:image/webp;base64,{picture}">' for picture in pictures)
     return section(title, f"<div class=shots>{images}</div>", note(source))
+
+
+def own_pictures(checkpoint: Path) -> list[Path]:
+    """Those that a function or a command has put into its folder, in the order of their names."""
+    folder = checkpoint / FILES / "pictures"
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    return sorted(found)[:NUM_PICTURES]
+
+
+def _own_gallery(checkpoint: Path) -> str:
+    images = []
+    for path in own_pictures(checkpoint):
+        try:
+            images.append(f'<img alt="{escape(path.name)}" src="data:image/webp;base64,{_encoded(path)}">')
+        except OSError as error:
+            images.append(note(f"{path.name} cannot be shown: {error}."))
+    return section("Pictures of the best trial", f"<div class=shots>{''.join(images)}</div>") if images else ""
 
 
 def sample_predictions(checkpoint: Path, data_dir: Path | None, folder: Path) -> tuple[list[Path], str]:

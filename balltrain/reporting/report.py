@@ -87,6 +87,9 @@ def best_config(results: Results) -> str:
     names = [column.removeprefix(c.CONFIG_PREFIX) for column in results.varied]
     rows = [(name, _readable(config[name])) for name in names or config]
     rest = "" if not names else f"<p class=note>All others: {escape(_listed(config, leaving_out=names))}</p>"
+    if results.sweep.get("program"):
+        kept = f"<p>What it has kept is in {escape(str(results.checkpoint))}.</p>"
+        return section("Best configuration", definitions(rows), rest, kept)
     commands = f"{train_command(results)}\nballtrain evaluate {quoted(results.checkpoint)}"
     return section(
         "Best configuration",

@@ -291,14 +291,15 @@ class Controller:
 
     def _decide(self, trial: Trial, row: EpochRow) -> Decision:
         objective = row["objective"]
-        finite = math.isfinite(objective) and math.isfinite(row[c.TRAIN_LOSS])
-        after_search = trial.is_after_search
-        good_enough = finite and not after_search and self._spending.is_good_enough(objective)
-        if self._freeze_thaw is not None and not after_search:
+        figures = [value for value in (objective, row[c.TRAIN_LOSS]) if value is not None]  # a program may lack both
+        finite = all(math.isfinite(value) for value in figures)
+        after_search, is_known = trial.is_after_search, objective is not None
+        good_enough = finite and is_known and not after_search and self._spending.is_good_enough(objective)
+        if self._freeze_thaw is not None and not after_search and (is_known or not finite):
             self._freeze_thaw.observe(trial, row[c.EPOCH], objective if finite else None)
         if not finite:
             return Decision.FAIL
-        goes_on = after_search or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
+        goes_on = after_search or not is_known or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
         if row[c.EPOCH] >= self.state.epochs_of(trial):
             return Decision.COMPLETE
         if self._freeze_thaw is not None and not after_search and self._pauses(trial, row[c.EPOCH]):
@@ -362,7 +363,7 @@ class Controller:
                 self._searcher.add(trial.order // (self.plan.sweep.folds or 1), trial.point or {})
             self._first_with.setdefault(_key(trial.searched_config, trial.fold or 0), trial)
             for row in trial.rows[: trial.continued_after]:
-                if row["decision"] != Decision.FAIL:
+                if row["decision"] != Decision.FAIL and row["objective"] is not None:
                     self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
         if self._freeze_thaw is not None:
             for number, place in self.state.learned:
@@ -372,6 +373,8 @@ class Controller:
                 else:
                     row = trial.rows[place]
                     failed = row[c.DECISION] == Decision.FAIL
+                    if row["objective"] is None and not failed:
+                        continue
                     self._freeze_thaw.observe(trial, row[c.EPOCH], None if failed else row["objective"])
         self._tell_of_ended()
         unfinished = self.state.with_status(Status.RUNNING, Status.INTERRUPTED)

@@ -8,12 +8,12 @@ from balltrain.errors import UsageError
 from balltrain.records.results import Results
 from balltrain.records.state import Point
 from balltrain.search.space import Space
-from balltrain.tasks.base import Task
+from balltrain.tasks.base import Trainable
 
 NUM_BEST = 5  # of each sweep
 
 
-def best_of(sweeps: Sequence[Results], task: Task, space: Space) -> list[Point]:
+def best_of(sweeps: Sequence[Results], task: Trainable, space: Space) -> list[Point]:
     """The best different configurations of each sweep, its best first, by turns; what a space leaves out is skipped.
 
     Values that the space does not hold are the middle of their range. Raises UsageError for a sweep of another task
@@ -28,7 +28,7 @@ def best_of(sweeps: Sequence[Results], task: Task, space: Space) -> list[Point]:
     return _different(by_turns)
 
 
-def _check(results: Results, task: Task) -> None:
+def _check(results: Results, task: Trainable) -> None:
     had, has = results.sweep.get("task"), task.name
     if had != has:
         raise UsageError(f"--from {results.name} is a sweep of {had}, and this one of {has}: leave it out")

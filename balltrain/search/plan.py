@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from balltrain.errors import UsageError
 from balltrain.knobs import recorded
+from balltrain.programs.program import Program, ProgramRef
 from balltrain.records.state import Point
 from balltrain.search.freeze_thaw import FreezeThaw
 from balltrain.search.grid import grid_points
@@ -22,7 +23,7 @@ from balltrain.search.starts import start_point
 from balltrain.search.stopping import Stopping
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef
-from balltrain.tasks.base import DataRequest, Task, options_of, resolve
+from balltrain.tasks.base import DataRequest, Trainable, options_of, resolve
 from balltrain.tasks.plain import plain, refuse_no_json
 from balltrain.tasks.protocols import ChecksWeights
 
@@ -36,8 +37,8 @@ class Plan:
 
     name: str
     sweep: Sweep
-    ref: TaskRef
-    task: Task
+    ref: TaskRef | ProgramRef
+    task: Trainable
     space: Space
     request: DataRequest
     known: tuple[Point, ...] = ()  # the best of earlier sweeps, as they were when this one began
@@ -154,12 +155,13 @@ class Plan:
         return {
             "name": self.name,
             "task": self.task.name,
+            **({"program": self.task.kind} if isinstance(self.task, Program) else {}),
             "task_file": self.ref.file,
             "task_code": self.ref.code_id,
-            "objective": self.task.objective,
-            "mode": self.task.mode,
             "space": self.space.to_json(),
             **to_jsonable_python(recorded(self.sweep), fallback=repr),
+            "objective": self.task.objective,
+            "mode": self.task.mode,
             "search_epochs": self.search_epochs,
             "known": list(self.known),
             **({} if self.sweep.reference is None else {"reference": self.sweep.reference.to_json()}),
@@ -167,15 +169,24 @@ class Plan:
         }
 
 
-def make_plan(sweep: Sweep, ref: TaskRef, *, name: str, request: DataRequest, check_weights: bool = True) -> Plan:
+def make_plan(
+    sweep: Sweep, ref: TaskRef | ProgramRef, *, name: str, request: DataRequest, check_weights: bool = True
+) -> Plan:
     """Resolve a sweep, and check all that needs neither data nor Ray.
 
     Files of weights need not be there any more where nothing but begun trainings go on: `check_weights` is then
     false. Raises UsageError that quotes the value and the rule.
     """
-    task = ref.load()
-    options_of(task, request)
-    space = Space(sweep.space)
+    task, space = ref.load(), Space(sweep.space)
+    if isinstance(task, Program):
+        _take(task, sweep, space, request)
+    else:
+        options_of(task, request)
+        if sweep.objective is not None or sweep.mode is not None:
+            raise UsageError(
+                f"the task {task.name} has an objective of its own, {task.objective} ({task.mode}): leave out "
+                "objective and mode"
+            )
     for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
         raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
     plan = Plan(name, _resolved(sweep, task, space), ref, task, space, request)
@@ -212,7 +223,23 @@ def as_json(hp: Any) -> dict[str, Any]:
     return dict(json.loads(json.dumps(found)))  # a tuple becomes a list, as when it is read back
 
 
-def _resolved(sweep: Sweep, task: Task, space: Space) -> Sweep:
+def _take(program: Program, sweep: Sweep, space: Space, request: DataRequest) -> None:
+    """Tell a program what hyperparameters it has. Raises UsageError for what only tasks have."""
+    if request.to_dict() != DataRequest(seed=request.seed).to_dict():
+        raise UsageError(f"{program.name} reads its data by itself: leave out source, size and data")
+    if sweep.epochs is None:
+        raise UsageError(f"how many epochs does a trial of {program.name} train at most? add epochs=N (--epochs N)")
+    values: dict[str, list[Any]] = {name: [value] for name, value in sweep.hyperparameters.items()}
+    middle = space.from_unit_cube([0.5] * len(space.dimensions))
+    for point in (middle, *space.corners()):
+        for name, value in space.decode(point).items():
+            values.setdefault(name, []).append(plain(value))
+    for name in ("epochs", "patience"):
+        values.pop(name, None)
+    program.take(values)
+
+
+def _resolved(sweep: Sweep, task: Trainable, space: Space) -> Sweep:
     if sweep.searcher == FREEZE_THAW:
         sweep = dataclasses.replace(sweep, scheduler="none")  # it pauses trials itself
     if sweep.searcher == GRID:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from balltrain.search.stopping import SCHEDULERS, Asha
 from balltrain.tasks.plain import plain
 
 if TYPE_CHECKING:
+    from balltrain.programs.program import Program
     from balltrain.tasks.base import Task  # whose torch the command line's help does without
 
 
@@ -113,7 +114,7 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
     be made alone.
 
     Args:
-        task: A task's name, or a `Task`.
+        task: A task's name, a `Task`, or a function that trains: `def train(trial)`, with a `balltrain.Trial`.
         space: Hyperparameters to search, by name. `help(balltrain.sweep)` has all the others.
 
     Raises:
@@ -126,7 +127,7 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         Sweep('detect', space of lr and channels, trials=20, epochs=5)
     """
 
-    task: str | Task
+    task: str | Task | Callable[..., Any] | Program
     space: Mapping[str, Any]
     _: KW_ONLY
     hyperparameters: Mapping[str, Any] = knob(
@@ -137,6 +138,20 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         metavar="KEY=VALUE",
         repeated=True,
         mixes="other fixed hyperparameters",
+    )
+    objective: str | None = knob(
+        None,
+        "Figure to optimise, of a function or a command; a task has its own.",
+        Panel.SEARCH,
+        says="the task's",
+        mixes="another objective",
+    )
+    mode: str | None = knob(
+        None,
+        "Whether the smallest objective is the best, or the largest: min or max.",
+        Panel.SEARCH,
+        says="the task's, else min",
+        mixes="another mode",
     )
     searcher: str = knob(
         "hyperopt",
@@ -259,7 +274,7 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         plain = Sweep("", {})
         values = {entry.name: getattr(self, entry.name) for entry in knobs_of(self)}
         changed = [f"{name}={value!r}" for name, value in values.items() if value != getattr(plain, name)]
-        task = self.task if isinstance(self.task, str) else self.task.name
+        task = self.task if isinstance(self.task, str) else name_of(self.task)
         return f"Sweep({', '.join([repr(task), 'space of ' + ' and '.join(self.space), *changed])})"
 
     def main(self, file: str) -> None:
@@ -270,6 +285,11 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         # the command as a shell finds it: what defines a sweep is imported by the command line, not the reverse
         (command,) = entry_points(group="console_scripts", name="balltrain")
         command.load()(["sweep", file, *sys.argv[1:]])
+
+
+def name_of(trained: Any) -> str:
+    """Of a task or a program, as an object or as a class, or of a function."""
+    return str(getattr(trained, "name", None) or getattr(trained, "__name__", type(trained).__name__))
 
 
 def override(sweep: Sweep, **options: Any) -> Sweep:

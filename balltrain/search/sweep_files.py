@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from pathlib import Path
+from types import FunctionType
 
 from balltrain.errors import UsageError
+from balltrain.programs.function import function_ref
+from balltrain.programs.program import ProgramRef
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef, only_task, run_file, task_ref
 from balltrain.tasks.decoding import read_source
@@ -15,7 +18,7 @@ INSTALLED_SWEEPS = Path(__file__).parents[1] / "sweeps"  # in a wheel
 CHECKOUT_SWEEPS = Path(__file__).parents[2] / "sweeps"  # in a clone
 
 
-def find_sweep(name_or_file: str) -> tuple[Sweep, TaskRef]:
+def find_sweep(name_or_file: str) -> tuple[Sweep, TaskRef | ProgramRef]:
     """The sweep for what a user typed: a Python file, or the name of one in `sweeps/`.
 
     Raises UsageError where there is none, or the file holds no sweep.
@@ -31,6 +34,8 @@ def find_sweep(name_or_file: str) -> tuple[Sweep, TaskRef]:
     (sweep,) = sweeps
     if isinstance(sweep.task, str):
         return sweep, task_ref(sweep.task)
+    if isinstance(sweep.task, FunctionType):
+        return sweep, function_ref(sweep.task, sweep.objective, sweep.mode)
     return sweep, dataclasses.replace(ref, name=only_task(module, str(path)).name)
 
 

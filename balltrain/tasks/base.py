@@ -127,6 +127,21 @@ class Examples:
     certainty: Certainty | None = None
 
 
+class Trainable(Protocol):
+    """What a sweep needs to know of what it trains: a `Task`, or a program (`balltrain.programs`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def objective(self) -> str: ...
+    @property
+    def mode(self) -> Literal["min", "max"]: ...
+    @property
+    def metric_names(self) -> tuple[str, ...]: ...
+    @property
+    def Hyperparameters(self) -> type[Any]: ...  # noqa: N802 - a class
+
+
 class Task(Generic[HP]):
     """One thing that can be learned: `class Moons(Task[MoonsHyperparameters])`.
 
@@ -336,8 +351,8 @@ def examples_of_losses(loss: Sequence[float]) -> Examples:
     return Examples(shown, "loss of an item", {"items": [loss[row] for row in order]})
 
 
-def resolve(task: Task, values: Mapping[str, Any]) -> Any:
-    """The task's hyperparameters with `values` in place of its defaults.
+def resolve(task: Trainable, values: Mapping[str, Any]) -> Any:
+    """Its hyperparameters with `values` in place of its defaults.
 
     Raises UsageError that quotes the value and the rule.
     """

@@ -30,21 +30,22 @@ COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr", "lambda")
 MAX_CONSTANT = 100_000  # characters of the text of one
 
 
-def text_of(cls: type) -> str:
-    """Python text that defines a class of `__main__`, and makes one object of it.
+def text_of(defined: type | types.FunctionType) -> str:
+    """Python text that defines a class of `__main__`, and makes one object of it, or that defines a function.
 
-    Raises BalltrainError that names what the class uses and no text can be had of.
+    Raises BalltrainError that names what it uses and no text can be had of.
     """
-    parts = _Parts(cls, vars(sys.modules[MAIN]))
-    parts.add(cls.__name__, cls)
+    parts = _Parts(defined, vars(sys.modules[MAIN]))
+    parts.add(defined.__name__, defined)
     return parts.text()
 
 
 class _Parts:
-    """The statements that a class needs, each after those that it needs itself."""
+    """The statements that a class or a function needs, each after those that it needs itself."""
 
-    def __init__(self, cls: type, main: Mapping[str, Any]):
-        self._cls, self._main = cls, main
+    def __init__(self, defined: type | types.FunctionType, main: Mapping[str, Any]):
+        self._defined, self._main = defined, main
+        self._what = f"the {'task' if isinstance(defined, type) else 'function'} {defined.__name__}"
         self._imports: dict[str, None] = {}  # a set that keeps its order
         self._statements: list[str] = []
         self._added: dict[str, Any] = {}  # by name
@@ -52,8 +53,8 @@ class _Parts:
             self._imports["from __future__ import annotations"] = None
 
     def text(self) -> str:
-        last = f"balltrain_task = {self._cls.__name__}()"
-        return "\n".join([*self._imports, "", *self._statements, last, ""])
+        last = [f"balltrain_task = {self._defined.__name__}()"] if isinstance(self._defined, type) else []
+        return "\n".join([*self._imports, "", *self._statements, *last, ""])
 
     def add(self, name: str, value: Any) -> None:
         """Have `name` mean `value` in the text."""
@@ -104,10 +105,12 @@ class _Parts:
                     self._imports |= dict.fromkeys(_submodules(name, value, text))
 
     def _refuse(self, name: str, why: str) -> NoReturn:
-        task = self._cls.__name__
-        if name == task:
-            raise BalltrainError(f"the task {task} is a class {why}: put it into a Python file")
-        raise BalltrainError(f"the task {task} uses {name}, {why}: make it inside the task, or put both into a file")
+        if name == self._defined.__name__:
+            kind = "class " if isinstance(self._defined, type) else ""
+            raise BalltrainError(
+                f"{self._what} is a {kind}{why}: put it into a Python file".replace("is a whose", "is one whose")
+            )
+        raise BalltrainError(f"{self._what} uses {name}, {why}: make it inside, or put both into a file")
 
 
 def _literal(value: Any) -> str | None:

@@ -7,6 +7,7 @@ new one whole. Nothing that is read back is a pickle: `state.pt` is loaded with 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import zipfile
@@ -117,11 +118,11 @@ def best_of(folder: Path) -> tuple[int, float] | None:
         return int(metadata["epoch"]), float(metadata["objective"])
 
 
-def save_state(folder: Path, state: dict[str, Any]) -> None:
+def save_state(folder: Path, state: dict[str, Any], name: str = STATE) -> None:
     """All that is needed to go on after the last epoch, in one file: it is never of two epochs."""
     content = io.BytesIO()
     torch.save(state, content)
-    _write_atomically(folder / STATE, content.getvalue())
+    _write_atomically(folder / name, content.getvalue())
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
@@ -148,6 +149,7 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu", stat
     if not folder.is_dir():
         what = "a file" if folder.exists() else "not there"
         raise BalltrainError(f"{folder} is {what}: a checkpoint is a folder with {MODEL} and {CONFIG}")
+    _refuse_program(folder)
     for name in (CONFIG, MODEL):
         if not (folder / name).is_file():
             raise BalltrainError(f"{folder} has no {name}: give the folder of a checkpoint, such as runs/NAME/best")
@@ -168,6 +170,17 @@ def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu", stat
     # torch's types know `memory_format` beside a tensor alone
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Loaded(folder, task, ref, hp, model, config)
+
+
+def _refuse_program(folder: Path) -> None:
+    """Raises BalltrainError for what a function or a command has left: only it knows how to use that."""
+    with contextlib.suppress(OSError, ValueError):
+        program = json.loads((folder / CONFIG).read_text()).get("program")
+        if program:
+            raise BalltrainError(
+                f"{folder} is of the {program['kind']} {program['name']}, whose models balltrain cannot run: what it "
+                "has kept is in that folder"
+            )
 
 
 def _first_that_fits(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from balltrain.tasks.base import Batch, Task
+from balltrain.tasks.base import Batch, Task, Trainable
 from balltrain.tasks.protocols import MeasuresTraining
 from balltrain.training.outputs import Arrays, joined, numbers_of
 from balltrain.training.rows import TRAIN_PREFIX
@@ -22,7 +22,7 @@ from balltrain.training.workers import sum_over_workers
 HELD_BYTES = 64 << 20  # of outputs and targets, until their figures are computed: however long the epoch is
 
 
-def training_names(task: Task) -> dict[str, str]:
+def training_names(task: Trainable) -> dict[str, str]:
     """The task's metrics that an epoch of training has too, by the name that they have there: `train_accuracy`.
 
     None where the task does not say what a training batch's outputs are. A metric of the task's own keeps its name.

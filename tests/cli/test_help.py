@@ -75,7 +75,7 @@ def test_a_default_is_put_into_words(cli, monkeypatch):
     shown = words(help_of(cli, "sweep", 200, monkeypatch))
     for text in (
         "GPUs to use. [default: (all there are)]",
-        "Number of configurations to try. [default: (the sweep's, else 100, with a budget as many as it has room for)]",
+        "Number of configurations to try. [default: (the sweep's, else 100, with a budget as many as it has room",
         "Epochs before ASHA may stop a trial. [default: (the sweep's, else a tenth of the epochs)]",
         "Scramble the Sobol sequence by the seed, or take it as it is. [default: (the sweep's, else yes)]",
         "[env var: BALLTRAIN_STORAGE] [default: (runs)]",

@@ -54,6 +54,8 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
         console.print(f"mean of {len(entry['trial_ids'])} folds, 95 %:  {'  '.join(figures)}", highlight=False)
     _print_confirmations(results, console)
     lines = [f"best checkpoint: {results.checkpoint}", f"balltrain evaluate {quoted(results.checkpoint)}"]
+    if results.sweep.get("program"):  # which alone knows how to use it
+        lines = lines[:1]
     if not results.checkpoint.exists():
         lines = [lines[0] + ", which is not there"]
     for line in lines:  # not wrapped, so that it can be copied
