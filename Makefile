@@ -6,7 +6,7 @@ STORAGE ?= runs
 COMPUTING := tests/balls tests/data tests/tasks tests/training tests/vision
 NAME ?= first-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: sweep test test-slow test-processors chaos test-cluster lint bench wheel clean
+.PHONY: sweep test test-slow test-processors chaos crash test-cluster lint bench wheel clean
 
 # made again when what is to be installed changes
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -35,6 +35,10 @@ test-processors: $(VENV)/installed
 ## sweeps killed at random moments, on lost nodes and full disks, resumed here and elsewhere: some minutes
 chaos: $(VENV)/installed
 	$(BIN)/python -m pytest -m chaos -s
+
+## every state of the disk that a power loss may leave, resumed: some minutes
+crash: $(VENV)/installed
+	$(BIN)/python -m pytest -m crash -s
 
 ## a cluster of hosts of our own, by namespaces and ssh, cut off, killed and joined: 10 minutes at most, as root
 test-cluster: $(VENV)/installed
