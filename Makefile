@@ -55,6 +55,7 @@ lint: $(VENV)/installed
 ## each a ratio to a named baseline, measured in the same run
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/sweep_overhead.py
+	$(BIN)/python benchmarks/commands.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/memory.py

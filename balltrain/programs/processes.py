@@ -74,8 +74,8 @@ class Running:
 
         Raises Killed where its supervisor was.
         """
-        ready, _, _ = select.select([self._output, self._status], [], [], wait_s)
-        if self._output in ready and (output := os.read(self._output.fileno(), 1 << 16)):
+        ready, _, _ = select.select([self._output.fileno(), self._status], [], [], wait_s)
+        if self._output.fileno() in ready and (output := os.read(self._output.fileno(), 1 << 16)):
             return output
         if self._status in ready and self.exit_code is None:
             said = os.read(self._status, 16)

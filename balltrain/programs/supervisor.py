@@ -10,6 +10,8 @@ is written to the file descriptor STATUS_FD: 128 + N for one that signal N ended
 It is no child of whoever started it: Ray kills the children of a process that ends, which would leave theirs.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import os
@@ -24,14 +26,14 @@ LINUX = sys.platform == "linux"
 LOOK_EVERY_S = 0.02  # for processes that end
 
 
-def main(status_fd, kill_after_s, command):
+def main(status_fd: int, kill_after_s: float, command: str) -> None:
     if os.fork():
         os._exit(0)
     libc = ctypes.CDLL(None)
     if LINUX:
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
-    def in_child():
+    def in_child() -> None:
         if LINUX:  # should this process itself be killed
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # whatever was ignored above
@@ -57,9 +59,10 @@ def main(status_fd, kill_after_s, command):
     os._exit(0)
 
 
-def end_all(child, kill_after_s):
+def end_all(child: subprocess.Popen[bytes], kill_after_s: float) -> None:
     """End the command where it runs, and all that it has left."""
-    deadline, number, told = time.monotonic() + kill_after_s, signal.SIGTERM, set()
+    deadline, number = time.monotonic() + kill_after_s, signal.SIGTERM
+    told: set[int] = set()
     while there := still_there(child):
         if number == signal.SIGTERM and time.monotonic() >= deadline:
             number = signal.SIGKILL
@@ -71,7 +74,7 @@ def end_all(child, kill_after_s):
         time.sleep(LOOK_EVERY_S)
 
 
-def still_there(child):
+def still_there(child: subprocess.Popen[bytes]) -> set[int]:
     """Processes of the command that have not ended; the ends of those inherited are taken."""
     child.poll()
     if not LINUX:  # its group has what did not leave it
