@@ -25,9 +25,9 @@ ORDER = (
         "Task",
         "Arrays",
     ),
-    *("train", "BalltrainError", "UsageError"),
+    *("train", "report", "BalltrainError", "UsageError"),
 )
-FUNCTIONS = ("sweep", "forecast", "train", "load")
+FUNCTIONS = ("sweep", "forecast", "train", "load", "report")
 
 
 def doc(name):
