@@ -53,10 +53,14 @@ class Command:
             )
         file = file_being_run()
         folder = Path(self.folder).expanduser() if self.folder is not None else file.parent if file else Path()
-        if not folder.is_dir():
-            raise UsageError(f"there is no folder {folder} to run the command in")
         object.__setattr__(self, "folder", str(folder.resolve()))
         check_source(self.figures)
+
+    def check(self) -> None:
+        """Look for the program, and its script, on this machine. Raises UsageError where they are not there."""
+        folder = Path(self.folder or "")
+        if not folder.is_dir():
+            raise UsageError(f"there is no folder {folder} to run the command in")
         _check_program(self.command, folder)
 
     @property
