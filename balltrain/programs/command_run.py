@@ -9,18 +9,21 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from balltrain.errors import BalltrainError, UserCodeError
-from balltrain.programs.epochs import Numbering
-from balltrain.programs.figure_sources import NumberedRow, Sources
+from balltrain import durable
+from balltrain.errors import BalltrainError, StorageError, UserCodeError
+from balltrain.programs.epochs import QUIET_S, Numbering
+from balltrain.programs.figure_sources import Sources, is_pattern
 from balltrain.programs.figures import Figures, last_written
-from balltrain.programs.placeholders import filled_in
+from balltrain.programs.placeholders import filled_in, placeholders
 from balltrain.programs.processes import KILL_AFTER_S, TRIAL_DIR, Killed, Running, kill_marked
 from balltrain.programs.script import RANK, REPORT_FILE
+
+Row = tuple[Figures, float]  # with its seconds
 
 POLL_S = 0.05
 OWN_END_S = 60.0  # that a command has to end by itself after its last epoch
@@ -58,6 +61,7 @@ class CommandTrial:
     seed: int
     epochs: int
     resumed: bool  # an attempt before has begun it
+    state_file: Path  # what is known of its rows
     cpus: float = 1.0
     gpus: float = 0.0
     fold: tuple[int, int] | None = None  # number, from 0, and how many there are
@@ -71,49 +75,79 @@ class CommandTrial:
     def report_file(self) -> Path:
         return self.trial_dir / ".balltrain-report.jsonl"
 
-    @property
-    def numbering_file(self) -> Path:
-        return self.trial_dir / ".balltrain-epochs.json"
+
+@dataclass
+class _State:
+    """What attempts know of those before: the rows, so that none is lost by a kill before it was journalled."""
+
+    numbering: Numbering
+    rows: list[Row]
+
+    @classmethod
+    def of(cls, trial: CommandTrial) -> _State:
+        try:
+            content = json.loads(trial.state_file.read_text())
+            return cls(
+                Numbering(**content["numbering"]), [(figures, seconds) for figures, seconds in content["rows"]]
+            )
+        except (OSError, ValueError, TypeError, KeyError):  # none yet
+            return cls(Numbering(), [])
+
+    def keep(self, trial: CommandTrial) -> None:
+        content = {"numbering": dataclasses.asdict(self.numbering), "rows": self.rows}
+        try:
+            durable.replace(trial.state_file, json.dumps(content).encode())
+        except OSError as error:
+            raise StorageError(f"cannot write {trial.state_file}: {error.strerror or error}") from error
 
 
 def run_command(
     trial: CommandTrial,
-    report: Callable[[int, Figures], None],
+    report: Callable[[int, Figures, float], None],
     write_output: Callable[[bytes], None] = lambda output: None,
 ) -> None:
-    """Run it to its end; each row of figures goes to `report` with its number, from 1, each once.
+    """Run it to its end; each row goes to `report` once: its number, from 1, its figures, and its seconds.
 
-    What `report` raises ends the command, with all its processes. Raises BalltrainError where it fails, or has no
-    figures.
+    Rows that the attempts before have left come first. What `report` raises ends the command, with all its processes.
+    Raises BalltrainError where it fails, or has no figures.
     """
-    trial.trial_dir.mkdir(parents=True, exist_ok=True)
-    kill_marked(str(trial.trial_dir))  # what another process of this machine was killed over
-    trial.config_file.write_text(json.dumps(dict(trial.config), indent=1) + "\n")
-    trial.report_file.write_bytes(b"")
-    last_lines: deque[str] = deque(maxlen=NUM_LAST_LINES)
-    sources = _sources(trial)
+    _begin(trial)
+    state = _State.of(trial)
+    for number, row in enumerate(state.rows, 1):
+        report(number, *row)
+    sources = _sources(trial, state.numbering)
     with contextlib.closing(sources), _started(trial) as running:
-        num_rows = 0
+        heard = _Heard(trial, state, sources, write_output)
         try:
-            for rows in _rows(running, sources, last_lines, write_output):
-                num_rows += len(rows)
-                _keep(sources.numbering, trial)
-                for number, figures in rows:
+            while running.exit_code is None:
+                for number, row in heard.new(running.read(POLL_S), ended=running.exit_code is not None):
                     if number >= trial.epochs:
-                        _let_end(running, last_lines, write_output)
-                    report(number, figures)
+                        _let_end(running, heard)
+                    report(number, *row)
                     if number >= trial.epochs:
                         return
         except Killed:
-            raise BalltrainError("the command's supervisor was killed") from None
+            raise UserCodeError("the command was killed, with what watches over it") from None
         finally:
-            for output in running.stopped():
-                write_output(output)
+            _stop(running, heard)
     if running.exit_code:
-        raise _failure(running.exit_code, list(last_lines))
-    if num_rows == 0 and sources.numbering.source is None:
-        said = f"; its last lines: {_joined(last_lines)}" if last_lines else "; it printed nothing"
+        raise _failure(running.exit_code, list(heard.last_lines))
+    if not state.rows:
+        last = heard.last_lines
+        said = f"; its last lines: {_joined(last)}" if last else "; it printed nothing"
         raise BalltrainError(f"the command ended well, but {sources.missing()}{said}")
+
+
+def _begin(trial: CommandTrial) -> None:
+    try:
+        trial.trial_dir.mkdir(parents=True, exist_ok=True)
+        kill_marked(str(trial.trial_dir))  # what is left of an attempt whose processes were killed one by one
+        trial.config_file.write_text(json.dumps(dict(trial.config), indent=1) + "\n")
+        trial.report_file.write_bytes(b"")
+        if not trial.resumed:
+            trial.state_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {trial.trial_dir}: {error.strerror or error}") from error
 
 
 def command_line(trial: CommandTrial) -> str:
@@ -128,7 +162,8 @@ def command_line(trial: CommandTrial) -> str:
         "fold": number,
         "folds": count,
     }
-    return filled_in(trial.command, {**own, **trial.config, "epochs": trial.epochs})
+    absent = dict.fromkeys(placeholders(trial.command))  # of an option of a choice that was not chosen
+    return filled_in(trial.command, {**absent, **trial.config, **own})
 
 
 def environment(trial: CommandTrial) -> dict[str, str]:
@@ -161,36 +196,61 @@ def _started(trial: CommandTrial) -> Running:
         raise BalltrainError(f"there is no folder {trial.folder} to run the command in") from None
 
 
-def _rows(
-    running: Running, sources: Sources, last_lines: deque[str], write_output: Callable[[bytes], None]
-) -> Iterator[list[NumberedRow]]:
-    """Rows as they become complete, until the command has ended."""
-    rest = b""
-    while running.exit_code is None:
-        output = running.read(POLL_S)
+class _Heard:
+    """What a command prints and writes, as rows."""
+
+    def __init__(self, trial: CommandTrial, state: _State, sources: Sources, write_output: Callable[[bytes], None]):
+        self.trial, self.state, self.sources, self.write_output = trial, state, sources, write_output
+        self.last_lines: deque[str] = deque(maxlen=NUM_LAST_LINES)
+        self._rest = b""  # of a line whose end has not come
+        self._began = time.monotonic()  # the epoch
+
+    def new(self, output: bytes, *, ended: bool = False, quiet: bool = False) -> list[tuple[int, Row]]:
+        """Rows that are complete by now, kept before they are returned.
+
+        `ended` says that nothing more comes, `quiet` that nothing more comes of an epoch that has its objective.
+        """
         if output:
-            write_output(output)
-        *whole, rest = (rest[-MAX_LINE_BYTES:] + output).split(b"\n")  # a progress bar has no end of a line
-        if running.exit_code is not None and rest:
-            whole.append(rest)
+            self.write_output(output)
+        *whole, self._rest = (self._rest[-MAX_LINE_BYTES:] + output).split(
+            b"\n"
+        )  # a progress bar has no end of a line
+        if ended and self._rest:
+            whole.append(self._rest)
         now = time.monotonic()
         for line in (last_written(raw.decode(errors="replace")) for raw in whole):
             if line.strip():
-                last_lines.append(line.strip())
-                sources.hear(line, now)
-        if rows := sources.due(now, ended=running.exit_code is not None):
-            yield rows
+                self.last_lines.append(line.strip())
+                self.sources.hear(line, now)
+        rows = self.sources.due(now + QUIET_S if quiet else now, ended=ended)
+        seconds = (now - self._began) / max(1, len(rows))  # several came at once
+        if rows:
+            self._began = now
+        # those of a command that starts anew are known
+        new = [(number, (figures, seconds)) for number, figures in rows if number > len(self.state.rows)]
+        if new:
+            self.state.numbering = self.sources.numbering
+            self.state.rows += [row for _, row in new]
+            self.state.keep(self.trial)
+        return new
 
 
-def _let_end(running: Running, last_lines: deque[str], write_output: Callable[[bytes], None]) -> None:
+def _stop(running: Running, heard: _Heard) -> None:
+    """End it; epochs that it still ends are known to the attempt after this one, which need not train them."""
+    for output in running.stopped():
+        with contextlib.suppress(BalltrainError):  # what ends it matters more
+            heard.new(output)
+    with contextlib.suppress(BalltrainError):
+        heard.new(b"", quiet=True)
+
+
+def _let_end(running: Running, heard: _Heard) -> None:
     """After its last epoch a command has time to save what it wants to. Raises BalltrainError where that fails."""
     deadline = time.monotonic() + OWN_END_S
     while running.exit_code is None and time.monotonic() < deadline:
-        output = running.read(POLL_S)
-        write_output(output)
-        last_lines.extend(line.strip() for line in output.decode(errors="replace").splitlines() if line.strip())
+        heard.new(running.read(POLL_S))
     if running.exit_code:
-        raise _failure(running.exit_code, list(last_lines))
+        raise _failure(running.exit_code, list(heard.last_lines))
 
 
 def _failure(exit_code: int, last_lines: list[str]) -> BalltrainError:
@@ -210,14 +270,10 @@ def _joined(lines: list[str] | deque[str]) -> str:
     return " | ".join(line[:160] for line in lines)
 
 
-def _sources(trial: CommandTrial) -> Sources:
+def _sources(trial: CommandTrial, before: Numbering) -> Sources:
     told = trial.figures
-    if told is not None and "(?P<" not in told:
+    if told is not None and not is_pattern(told):
         told = filled_in(told, {"trial_dir": str(trial.trial_dir), "trial": trial.trial_id})
-    before = Numbering()
-    if trial.resumed:
-        with contextlib.suppress(OSError, ValueError, TypeError):  # none yet
-            before = Numbering(**json.loads(trial.numbering_file.read_text()))
     return Sources(
         trial.objective,
         before,
@@ -226,10 +282,3 @@ def _sources(trial: CommandTrial) -> Sources:
         trial_dir=trial.trial_dir,
         folder=trial.folder,
     )
-
-
-def _keep(numbering: Numbering, trial: CommandTrial) -> None:
-    """Before its rows are reported, so that an attempt after a kill numbers them alike."""
-    new = trial.numbering_file.with_suffix(".new")
-    new.write_text(json.dumps(dataclasses.asdict(numbering)))
-    new.replace(trial.numbering_file)

@@ -21,6 +21,7 @@ class Numbering:
 
     keys: list[int] = field(default_factory=list)  # the program's own, in order; none where it names none
     several: bool = False  # the objective comes several times an epoch
+    together: bool | None = None  # all figures of an epoch come at once; None before the first has shown it
     source: str | None = None  # where the figures were found
 
     def of(self, key: int) -> int:
@@ -35,8 +36,8 @@ class Rows:
 
     With an `epoch` among the figures, those of one epoch are put together, the last value of each. A row is complete
     when figures of another epoch come, when the program ends, or when it has the objective and nothing came for
-    QUIET_S; not the last, where the objective comes several times an epoch. Without an `epoch`, a row is complete as
-    soon as it has the objective.
+    QUIET_S: at once where all of the first epoch came together; not at all where the objective comes several times an
+    epoch. Without an `epoch`, a row is complete as soon as it has the objective.
     """
 
     def __init__(self, objective: str, numbering: Numbering):
@@ -47,6 +48,7 @@ class Rows:
         self._told: set[str] = set()  # names of those that came together with their epoch
         self._changed = 0.0
         self._times = 0  # that the objective came in this epoch
+        self._parts = 0  # that figures came in it
         self._num_closed = 0  # since this attempt began
         self._last: int | None = None  # the epoch given out last, where the program names epochs
         self._complete: list[tuple[int, Figures]] = []
@@ -64,6 +66,7 @@ class Rows:
         elif self._last is not None:
             return  # between two epochs
         self._times += self.objective in figures
+        self._parts += 1
         if figures:
             self._figures |= figures
             self._changed = now
@@ -72,7 +75,8 @@ class Rows:
 
     def due(self, now: float, *, ended: bool = False) -> list[tuple[int, Figures]]:
         """Rows that are complete, each once: their numbers, from 1, and figures without the epoch."""
-        quiet = self.objective in self._figures and self._once_an_epoch() and now - self._changed >= QUIET_S
+        quiet_s = 0.0 if self.numbering.together else QUIET_S
+        quiet = self.objective in self._figures and self._once_an_epoch() and now - self._changed >= quiet_s
         if self._key is not None and (ended or quiet):
             self._close()
         complete, self._complete = self._complete, []
@@ -83,8 +87,9 @@ class Rows:
             self._close()
         if self._key is None:
             self._figures, self._told = {}, set()
-            if key == self._last and self.objective in figures:
-                self.numbering.several = True  # the row was given out too early
+            if key == self._last:  # the row was given out too early
+                self.numbering.together = False
+                self.numbering.several = self.numbering.several or self.objective in figures
         self._key = key
 
     def _once_an_epoch(self) -> bool:
@@ -94,11 +99,13 @@ class Rows:
         return first_word in _OF_VALIDATION or self._num_closed > 0
 
     def _close(self) -> None:
-        figures, key, times = self._figures, self._key, self._times
-        self._figures, self._told, self._key, self._times = {}, set(), None, 0
+        figures, key, times, parts = self._figures, self._key, self._times, self._parts
+        self._figures, self._told, self._key, self._times, self._parts = {}, set(), None, 0, 0
         if not figures or (key is not None and key == self._last):
             return  # an epoch that was named alone, or figures that came late
         self._num_closed += 1
+        if self.numbering.together is None:
+            self.numbering.together = parts == 1
         if times > 1 and key is not None:
             self.numbering.several = True
         self._last = key

@@ -21,7 +21,7 @@ from balltrain.programs.figure_files import FigureFile, check_kind
 from balltrain.programs.figures import EPOCH, Figures, Pattern, json_figures, named_figures
 from balltrain.programs.processes import TRIAL_DIR
 
-SETTLE_S = 0.5  # that a figure in the output waits for a file or a report with it
+SETTLE_S = 0.25  # that a figure in the output waits for a file or a report with it
 LOOK_EVERY_S = 0.5  # for files that were not there
 # that are looked for in the trial's folder, and below
 FOUND_FILES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson", "trainer_state.json")

@@ -25,6 +25,7 @@ def trial(tmp_path):
         seed=7,
         epochs=100,
         resumed=False,
+        state_file=tmp_path / "command.json",
         cpus=2,
         kill_after_s=1.0,
     )
@@ -35,7 +36,8 @@ def rows_of(trial, command, *, script="", **changed):
     (trial.folder / "train.py").write_text(script)
     rows = []
     run_command(
-        replace(trial, command=command.replace("python", sys.executable), **changed), lambda *row: rows.append(row)
+        replace(trial, command=command.replace("python", sys.executable), **changed),
+        lambda number, figures, seconds: rows.append((number, figures)),
     )
     return rows
 
@@ -83,17 +85,35 @@ def test_a_command_that_is_begun_again_and_goes_on_reports_the_next_epochs(trial
     command = """first=0; [ "$BALLTRAIN_RESUME" = true ] && first=2
         for e in $first $((first + 1)); do echo epoch $e val_acc: $e; done"""
     assert [number for number, _ in rows_of(trial, command)] == [1, 2]
-    assert [number for number, _ in rows_of(trial, command, resumed=True)] == [3, 4]
+    assert [number for number, _ in rows_of(trial, command, resumed=True)] == [1, 2, 3, 4]
+
+
+def test_rows_that_were_kept_come_again_where_a_command_starts_anew_each_once(trial):
+    command = "for e in 0 1 2; do echo epoch $e val_acc: 0.5; done"
+    assert rows_of(trial, command) == rows_of(trial, command, resumed=True)
+    assert [number for number, _ in rows_of(trial, "echo val_acc: 1", resumed=False)] == [1]
 
 
 def test_what_report_raises_ends_the_command(trial):
-    def report(number, figures):
+    def report(number, figures, seconds):
         raise KeyboardInterrupt
 
     command = "trap 'echo ended > ended; exit' TERM; echo val_acc: 1; while :; do sleep 0.01; done"
     with pytest.raises(KeyboardInterrupt):
         run_command(replace(trial, command=command), report)
     assert (trial.folder / "ended").exists()
+
+
+def test_epochs_that_a_command_still_ends_while_it_is_stopped_are_known_to_the_next_attempt(trial):
+    def report(number, figures, seconds):
+        raise KeyboardInterrupt
+
+    command = "trap 'echo epoch 2 val_acc: 0.5; exit' TERM; echo epoch 1 val_acc: 0.25; while :; do sleep 0.01; done"
+    with pytest.raises(KeyboardInterrupt):
+        run_command(replace(trial, command=command), report)
+    assert rows_of(trial, "echo epoch 3 val_acc: 0.75", resumed=True) == [
+        (number, {"val_acc": number / 4}) for number in (1, 2, 3)
+    ]
 
 
 def test_after_its_last_epoch_a_command_ends_by_itself(trial):
@@ -141,7 +161,7 @@ def test_trials_that_write_the_same_file_at_once_are_told_apart_by_an_error(tria
         trial, command="echo 2 >> results.csv", figures="results.csv", trial_dir=trial.folder.parent / "other"
     )
 
-    def report(number, figures):
+    def report(number, figures, seconds):
         with pytest.raises(BalltrainError, match=r"have the command write to \{trial_dir\}"):
             run_command(other, lambda *row: None)
 

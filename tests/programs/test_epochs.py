@@ -37,6 +37,19 @@ def test_an_epoch_is_reported_once_its_objective_is_there_and_nothing_more_comes
     assert rows.due(9, ended=True) == []
 
 
+def test_where_all_of_an_epoch_comes_together_the_next_is_reported_at_once_and_late_figures_undo_that():
+    rows = Rows("val_loss", Numbering())
+    rows.add({"epoch": 1, "val_loss": 0.5}, 0.0)
+    assert len(rows.due(QUIET_S)) == 1
+    rows.add({"epoch": 2, "val_loss": 0.4}, 1.0)
+    assert len(rows.due(1.0)) == 1
+    rows.add({"epoch": 2, "time": 1.0}, 1.1)
+    rows.add({"epoch": 3, "val_loss": 0.3}, 2.0)
+    assert rows.due(2.0) == []
+    rows.add({"epoch": 3, "time": 1.0}, 2.1)
+    assert rows.due(9.0) == [(3, {"val_loss": 0.3, "time": 1.0})]
+
+
 def test_of_a_loss_that_comes_every_few_steps_the_last_of_the_epoch_counts():
     steps = [{"epoch": epoch, "loss": loss} for epoch, loss in ((1, 9), (1, 8), (2, 7), (2, 6), (3, 5))]
     assert rows_of("loss", *steps, apart_s=1) == [(1, {"loss": 8}), (2, {"loss": 6}), (3, {"loss": 5})]
