@@ -175,7 +175,7 @@ class Trial:
             return False
         if patience is None:
             return True
-        return len(self._rows) - self._best_epoch() < patience
+        return bool(len(self._rows) - self._best_epoch() < patience)
 
     def _best_epoch(self) -> int:
         """The first that has the best objective, 0 before there is one."""
