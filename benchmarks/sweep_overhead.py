@@ -25,8 +25,8 @@ from balltrain.tasks.base import DataRequest
 AT_A_TIME = 2
 
 
-def balltrain_seconds(trials: int, folder: Path) -> float:
-    sweep, ref = find_sweep(str(Path(__file__).with_name("idle_task.py")))
+def balltrain_seconds(trials: int, folder: Path, file: str = "idle_task.py") -> float:
+    sweep, ref = find_sweep(str(Path(__file__).with_name(file)))
     plan = make_plan(override(sweep, trials=trials), ref, name="idle", request=DataRequest())
     ray_is_up = []
 
@@ -88,12 +88,15 @@ def main() -> None:
     os.environ.update(RAY_ENVIRONMENT)
     with tempfile.TemporaryDirectory() as folder:
         ours = balltrain_seconds(options.trials, Path(folder) / "ours")
+        function = balltrain_seconds(options.trials, Path(folder) / "function", "idle_function.py")
         recipe = recipe_seconds(options.recipe_trials, Path(folder) / "recipe")
     ours_each, recipe_each = ours / options.trials, recipe / options.recipe_trials
     print(f"balltrain  {options.trials} trials in {ours:.1f} s: {ours_each:.3f} s a trial")
+    print(f"function   {options.trials} trials in {function:.1f} s: {function / options.trials:.3f} s a trial")
     print(f"recipe     {options.recipe_trials} trials in {recipe:.1f} s: {recipe_each:.1f} s a trial")
     print(f"ratio      {recipe_each / ours_each:.0f}")
-    print(json.dumps({"seconds": ours, "seconds_a_trial": ours_each, "ratio": recipe_each / ours_each}))
+    each = {"seconds_a_trial": ours_each, "seconds_a_function_trial": function / options.trials}
+    print(json.dumps({"seconds": ours, **each, "ratio": recipe_each / ours_each}))
 
 
 if __name__ == "__main__":
