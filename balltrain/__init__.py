@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from balltrain.api.sweeping import forecast, sweep
     from balltrain.api.training import train
     from balltrain.errors import BalltrainError, UsageError
+    from balltrain.programs.commands import Command
     from balltrain.programs.handle import Trial
     from balltrain.programs.script import report
     from balltrain.search.published import Published
@@ -30,6 +31,7 @@ _HOMES = {
     "balltrain.api.training": ("train",),
     "balltrain.errors": ("BalltrainError", "UsageError"),
     "balltrain.programs.handle": ("Trial",),
+    "balltrain.programs.commands": ("Command",),
     "balltrain.programs.script": ("report",),
     "balltrain.search.published": ("Published",),
     "balltrain.search.sweep": ("Sweep",),
@@ -38,6 +40,7 @@ _HOMES = {
 __all__ = [
     "Arrays",
     "BalltrainError",
+    "Command",
     "DataRequest",
     "Hyperparameters",
     "Model",

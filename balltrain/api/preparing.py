@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from balltrain.api.arguments import Data, Run, refuse_rest, taken, taken_knobs
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.resources import Resources
+from balltrain.programs.command_program import CommandProgram, command_ref
+from balltrain.programs.commands import Command
 from balltrain.programs.function import function_ref, named_function
 from balltrain.programs.program import ProgramRef
 from balltrain.search.sweep import Sweep, name_of, override
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from balltrain.records.state import Point
     from balltrain.search.plan import Plan
 
-Sweepable = str | os.PathLike[str] | Sweep | Task | type[Task] | Callable[..., Any]
+Sweepable = str | os.PathLike[str] | Sweep | Task | type[Task] | Callable[..., Any] | Command
 SpaceLike = Mapping[str, Any] | str | os.PathLike[str]  # the latter a TOML file
 
 
@@ -64,6 +66,7 @@ def prepare(what: Sweepable, space: SpaceLike | None, options: dict[str, Any]) -
     place = Storage(run.uri)
     found = _overridden(found, own, place if run.resume else None, name)
     plan = make_plan(found, ref, name=name, request=data.request(found.seed))
+    _check_command(plan, resources)
     if found.from_:
         plan = dataclasses.replace(plan, known=_known(plan, place, run.resume))
     return Prepared(plan, place, resources, tracking.mirrors(_pictures), data.folder, run.resume)
@@ -80,6 +83,8 @@ def found_sweep(
     if space is None and isinstance(what, str | os.PathLike) and not _is_function(what):
         return find_sweep(os.fspath(what))
     if space is None:
+        if isinstance(what, Command):
+            raise UsageError(f"what is searched of the command {what.name}? Add a space: --space space.toml")
         kind = "function" if _is_function(what) else "task"
         raise UsageError(
             f'a {kind} needs a space to search: balltrain.sweep({kind}, {{"lr": tune.loguniform(1e-4, 1e-1)}})'
@@ -99,6 +104,8 @@ def _is_function(what: Any) -> bool:
 def _ref(what: Any, objective: str | None, mode: str | None) -> TaskRef | ProgramRef:
     if isinstance(what, FunctionType):
         return function_ref(what, objective, mode)
+    if isinstance(what, Command):
+        return command_ref(what, objective, mode)
     return named_function(what, objective, mode) if _is_function(what) else ref_of(what)
 
 
@@ -115,6 +122,15 @@ def _checked_space(space: Any, ref: TaskRef | ProgramRef) -> Mapping[str, Any]:
     if not Space(space).dimensions:
         raise UsageError(f"the space {dict(space)} has nothing to search: give a range, {example}")
     return space
+
+
+def _check_command(plan: Plan, resources: Resources) -> None:
+    """Raises UsageError where the command of a plan cannot run, or would not see a hyperparameter."""
+    if isinstance(plan.task, CommandProgram):
+        fixed = plan.sweep.hyperparameters
+        searched = [name for name in plan.task.own_hyperparameters if name not in fixed]
+        folds, workers = plan.sweep.folds is not None, resources.workers_per_trial or 1
+        plan.task.check(searched, fixed, folds=folds, workers=workers)
 
 
 def refuse_within_file(function: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,10 +12,14 @@ from balltrain.api.arguments import Data, Run
 from balltrain.cli.completion import sweep_names
 from balltrain.cli.options import Json, Restarts, knobs, with_options, with_restarts
 from balltrain.cli.output import finish, print_json, stdout
+from balltrain.errors import UsageError
 from balltrain.execution.resources import Resources
 from balltrain.knobs import Panel
 from balltrain.search.sweep import Sweep
 from balltrain.tracking.mirrors import Tracking
+
+if TYPE_CHECKING:
+    from balltrain.programs.commands import Command
 
 
 @with_options(
@@ -29,13 +33,29 @@ from balltrain.tracking.mirrors import Tracking
 def sweep(
     ctx: typer.Context,
     task_or_file: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="Sweep's name, which `balltrain tasks` lists, or a Python file with one.",
             autocompletion=sweep_names,
             show_default=False,
         ),
-    ],
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            help="Program to sweep in place of a task: 'python train.py --lr {lr}'. Needs --space and --objective.",
+            rich_help_panel=Panel.SEARCH,
+            show_default=False,
+        ),
+    ] = None,
+    figures: Annotated[
+        str | None,
+        typer.Option(
+            help="Where a command's figures come from: a file, a pattern, report, json or lines.",
+            rich_help_panel=Panel.SEARCH,
+            show_default="found",
+        ),
+    ] = None,
     space: Annotated[
         Path | None,
         typer.Option(
@@ -57,7 +77,7 @@ def sweep(
     from balltrain.api.sweeping import foresee, run
     from balltrain.reporting.terminal import print_forecast
 
-    prepared = prepare(task_or_file, space, with_restarts(options, restarts))
+    prepared = prepare(_what(task_or_file, command, figures), space, with_restarts(options, restarts))
     if prepared.plan.advice:
         print(prepared.plan.advice, file=sys.stderr)
     to_go_on = ctx.obj.to_go_on("--name", prepared.plan.name)
@@ -67,3 +87,16 @@ def sweep(
         print_json(forecast) if json_ else print_forecast(forecast, stdout())
         return
     finish(run(prepared, progress), json_, to_go_on)
+
+
+def _what(task_or_file: str | None, command: str | None, figures: str | None) -> str | Command:
+    """What is swept. Raises UsageError where it is not said, or said twice."""
+    from balltrain.programs.commands import Command
+
+    if command is None and task_or_file is None:
+        raise UsageError("what is to be swept? Give a sweep's name, a Python file, or --command 'python train.py'")
+    if command is not None and task_or_file is not None:
+        raise UsageError(f"--command is swept in place of a task: leave out {task_or_file}, or --command")
+    if figures is not None and command is None:
+        raise UsageError("--figures is of --command; in a sweep file it is Command(…, figures=…)")
+    return task_or_file or "" if command is None else Command(command, figures)

@@ -23,12 +23,15 @@ from balltrain.execution.resources import Resources
 from balltrain.execution.resuming import load_sweep_data
 from balltrain.execution.sweep_folder import sweep_files
 from balltrain.execution.trial import TrialContext
+from balltrain.programs.command_program import CommandRef
+from balltrain.programs.program import ProgramRef
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
 from balltrain.records.tables import write_tables
 from balltrain.search.controller import Controller
 from balltrain.search.plan import Plan
 from balltrain.storage import Storage
+from balltrain.tasks import TaskRef
 from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
 
 COMPACT_EVERY_S = 20.0
@@ -99,7 +102,9 @@ def run_sweep(
             controller.on_dropped = stack.enter_context(deleted_checkpoints(state, folder, remote))
             context = TrialContext.of(plan, dataset, folder, placement, remote, data_dir)
             if not session.is_own:
-                context = dataclasses.replace(context, versions=versions(), environment=environment())
+                context = dataclasses.replace(
+                    context, ref=_travelling(context.ref, folder), versions=versions(), environment=environment()
+                )
             stack.enter_context(mirrored(folder, mirrors.build(folder, data_dir), interrupts.patience))
             view = on_start(controller, placement) if on_start else contextlib.nullcontext()
             with view, _kept_up(controller, placement, folder, session):
@@ -108,6 +113,11 @@ def run_sweep(
                 run_on_ray(controller, context, placement, folder, session, interrupts)
         finish_sweep(controller, folder, remote)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
+
+
+def _travelling(ref: TaskRef | ProgramRef, folder: Path) -> TaskRef | ProgramRef:
+    """With the folder of a command, which other nodes may not have; without that of the sweeps in it."""
+    return ref.travelling(leave_out=folder.parent) if isinstance(ref, CommandRef) else ref
 
 
 def _look_at_cluster(

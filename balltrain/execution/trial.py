@@ -35,6 +35,7 @@ from balltrain.training.rows import EpochRow
 
 # what is sent to the sweep's process: JSON texts, because Tune flattens dicts and NaN must survive
 ROW, END = "row", "end"
+ENDS_WITHIN_S = "30"  # a program that is stopped: a command has 10 s of SIGTERM; Tune's default is 2
 # Train asks its workers for rows at this interval, and makes them wait for its default of 2 s an epoch
 WORKERS_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
@@ -250,6 +251,7 @@ def _run_in_this_process(attempt: Attempt, context: TrialContext) -> None:
     from ray import tune
 
     if context.is_program:  # which may do without torch: it takes two seconds
+        os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", ENDS_WITHIN_S)
         train(attempt, context, lambda row: tune.report({ROW: json.dumps(row)}))
         return
     from ray.train import RunConfig, ScalingConfig

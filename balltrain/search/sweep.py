@@ -16,6 +16,7 @@ from balltrain.search.stopping import SCHEDULERS, Asha
 from balltrain.tasks.plain import plain
 
 if TYPE_CHECKING:
+    from balltrain.programs.commands import Command
     from balltrain.programs.program import Program
     from balltrain.tasks.base import Task  # whose torch the command line's help does without
 
@@ -127,7 +128,7 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         Sweep('detect', space of lr and channels, trials=20, epochs=5)
     """
 
-    task: str | Task | Callable[..., Any] | Program
+    task: str | Task | Callable[..., Any] | Command | Program
     space: Mapping[str, Any]
     _: KW_ONLY
     hyperparameters: Mapping[str, Any] = knob(

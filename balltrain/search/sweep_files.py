@@ -8,6 +8,8 @@ from pathlib import Path
 from types import FunctionType
 
 from balltrain.errors import UsageError
+from balltrain.programs.command_program import command_ref
+from balltrain.programs.commands import Command
 from balltrain.programs.function import function_ref
 from balltrain.programs.program import ProgramRef
 from balltrain.search.sweep import Sweep
@@ -36,6 +38,8 @@ def find_sweep(name_or_file: str) -> tuple[Sweep, TaskRef | ProgramRef]:
         return sweep, task_ref(sweep.task)
     if isinstance(sweep.task, FunctionType):
         return sweep, function_ref(sweep.task, sweep.objective, sweep.mode)
+    if isinstance(sweep.task, Command):
+        return sweep, command_ref(sweep.task, sweep.objective, sweep.mode)
     return sweep, dataclasses.replace(ref, name=only_task(module, str(path)).name)
 
 

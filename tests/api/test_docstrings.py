@@ -25,7 +25,7 @@ ORDER = (
         "Task",
         "Arrays",
     ),
-    *("train", "report", "BalltrainError", "UsageError"),
+    *("train", "Command", "report", "BalltrainError", "UsageError"),
 )
 FUNCTIONS = ("sweep", "forecast", "train", "load", "report")
 
