@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -319,8 +320,13 @@ def _recorded(attempt: Attempt, context: TrialContext, rank: int = 0) -> Iterato
     with recorded(Path(context.folder), context.remote, attempt.trial_id, attempt.attempt, rank):
         try:
             yield
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:
+            if (
+                isinstance(error, BalltrainError) and error.__cause__ is None
+            ):  # it says all, and where is in balltrain
+                print(f"error: {error}", file=sys.stderr)
+            else:
+                traceback.print_exc()
             raise
 
 

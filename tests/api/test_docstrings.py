@@ -25,7 +25,7 @@ ORDER = (
         "Task",
         "Arrays",
     ),
-    *("train", "Command", "report", "BalltrainError", "UsageError"),
+    *("train", "Trial", "Command", "report", "BalltrainError", "UsageError"),
 )
 FUNCTIONS = ("sweep", "forecast", "train", "load", "report")
 

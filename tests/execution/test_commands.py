@@ -57,7 +57,8 @@ def test_a_command_is_stopped_fails_and_completes_as_a_task_does_and_leaves_noth
     assert (results.best.checkpoint / "files" / "model").read_text() == "kept\n"
     failed = (tmp_path / "runs" / "shell" / "logs" / f"{trials.loc[0.3, 'trial_id']}.log").read_text()
     assert failed.count("--- attempt") == 3  # it may have been chance
-    assert failed.count("resumed") == 2
+    assert failed.count("\nresumed\n") == 2
+    assert failed.endswith("error: the command failed with exit code 3: resumed | no such luck\n")
     deadline = time.monotonic() + 10
     while processes_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
