@@ -21,6 +21,7 @@ from balltrain.execution.joining import CONNECT_TIMEOUT_S, join, make_token
 from balltrain.execution.machine import allow_open_files, make_ray_folder
 from balltrain.execution.nodes import nodes_expected, nodes_there
 from balltrain.execution.placement import Node, NotEnoughGpus, Placement, local_resources
+from balltrain.execution.reaper import reaped
 from balltrain.execution.resources import Resources
 
 LOOK_EVERY_S = 0.5  # whether Ray is still there
@@ -108,7 +109,8 @@ def ray_session(resources: Resources, interrupts: Interrupts) -> Iterator[RaySes
     Environment and logging are put back at the end. Raises BalltrainError where Ray cannot be started or joined, or
     this process is on another one.
     """
-    with _environment_put_back():
+    own = contextlib.nullcontext() if ray_is_up() or resources.joins else reaped()
+    with own, _environment_put_back():
         session = _guest(resources) if ray_is_up() else _connected(resources, interrupts)
         try:
             with every(LOOK_EVERY_S, session.look):
