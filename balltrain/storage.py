@@ -22,13 +22,14 @@ from platformdirs import user_cache_path
 from balltrain import durable
 from balltrain.background import every
 from balltrain.errors import BalltrainError, StorageError, UsageError
+from balltrain.lease import CLAIMS, held
 
 MIRROR_EVERY_S = 5.0
 JOURNAL_FILE = "journal.jsonl"
 SWEEP_FILE = "sweep.json"
 RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
 # uploaded by the trials, or W&B's own affair
-NOT_MIRRORED = ("checkpoints", "logs", "wandb", ".ray", ".lock")
+NOT_MIRRORED = ("checkpoints", "logs", "wandb", ".ray", ".lock", CLAIMS)
 
 
 class Storage:
@@ -78,21 +79,35 @@ class Storage:
         return self.remote.child(name) if self.remote is not None else None
 
     @contextlib.contextmanager
-    def mirrored(self, name: str, patience: Callable[[float], float] = lambda usual_s: usual_s) -> Iterator[None]:
+    def mirrored(
+        self,
+        name: str,
+        patience: Callable[[float], float] = lambda usual_s: usual_s,
+        on_lost: Callable[[str], None] = lambda why: None,
+    ) -> Iterator[None]:
         """Upload what changes in a sweep's folder while the block runs, and the rest at its end.
 
-        `patience` says at the end how long storage that is away is waited for.
+        No other driver has the sweep in the block (`lease.py`): raises BalltrainError where one runs it, and calls
+        `on_lost` where one has taken over. `patience` says at the end how long storage that is away is waited for.
         """
         if self.remote is None:
             yield
             return
         uploads = Uploads(self.remote, self.root / name, name, skip=NOT_MIRRORED)
-        self.remote.push(b"", f"{name}/.writable")  # refused here, before any trial runs, where it cannot be
-        try:
-            with every(MIRROR_EVERY_S, uploads.push, ignoring=(BalltrainError,)):
-                yield
-        finally:
-            retrying(uploads.push, patience(RETRY_FOR_S))
+        # refused here, before any trial runs, where it cannot be written
+        with held(self.remote, name, on_lost) as lease:
+            self.open(name)  # what another driver may have added since it was opened
+
+            def push() -> None:
+                lease.check()
+                uploads.push()
+
+            try:
+                with every(MIRROR_EVERY_S, push, ignoring=(BalltrainError,)):
+                    yield
+            finally:
+                if lease.lost is None:
+                    retrying(push, patience(RETRY_FOR_S))
 
 
 class Remote:
@@ -132,6 +147,34 @@ class Remote:
             with self._fs.open_output_stream(f"{self._base}/{relative}") as stream:
                 stream.write(content)
 
+    def read(self, relative: str) -> bytes | None:
+        """One object; None where it is not there."""
+        with self._named("read"):
+            try:
+                with self._fs.open_input_stream(f"{self._base}/{relative}") as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                return None
+
+    def is_there(self, relative: str) -> bool:
+        from pyarrow import fs
+
+        with self._named("read"):
+            return bool(self._fs.get_file_info(f"{self._base}/{relative}").type == fs.FileType.File)
+
+    def times(self, relative: str) -> dict[str, float]:
+        """When each object right under `relative` was written, by the store's own clock, in seconds since 1970."""
+        from pyarrow import fs
+
+        infos = self._infos(relative, recursive=False)
+        files = [info for info in infos if info.type == fs.FileType.File]
+        return {f"{relative}/{info.base_name}": info.mtime_ns / 1e9 for info in files}
+
+    def delete_file(self, relative: str) -> None:
+        """Delete one object, if it is there."""
+        with self._named("delete from"), contextlib.suppress(FileNotFoundError):
+            self._fs.delete_file(f"{self._base}/{relative}")
+
     def delete(self, relative: str) -> None:
         """Delete all under `relative`, if there is anything."""
         with self._named("delete from"), contextlib.suppress(FileNotFoundError):
@@ -139,12 +182,9 @@ class Remote:
 
     def pull_file(self, local: Path, relative: str) -> None:
         """Fetch one file, where it is there."""
-        with self._named("read"):
-            try:
-                with self._fs.open_input_stream(f"{self._base}/{relative}") as stream:
-                    content = stream.read()
-            except FileNotFoundError:
-                return
+        content = self.read(relative)
+        if content is None:
+            return
         durable.make_folder(local.parent)
         durable.replace(local, content)
 
@@ -162,9 +202,12 @@ class Remote:
             local = folder / inside
             if info.type != fs.FileType.File or inside.split("/")[0] in skip:
                 continue
-            # a kill came before this machine uploaded the end of its journal
             if local.name == JOURNAL_FILE and local.exists() and local.stat().st_size >= info.size:
-                continue
+                # a kill came before this machine uploaded the end of its journal; but where another machine went on
+                # since, its journal is the sweep's, and what only this one has is set aside
+                if local.read_bytes().startswith(self.read(f"{relative}/{inside}") or b""):
+                    continue
+                durable.rename(local, local.with_name(f".diverged-{time.time_ns()}-{JOURNAL_FILE}"))
             self.pull_file(local, f"{relative}/{inside}")
 
     def _infos(self, relative: str, *, recursive: bool) -> list[Any]:

@@ -13,6 +13,7 @@ ORDER = (
         "knobs",
         "background",
         "durable",
+        "lease",
         "storage",
         "folders",
         "pictures",

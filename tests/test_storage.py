@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from toy import TOY_FILE
 
+from balltrain import lease
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
@@ -50,6 +51,31 @@ def test_what_changes_is_uploaded_once_and_fetched_elsewhere(bucket, tmp_path, m
     assert sent == ["s/journal.jsonl"] * 2
     shutil.rmtree(storage.root)
     assert (Storage(bucket).open("s") / "journal.jsonl").read_text() == "one\n"
+
+
+def test_a_second_machine_is_refused_while_a_sweep_is_run_and_free_to_go_on_after_it(bucket, monkeypatch):
+    with Storage(bucket).mirrored("s"):
+        monkeypatch.setattr(lease, "_machine", lambda: "another one")
+        with pytest.raises(BalltrainError, match="the sweep s is run by"), Storage(bucket).mirrored("s"):
+            pytest.fail("the block ran")
+    with Storage(bucket).mirrored("s"):
+        assert [key for key in keys(bucket) if "/.drivers/" in key and key.endswith(".json")]
+    assert not [key for key in keys(bucket) if "/.drivers/" in key and key.endswith(".json")]
+
+
+def test_a_journal_that_another_machine_went_on_with_is_the_sweeps(bucket):
+    storage = Storage(bucket)
+    journal = storage.root / "s" / "journal.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_text("one\ntwo here\n")
+    storage.remote.push(b"one\n", "s/journal.jsonl")
+    storage.open("s")
+    assert journal.read_text() == "one\ntwo here\n"  # the end of it was not uploaded
+    storage.remote.push(b"one\ntwo\n", "s/journal.jsonl")
+    storage.open("s")
+    assert journal.read_text() == "one\ntwo\n"
+    (aside,) = journal.parent.glob(".diverged-*")
+    assert aside.read_text() == "one\ntwo here\n"
 
 
 def test_the_end_of_a_sweep_is_told_after_its_last_tables(bucket, monkeypatch):

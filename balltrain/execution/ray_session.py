@@ -81,6 +81,10 @@ class RaySession:
         elif silent_s > float(os.environ.get(RECONNECT_VARIABLE, RECONNECT_S)):
             self.gone = f"the Ray at {self.address} has not answered for {silent_s:.0f} s"
 
+    def leave(self, why: str) -> None:
+        """Have the sweep leave it, as if it were gone."""
+        self.gone = why
+
     def answers(self) -> bool:
         """Whether its port is open; asks nothing of it."""
         host, _, port = self.address.rpartition(":")

@@ -94,7 +94,7 @@ def run_sweep(
         on_phase("")
         with interrupts.heard():
             if storage is not None:
-                stack.enter_context(storage.mirrored(plan.name, interrupts.patience))
+                stack.enter_context(storage.mirrored(plan.name, interrupts.patience, session.leave))
             journal, state = stack.enter_context(
                 sweep_files(plan, folder, dataset, placement.to_json(), resume, began)
             )
