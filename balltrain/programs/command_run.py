@@ -16,7 +16,8 @@ from typing import Any
 
 from balltrain import durable
 from balltrain.errors import BalltrainError, StorageError, UserCodeError
-from balltrain.programs.epochs import QUIET_S, Numbering
+from balltrain.programs.epochs import QUIET_S, Numbering, Rows
+from balltrain.programs.figure_files import FigureFile
 from balltrain.programs.figure_sources import Sources, is_pattern
 from balltrain.programs.figures import Figures, last_written
 from balltrain.programs.placeholders import filled_in, placeholders
@@ -113,6 +114,7 @@ def run_command(
     """
     _begin(trial)
     state = _State.of(trial)
+    _take_reports(trial, state)
     for number, row in enumerate(state.rows, 1):
         report(number, *row)
     sources = _sources(trial, state.numbering)
@@ -143,11 +145,22 @@ def _begin(trial: CommandTrial) -> None:
         trial.trial_dir.mkdir(parents=True, exist_ok=True)
         kill_marked(str(trial.trial_dir))  # what is left of an attempt whose processes were killed one by one
         trial.config_file.write_text(json.dumps(dict(trial.config), indent=1) + "\n")
-        trial.report_file.write_bytes(b"")
         if not trial.resumed:
             trial.state_file.unlink(missing_ok=True)
+            trial.report_file.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write {trial.trial_dir}: {error.strerror or error}") from error
+
+
+def _take_reports(trial: CommandTrial, state: _State) -> None:
+    """Rows that the attempt before has reported by balltrain.report, and a kill came before they were read."""
+    if state.numbering.source == "report":
+        rows = Rows(trial.objective, state.numbering)
+        for figures in FigureFile(lambda: trial.report_file).read(ended=True):
+            rows.add(figures, 0.0)
+        state.rows += [(row, 0.0) for number, row in rows.due(QUIET_S) if number > len(state.rows)]
+        state.keep(trial)
+    trial.report_file.write_bytes(b"")
 
 
 def command_line(trial: CommandTrial) -> str:
@@ -226,13 +239,15 @@ class _Heard:
         seconds = (now - self._began) / max(1, len(rows))  # several came at once
         if rows:
             self._began = now
-        # those of a command that starts anew are known
-        new = [(number, (figures, seconds)) for number, figures in rows if number > len(self.state.rows)]
-        if new:
+        num_before = len(self.state.rows)
+        for number, figures in rows:
+            if number > len(self.state.rows):  # those of a command that starts anew are known
+                unknown = number - 1 - len(self.state.rows)  # epochs that a kill came upon before they were reported
+                self.state.rows += [*[({}, 0.0)] * unknown, (figures, seconds)]
+        if len(self.state.rows) > num_before:
             self.state.numbering = self.sources.numbering
-            self.state.rows += [row for _, row in new]
             self.state.keep(self.trial)
-        return new
+        return list(enumerate(self.state.rows[num_before:], num_before + 1))
 
 
 def _stop(running: Running, heard: _Heard) -> None:

@@ -24,9 +24,15 @@ class Numbering:
     together: bool | None = None  # all figures of an epoch come at once; None before the first has shown it
     source: str | None = None  # where the figures were found
 
-    def of(self, key: int) -> int:
-        """The number of a row, from 1."""
+    def of(self, key: int, *, goes_on: bool = False) -> int:
+        """The number of a row, from 1.
+
+        `goes_on` says that it is the first after those of the attempts before. Where these had no gaps, the epochs
+        between were trained too, and a kill came before they were reported: they keep their numbers.
+        """
         if key not in self.keys:
+            if goes_on and len(self.keys) > 1 and self.keys == list(range(self.keys[0], self.keys[-1] + 1)):
+                self.keys += range(self.keys[-1] + 1, key)
             self.keys.append(key)
         return self.keys.index(key) + 1
 
@@ -42,6 +48,7 @@ class Rows:
 
     def __init__(self, objective: str, numbering: Numbering):
         self.objective, self.numbering = objective, numbering
+        self._num_before = len(numbering.keys)  # of the attempts before
         self.seen: set[str] = set()  # names of all figures
         self._key: int | None = None  # of the epoch that figures are collected of
         self._figures: Figures = {}
@@ -109,4 +116,8 @@ class Rows:
         if times > 1 and key is not None:
             self.numbering.several = True
         self._last = key
-        self._complete.append((self._num_closed if key is None else self.numbering.of(key), figures))
+        if key is None:
+            self._complete.append((self._num_closed, figures))
+            return
+        goes_on = len(self.numbering.keys) == self._num_before
+        self._complete.append((self.numbering.of(key, goes_on=goes_on), figures))

@@ -88,6 +88,22 @@ def test_a_command_that_is_begun_again_and_goes_on_reports_the_next_epochs(trial
     assert [number for number, _ in rows_of(trial, command, resumed=True)] == [1, 2, 3, 4]
 
 
+def test_an_epoch_that_was_trained_and_not_reported_is_an_empty_row_and_the_others_keep_their_numbers(trial):
+    rows_of(trial, "echo epoch 1 val_acc: 0.1; echo epoch 2 val_acc: 0.2")
+    rows = rows_of(trial, "echo epoch 4 val_acc: 0.4; echo epoch 6 val_acc: 0.6", resumed=True)
+    assert rows[2:] == [(3, {}), (4, {"val_acc": 0.4}), (5, {"val_acc": 0.6})]
+
+
+def test_reports_that_a_kill_came_upon_before_they_were_read_are_not_lost(trial):
+    script = "import balltrain\nfor e in range(2): balltrain.report(epoch=e, val_acc=e)"
+    rows_of(trial, "python train.py", script=script)
+    with replace(trial).report_file.open("a") as file:
+        file.write('{"epoch": 2, "val_acc": 2}\n{"epoch": 3, "val_')
+    script = "import balltrain\nballtrain.report(epoch=3, val_acc=3)"
+    rows = rows_of(trial, "python train.py", script=script, resumed=True)
+    assert rows == [(number, {"val_acc": number - 1}) for number in (1, 2, 3, 4)]
+
+
 def test_rows_that_were_kept_come_again_where_a_command_starts_anew_each_once(trial):
     command = "for e in 0 1 2; do echo epoch $e val_acc: 0.5; done"
     assert rows_of(trial, command) == rows_of(trial, command, resumed=True)
