@@ -20,6 +20,7 @@ from balltrain.records.state import Point
 from balltrain.search.freeze_thaw import MAX_PAUSED, NUM_EVEN
 from balltrain.search.plan import Plan
 from balltrain.search.searchers import FREEZE_THAW, SEARCHERS
+from balltrain.search.stopping import SCHEDULERS
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import resolve
 
@@ -105,7 +106,8 @@ def num_random(plan: Plan) -> int:
     """Proposals that come before the searcher has learned anything."""
     if plan.sweep.searcher == FREEZE_THAW:
         return min(plan.sweep.most_trials, len(plan.first_points()) + NUM_EVEN)
-    return min(plan.sweep.most_trials, getattr(SEARCHERS[plan.sweep.searcher], "num_random", plan.sweep.most_trials))
+    most = plan.sweep.most_trials
+    return min(most, getattr(SEARCHERS.load(plan.sweep.searcher), "num_random", most))
 
 
 def first_proposals(plan: Plan) -> list[Point]:
@@ -173,15 +175,18 @@ def expected_rungs(plan: Plan, budget: float = math.inf) -> tuple[list[dict[str,
         total = min(plan.num_searched * plan.epochs, plan.search_epochs or math.inf, budget)
         return [], plan.num_searched, math.floor(total)
     stopping = plan.build_stopping()
-    epochs = sorted(stopping.rungs())
-    reached = dict.fromkeys([*epochs, plan.epochs], 0)
+    rungs = sorted(stopping.rungs())
+    every = range(1, plan.epochs + 1) if SCHEDULERS.is_plugin(plan.sweep.scheduler) else ()  # a rule may have none
+    epochs = rungs or every
+    reached = dict.fromkeys([*rungs, plan.epochs], 0)
     total = started = 0
     for trial, quality in enumerate(np.random.default_rng(0).permutation(plan.num_searched).tolist()):
         if total >= budget:
             break
         started += 1
         for epoch in epochs:
-            reached[epoch] += 1
+            if epoch in reached:
+                reached[epoch] += 1
             if not stopping.goes_on(str(trial), epoch, float(quality)):
                 total += epoch
                 break

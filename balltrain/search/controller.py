@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -141,7 +141,7 @@ class Controller:
         self.live.discard(number)
         self._waiting.append(number)
 
-    def rungs(self) -> dict[int, dict[str, float]]:
+    def rungs(self) -> Mapping[int, Mapping[str, float]]:
         return self._stopping.rungs()
 
     @property

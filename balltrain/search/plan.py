@@ -20,7 +20,7 @@ from balltrain.search.grid import grid_points
 from balltrain.search.searchers import FREEZE_THAW, GRID, Searcher, build_searcher
 from balltrain.search.space import Space
 from balltrain.search.starts import start_point
-from balltrain.search.stopping import Stopping
+from balltrain.search.stopping import StoppingRule, build_stopping
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Trainable, options_of, resolve
@@ -78,10 +78,10 @@ class Plan:
         hp = resolve(self.task, {**self.sweep.hyperparameters, **values, "epochs": epochs or self.epochs})
         return as_json(hp)
 
-    def build_stopping(self) -> Stopping:
+    def build_stopping(self) -> StoppingRule:
         """The rule that stops trials, which knows of no trial yet."""
         sweep = self.sweep
-        return Stopping(sweep.scheduler, self.task.mode, self.epochs, sweep.grace or 1, sweep.reduction_factor)
+        return build_stopping(sweep.scheduler, self.task.mode, self.epochs, sweep.grace or 1, sweep.reduction_factor)
 
     def build_freeze_thaw(self) -> FreezeThaw | None:
         """The search that decides on trials and on their epochs; None where the searcher is another."""

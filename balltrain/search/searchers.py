@@ -17,6 +17,7 @@ from balltrain.knobs import Panel, knob
 from balltrain.records.state import Point
 from balltrain.search.grid import GridSearcher
 from balltrain.search.optuna_samplers import OptunaCmaes, OptunaGp, OptunaTpe
+from balltrain.search.plugins import CheckedSearcher, Registry
 from balltrain.search.space import Space
 
 BRATLEY_FOX = "bratley-fox"
@@ -70,13 +71,14 @@ class Sobol:
 
 
 def build_searcher(name: str, space: Space, mode: str, seed: int, options: Sobol | None = None) -> Searcher:
-    """`options` are those of a searcher that has some. Raises UsageError for an unknown name, with those known."""
-    if name not in SEARCHERS:
-        raise UsageError(f"unknown searcher {name!r}: choose one of {', '.join(SEARCHERS)}")
+    """`options` are those of a searcher that has some.
+
+    Raises UsageError for an unknown name, with those known, and for a plug-in that is no searcher.
+    """
     if name == "sobol":
-        return SobolSearcher(space, mode, seed, options or Sobol())
-    searcher: Searcher = SEARCHERS[name](space, mode, seed)
-    return searcher
+        return SEARCHERS.make(name, space, mode, seed, options or Sobol())
+    made = SEARCHERS.make(name, space, mode, seed)
+    return CheckedSearcher(name, made, space) if SEARCHERS.is_plugin(name) else made
 
 
 class HyperOptSearcher:
@@ -184,15 +186,22 @@ class RandomSearcher:
 MAX_SOBOL_POINTS = 2**30  # scipy's, with the 30 bits a coordinate that it has unless told otherwise
 FREEZE_THAW = "freeze-thaw"  # decides on what goes on too: freeze_thaw.py
 GRID = "grid"
-SEARCHERS: dict[str, type] = {
-    "hyperopt": HyperOptSearcher,
-    "sobol": SobolSearcher,
-    "random": RandomSearcher,
-    GRID: GridSearcher,
-    "optuna-tpe": OptunaTpe,
-    "optuna-gp": OptunaGp,
-    "optuna-cmaes": OptunaCmaes,
-}
+SEARCHERS: Registry[Searcher] = Registry(
+    "searcher",
+    "balltrain.searchers",
+    {
+        "hyperopt": HyperOptSearcher,
+        "sobol": SobolSearcher,
+        "random": RandomSearcher,
+        GRID: GridSearcher,
+        "optuna-tpe": OptunaTpe,
+        "optuna-gp": OptunaGp,
+        "optuna-cmaes": OptunaCmaes,
+    },
+    arguments=("space", "mode", "seed"),
+    methods=("suggest", "add", "tell"),
+    apart=(FREEZE_THAW,),
+)
 IN_ORDER = ("sobol", GRID)  # go through points that are given: they learn nothing, and begin at the first
 
 

@@ -156,7 +156,7 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
     )
     searcher: str = knob(
         "hyperopt",
-        f"Method that proposes configurations: {', '.join((*SEARCHERS, FREEZE_THAW))}.",
+        f"Method that proposes configurations: {', '.join(SEARCHERS.own_names())}, or a plug-in's.",
         Panel.SEARCH,
         mixes="another searcher",
     )
@@ -182,7 +182,7 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
     )
     scheduler: str = knob(
         "asha",
-        f"Rule that stops trials early: {', '.join(SCHEDULERS)}.",
+        f"Rule that stops trials early: {', '.join(SCHEDULERS.own_names())}, or a plug-in's.",
         Panel.STOPPING,
         record="scheduler.name",
         mixes="another scheduler",
@@ -209,12 +209,8 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
             object.__setattr__(self, entry.name, plain(getattr(self, entry.name)))
         for part in PARTS:
             part.__post_init__(self)
-        if self.searcher not in (*SEARCHERS, FREEZE_THAW):
-            raise UsageError(
-                f"unknown searcher {self.searcher!r}: choose one of {', '.join((*SEARCHERS, FREEZE_THAW))}"
-            )
-        if self.scheduler not in SCHEDULERS:
-            raise UsageError(f"unknown scheduler {self.scheduler!r}: choose one of {', '.join(SCHEDULERS)}")
+        SEARCHERS.check(self.searcher)
+        SCHEDULERS.check(self.scheduler)
         if self.searcher != "sobol" and Sobol() != Sobol(**_values(Sobol, self)):
             raise UsageError(
                 f"start, scrambling and numbers are of the searcher sobol, and this one is {self.searcher}"
@@ -227,6 +223,11 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         if self.folds is not None:
             self._check_folds()
         self._check_start()
+        if self.searcher == FREEZE_THAW and SCHEDULERS.is_plugin(self.scheduler):
+            raise UsageError(
+                f"{FREEZE_THAW} pauses trials itself: leave out the scheduler {self.scheduler}, or use the searcher "
+                "hyperopt"
+            )
         if self.searcher == FREEZE_THAW and Asha() != Asha(**_values(Asha, self)):
             raise UsageError(
                 f"grace period and reduction factor are of ASHA, and {FREEZE_THAW} pauses trials itself: leave them "
@@ -299,9 +300,10 @@ def override(sweep: Sweep, **options: Any) -> Sweep:
     A budget that is given without a number of trials takes the place of the sweep's number.
     Raises UsageError for a combination that the sweep would refuse or that says two things at once.
     """
-    if options.get("searcher") == FREEZE_THAW and options.get("scheduler") == "asha":
+    if options.get("searcher") == FREEZE_THAW and options.get("scheduler") not in (None, "none"):
         raise UsageError(
-            f"{FREEZE_THAW} pauses trials itself: leave out --scheduler asha, or use --searcher hyperopt"
+            f"{FREEZE_THAW} pauses trials itself: leave out --scheduler {options['scheduler']}, or use --searcher "
+            "hyperopt"
         )
     if options.get("searcher", sweep.searcher) == FREEZE_THAW != sweep.searcher:  # what the sweep has of ASHA goes
         options = {"grace": None, "reduction_factor": Asha.reduction_factor, **options}

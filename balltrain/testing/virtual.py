@@ -97,6 +97,11 @@ class VirtualSweep:
         self._order += 1
 
 
+def outcome(state: SweepState) -> list[Any]:
+    """All that two sweeps which went alike have in common."""
+    return [(t.config, t.status, t.seed, t.rows) for t in state.trials.values()]
+
+
 def _row(epoch: int, value: float, seconds: float) -> EpochRow:
     loss = value if math.isfinite(value) else math.nan
     return {

@@ -2,7 +2,20 @@ import numpy as np
 import pytest
 
 from balltrain.errors import UsageError
-from balltrain.search.stopping import Stopping
+from balltrain.search.stopping import SCHEDULERS, Stopping, build_stopping
+from balltrain.testing import StoppingConformance
+
+
+class TestAsha(StoppingConformance):
+    scheduler = "asha"
+
+
+class TestNone(StoppingConformance):
+    scheduler, stops = "none", False
+
+
+def test_no_rule_is_left_out():
+    assert {cls.scheduler for cls in StoppingConformance.__subclasses__()} >= set(SCHEDULERS.own_names())
 
 
 def test_a_trial_among_the_worse_two_thirds_is_stopped_at_its_rung():
@@ -75,7 +88,7 @@ def test_replaying_rows_in_another_order_makes_the_same_rungs():
 )
 def test_values_that_make_no_rungs_are_refused(values, message):
     with pytest.raises(UsageError, match=message):
-        Stopping(**{"name": "asha", "mode": "min", "epochs": 9, "grace": 1, "reduction_factor": 3, **values})
+        build_stopping(**{"name": "asha", "mode": "min", "epochs": 9, "grace": 1, "reduction_factor": 3, **values})
 
 
 @pytest.mark.parametrize("seed", range(20))
