@@ -6,15 +6,15 @@ import dataclasses
 import difflib
 from pathlib import Path
 from types import FunctionType
+from typing import TYPE_CHECKING
 
 from balltrain.errors import UsageError
-from balltrain.programs.command_program import command_ref
-from balltrain.programs.commands import Command
-from balltrain.programs.function import function_ref
-from balltrain.programs.program import ProgramRef
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef, only_task, run_file, task_ref
 from balltrain.tasks.decoding import read_source
+
+if TYPE_CHECKING:
+    from balltrain.programs.program import ProgramRef  # whose torch completion does without
 
 INSTALLED_SWEEPS = Path(__file__).parents[1] / "sweeps"  # in a wheel
 CHECKOUT_SWEEPS = Path(__file__).parents[2] / "sweeps"  # in a clone
@@ -25,6 +25,10 @@ def find_sweep(name_or_file: str) -> tuple[Sweep, TaskRef | ProgramRef]:
 
     Raises UsageError where there is none, or the file holds no sweep.
     """
+    from balltrain.programs.command_program import command_ref
+    from balltrain.programs.commands import Command
+    from balltrain.programs.function import function_ref
+
     path = Path(name_or_file)
     if path.suffix != ".py":
         path = _shipped(name_or_file)
