@@ -39,7 +39,7 @@ def test_commands_options_tasks_and_sweeps_are_offered(tmp_path):
     assert complete("balltrain sweep forecast_", tmp_path) == ["forecast_reference", "forecast_reference_wide"]
     assert complete("balltrain train c", tmp_path) == ["coco", "catdogs", "cifar10"]
     assert complete("balltrain data build f", tmp_path) == ["forecast"]
-    assert complete("balltrain sweep detect --gpu", tmp_path) == ["--gpus-per-trial", "--gpu-type"]
+    assert complete("balltrain sweep detect --gpus", tmp_path) == ["--gpus-per-trial"]
 
 
 def test_runs_of_the_storage_are_offered(runs):
