@@ -13,11 +13,12 @@ SPACE = Space(
     {
         "lr": tune.loguniform(1e-5, 1e-1),
         "width": tune.randint(8, 33),
+        "even": tune.qrandint(8, 32, 2),
         "kind": tune.choice(["a", {"kind": "c", "z": tune.uniform(0, 1)}]),
         "layers": tune.choice([[16], [16, 32]]),
     }
 )
-DEFAULTS = {"lr": 1e-3, "width": 16, "kind": "a", "layers": [16]}
+DEFAULTS = {"lr": 1e-3, "width": 16, "even": 8, "kind": "a", "layers": [16]}
 
 
 @pytest.mark.parametrize("searcher", ["hyperopt", "random", "freeze-thaw", "optuna-tpe"])
@@ -39,18 +40,22 @@ def test_starts_come_first_and_the_searcher_is_told_of_them(make_toy_plan, simul
 
 def test_what_a_start_leaves_open_is_the_tasks_default():
     point = start_point({"width": 32, "z": 0.25, "kind": "c"}, DEFAULTS, SPACE)
-    assert SPACE.decode(point) == {"lr": 1e-3, "width": 32, "kind": "c", "z": 0.25, "layers": [16]}
+    assert SPACE.decode(point) == {"lr": 1e-3, "width": 32, "even": 8, "kind": "c", "z": 0.25, "layers": [16]}
 
 
 @pytest.mark.parametrize(
     ("start", "message"),
     [
-        ({"lr": 1.0}, r"lr=1.0 lies outside the space, which has lr in \{'logfloat': \[1e-05, 0.1\]\}"),
-        ({"width": 33}, "width=33 lies outside"),
+        ({"lr": 1.0}, "lr=1.0 lies outside the space: give lr a value from 1e-05 to 0.1"),
+        ({"width": 33}, "width=33 lies outside the space: give width a whole number from 8 to 32"),
         ({"width": 16.5}, "width=16.5 lies outside"),
-        ({"kind": "b"}, "kind='b' lies outside"),
-        ({"layers": [64]}, r"layers=\[64\] lies outside"),
-        ({"kind": "a", "z": 0.5}, "z=0.5 lies outside the space"),
+        ({"even": 15}, "even=15 lies outside the space: give even a multiple of 2 from 8 to 32"),
+        (
+            {"kind": "b"},
+            r"kind='b' lies outside the space: give kind one of \"a\", \{kind: \"c\", z: a value from 0 to 1\}$",
+        ),
+        ({"layers": [64]}, r"layers=\[64\] lies outside the space: give layers one of \[16\], \[16, 32\]"),
+        ({"kind": "a", "z": 0.5}, "z=0.5 lies outside the space: it is an option's"),
         ({"with": 16}, "the space has no 'with': did you mean width"),
     ],
 )
@@ -68,7 +73,7 @@ def test_start_is_typed_as_pairs(cli):
     ]
     code, out, err = cli("sweep", "detect_heatmap", "--start", "lr=1", "--dry-run")
     assert (code, out) == (2, "")
-    assert err.startswith("error: the start lr=1 lies outside the space, which has lr in")
+    assert err.startswith("error: the start lr=1 lies outside the space: give lr a value from ")
     assert err.count("\n") == 1
 
 
