@@ -7,11 +7,13 @@ import dataclasses
 import json
 import os
 import re
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from balltrain import durable
@@ -120,18 +122,19 @@ def run_command(
     sources = _sources(trial, state.numbering)
     with contextlib.closing(sources), _started(trial) as running:
         heard = _Heard(trial, state, sources, write_output)
+        listener = _Listener(running, heard)
+        listener.start()
         try:
-            while running.exit_code is None:
-                for number, row in heard.new(running.read(POLL_S), ended=running.exit_code is not None):
-                    if number >= trial.epochs:
-                        _let_end(running, heard)
-                    report(number, *row)
-                    if number >= trial.epochs:
-                        return
-        except Killed:
-            raise UserCodeError("the command was killed, with what watches over it") from None
+            for number, row in listener.rows():
+                if number >= trial.epochs:
+                    listener.join(OWN_END_S)  # it has its time to save what it wants to
+                    if running.exit_code:
+                        break
+                report(number, *row)
+                if number >= trial.epochs:
+                    return
         finally:
-            _stop(running, heard)
+            listener.stop()
     if running.exit_code:
         raise _failure(running.exit_code, list(heard.last_lines))
     if not state.rows:
@@ -225,9 +228,8 @@ class _Heard:
         """
         if output:
             self.write_output(output)
-        *whole, self._rest = (self._rest[-MAX_LINE_BYTES:] + output).split(
-            b"\n"
-        )  # a progress bar has no end of a line
+        # a progress bar has no end of a line
+        *whole, self._rest = (self._rest[-MAX_LINE_BYTES:] + output).split(b"\n")
         if ended and self._rest:
             whole.append(self._rest)
         now = time.monotonic()
@@ -250,22 +252,45 @@ class _Heard:
         return list(enumerate(self.state.rows[num_before:], num_before + 1))
 
 
-def _stop(running: Running, heard: _Heard) -> None:
-    """End it; epochs that it still ends are known to the attempt after this one, which need not train them."""
-    for output in running.stopped():
-        with contextlib.suppress(BalltrainError):  # what ends it matters more
-            heard.new(output)
-    with contextlib.suppress(BalltrainError):
-        heard.new(b"", quiet=True)
+class _Listener(threading.Thread):
+    """Hears a command in a thread of its own: what it says is kept at once, however long a report takes.
 
+    Epochs that it still ends when it is stopped are known to the attempt after this one, which need not train them.
+    """
 
-def _let_end(running: Running, heard: _Heard) -> None:
-    """After its last epoch a command has time to save what it wants to. Raises BalltrainError where that fails."""
-    deadline = time.monotonic() + OWN_END_S
-    while running.exit_code is None and time.monotonic() < deadline:
-        heard.new(running.read(POLL_S))
-    if running.exit_code:
-        raise _failure(running.exit_code, list(heard.last_lines))
+    def __init__(self, running: Running, heard: _Heard):
+        super().__init__(name="command", daemon=True)
+        self.running, self.heard = running, heard
+        self._found: SimpleQueue[tuple[int, Row] | BaseException | None] = SimpleQueue()
+        self._stopping = False
+
+    def run(self) -> None:
+        running, heard = self.running, self.heard
+        try:
+            while running.exit_code is None:
+                output = running.read(POLL_S)
+                ended = running.exit_code is not None
+                for row in heard.new(output, ended=ended and not self._stopping, quiet=ended):
+                    self._found.put(row)
+        except Killed:
+            self._found.put(UserCodeError("the command was killed, with what watches over it"))
+        except BaseException as error:
+            self._found.put(error)
+        finally:
+            self._found.put(None)
+
+    def rows(self) -> Iterator[tuple[int, Row]]:
+        """As they come, until the command has ended. Raises BalltrainError where it cannot be heard."""
+        while (found := self._found.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+
+    def stop(self) -> None:
+        """End the command, and hear its last words."""
+        self._stopping = True
+        self.running.ask_to_end()
+        self.join(self.heard.trial.kill_after_s + 5.0)
 
 
 def _failure(exit_code: int, last_lines: list[str]) -> BalltrainError:

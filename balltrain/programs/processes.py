@@ -86,10 +86,14 @@ class Running:
             self.exit_code = int(said)
         return b""
 
-    def stopped(self) -> Iterator[bytes]:
-        """End the command: SIGTERM, and SIGKILL to what is left after so many seconds. Its last output meanwhile."""
+    def ask_to_end(self) -> None:
+        """Have the command ended: SIGTERM, and SIGKILL to what is left after so many seconds."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
+
+    def stopped(self) -> Iterator[bytes]:
+        """End the command; its last output meanwhile."""
+        self.ask_to_end()
         deadline = time.monotonic() + self._kill_after_s + 5.0
         with contextlib.suppress(Killed):
             while self.exit_code is None:

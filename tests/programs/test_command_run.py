@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -130,6 +131,17 @@ def test_epochs_that_a_command_still_ends_while_it_is_stopped_are_known_to_the_n
     assert rows_of(trial, "echo epoch 3 val_acc: 0.75", resumed=True) == [
         (number, {"val_acc": number / 4}) for number in (1, 2, 3)
     ]
+
+
+def test_what_a_command_says_is_kept_while_a_report_takes_its_time(trial):
+    kept = []
+
+    def report(number, figures, seconds):
+        time.sleep(0.3)
+        kept.append(len(json.loads(trial.state_file.read_text())["rows"]))
+
+    run_command(replace(trial, command="for e in 1 2 3; do echo epoch $e val_acc: 1; sleep 0.02; done"), report)
+    assert kept[0] == 3
 
 
 def test_after_its_last_epoch_a_command_ends_by_itself(trial):
