@@ -23,12 +23,13 @@ ORDER = (
         "data",
         "training",
         "programs",
+        "integrations",
         "records",
         "search",
     ),
     *("tracking", "execution", "reporting", "doctor", "testing", "api", "cli"),
 )
-NO_RAY = ("balls", "vision", "tasks", "programs", "data", "training", "records", "search")
+NO_RAY = ("balls", "vision", "tasks", "programs", "integrations", "data", "training", "records", "search")
 # the search-space types that sweep files use
 RAY_ALLOWED = dict.fromkeys(
     ("search/space.py", "search/space_files.py"), "ray.tune.search"

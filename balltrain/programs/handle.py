@@ -13,6 +13,7 @@ from balltrain.errors import UserCodeError
 from balltrain.programs.program import ProgramAttempt, row_of
 from balltrain.programs.saved import put_back, read_back, state_of
 from balltrain.training.rows import EpochRow
+from balltrain.training.seeds import epoch_seed
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,8 @@ class Trial:
     Attributes:
         config: The hyperparameters, a dict: those of the space and the fixed ones, and `epochs`.
         number: Of the trial in its sweep, from 0.
-        seed: Its seed. Python, NumPy and torch, where they are imported, have it when the function starts.
+        seed: Its seed. Python, NumPy and torch, where they are imported, have it when the function starts; in each
+            of `epochs()` they have one of this seed and the epoch, so that a trial that goes on draws the same.
         rank: Number of this worker, from 0; of one worker 0.
         world_size: How many workers train the trial together.
         fold: Number of the fold that is left out of training, from 0, and how many folds there are, of a sweep with
@@ -60,7 +62,7 @@ class Trial:
         self._kept: dict[str, Any] = {}  # objects that each report saves
         self._to_save: dict[str, Any] | None = None
         self._began = time.monotonic()
-        self._seed_all()
+        self._seed_all(self.seed)
         for row in self._rows[attempt.reported_epochs :]:  # saved, and not reported: a kill came between
             self._report(row)
 
@@ -77,14 +79,23 @@ class Trial:
         return len(self._rows)
 
     @property
+    def ended(self) -> bool:
+        """Whether the last epoch has been reported, or patience has ended: for loops that are not over `epochs()`."""
+        if len(self._rows) >= self.config["epochs"]:
+            return True
+        patience = self.config.get("patience")
+        return patience is not None and len(self._rows) - self._best_epoch() >= patience
+
+    @property
     def saved(self) -> dict[str, Any]:
         """What `save` has kept, as the last report left it; empty in a trial that begins."""
         return {name: read_back(value) for name, value in self._saved.items() if name not in self._kept}
 
     def epochs(self) -> Iterator[int]:
         """The epochs that are left, numbered from 1: after what was saved, to the last or the end of patience."""
-        while self._has_more():
+        while not self.ended:
             before = len(self._rows)
+            self._seed_all(epoch_seed(self.seed, before + 1, self.rank))
             yield before + 1
             if len(self._rows) == before:
                 raise UserCodeError(
@@ -183,9 +194,9 @@ class Trial:
         values = [(sign * row["objective"], row["epoch"]) for row in self._rows if row["objective"] is not None]
         return min(values, default=(0.0, 0))[1]
 
-    def _seed_all(self) -> None:
-        random.seed(self.seed)
+    def _seed_all(self, seed: int) -> None:
+        random.seed(seed)
         if (numpy := sys.modules.get("numpy")) is not None:
-            numpy.random.seed(self.seed % 2**32)
+            numpy.random.seed(seed % 2**32)
         if (torch := sys.modules.get("torch")) is not None:
-            torch.manual_seed(self.seed)
+            torch.manual_seed(seed)

@@ -22,16 +22,19 @@ NEVER = frozenset(sys.stdlib_module_names) | {"balltrain", "numpy", "pydantic", 
 
 
 def texts_beside(folder: Path, source: str) -> Texts:
-    """The files in and under `folder` that `source` imports, and that these import, inside of functions too."""
+    """The files in and under `folder` that `source` imports, and that these import, inside of functions too.
+
+    A file that imports its own name, as an `xgboost.py` does, means what is installed.
+    """
     found: dict[str, str] = {}
     waiting = [(source, "")]
     while waiting:
         text, package = waiting.pop()
         for module in _imported(text, package):
             for file in _files_of(folder, module):
-                if file not in found:
-                    found[file] = read_source(folder / file)
-                    waiting.append((found[file], ".".join(Path(file).parent.parts)))
+                if file not in found and (beside := read_source(folder / file)) != source:
+                    found[file] = beside
+                    waiting.append((beside, ".".join(Path(file).parent.parts)))
     return tuple(sorted(found.items()))
 
 
@@ -111,7 +114,14 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
             spec.submodule_search_locations = [str(self.folder / place)]
             return spec
-        return None
+        return self._installed(fullname) if path is None else None
+
+    def _installed(self, name: str) -> importlib.machinery.ModuleSpec | None:
+        """What a file of that name in the folder would hide, where the folder is on the path, as Ray puts it there."""
+        if not (self.folder / f"{name}.py").is_file():
+            return None
+        elsewhere = [entry for entry in sys.path if Path(entry).resolve() != self.folder]
+        return importlib.machinery.PathFinder.find_spec(name, elsewhere)
 
     def get_source(self, fullname: str) -> str:
         place = fullname.replace(".", "/")

@@ -205,6 +205,22 @@ def test_all_that_is_random_is_seeded_before_it_starts(begin):
     assert (random.random(), np.random.rand(), torch.rand(1).item()) == first
 
 
+def test_an_epoch_draws_the_same_whether_it_was_interrupted_or_not(begin):
+    def draws(trial):
+        for _ in trial.epochs():
+            trial.save()
+            trial.report(loss=random.random() + np.random.rand() + torch.rand(1).item())
+
+    trial, rows = begin(kill_at=3)
+    with pytest.raises(Killed):
+        draws(trial)
+    trial, after = begin(reported=2)
+    draws(trial)
+    again, _ = begin(reported=3)
+    assert [row["objective"] for row in [*rows, *after]] == [row["objective"] for row in again._rows]
+    assert len({row["objective"] for row in again._rows}) == 3
+
+
 def test_what_no_other_process_finds_is_refused():
     def inner(trial):
         pass

@@ -129,3 +129,13 @@ def test_a_file_in_no_encoding_is_refused_by_its_name(tmp_path, content):
     (tmp_path / "m.py").write_bytes(content)
     with pytest.raises(UsageError, match=r"cannot read .*m.py: not a text file in UTF-8"):
         task_ref(str(tmp_path / "m.py"))
+
+
+def test_a_file_that_imports_its_own_name_means_what_is_installed(tmp_path, monkeypatch):
+    """As an example called xgboost.py does; Ray puts the current folder on the path of trials."""
+    source = "import bridge\nX = bridge.X\n"
+    own = written(tmp_path / "own", bridge=source)
+    monkeypatch.syspath_prepend(written(tmp_path / "installed", bridge="X = 'installed'\n"))
+    monkeypatch.syspath_prepend(own)
+    assert texts_beside(own, source) == ()
+    assert run_file(own / "bridge.py", source).X == "installed"
