@@ -78,9 +78,8 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers is n
         self._figures.update(found)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
-        self._figures.update(
-            {name: value for name, value in (metrics or {}).items() if not name.endswith(SPEED) and name not in RESERVED}
-        )
+        found = {name: value for name, value in (metrics or {}).items() if not name.endswith(SPEED)}
+        self._figures.update({name: value for name, value in found.items() if name not in RESERVED})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The checkpoint is there: the epoch is reported, and what came before it is deleted."""

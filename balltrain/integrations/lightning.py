@@ -22,11 +22,9 @@ STATES += ("lr_schedulers", "callbacks", "MixedPrecision")
 
 
 def _bases() -> tuple[type, ...]:
-    """Of a callback: that of the library by each name that it is imported by, for one Trainer knows not the other's."""
-    found = []
-    for name in ("lightning.pytorch", "pytorch_lightning"):
-        if name in sys.modules:
-            found.append(sys.modules[name].Callback)
+    """Of a callback: the library's own class, by each name that the library is imported by."""
+    loaded = [sys.modules.get(name) for name in ("lightning.pytorch", "pytorch_lightning")]
+    found = [module.Callback for module in loaded if module is not None]
     if found:
         return tuple(found)
     try:
@@ -49,7 +47,7 @@ class _Reporting:
 
     @property
     def checkpoint(self) -> str | None:
-        """For `Trainer.fit(…, ckpt_path=callback.checkpoint)`: where a trial that was interrupted goes on; or None."""
+        """For `Trainer.fit(…, ckpt_path=callback.checkpoint)`: where an interrupted trial goes on; or None."""
         import torch
 
         saved = self._trial.saved.get("lightning")
@@ -70,8 +68,8 @@ class _Reporting:
             )
         if trainer.max_epochs != trial.config["epochs"]:
             raise UsageError(
-                f"Trainer(max_epochs={trainer.max_epochs}), but a trial trains {trial.config['epochs']} at most: write "
-                'Trainer(max_epochs=trial.config["epochs"])'
+                f"Trainer(max_epochs={trainer.max_epochs}), but a trial trains {trial.config['epochs']} at most: "
+                'write Trainer(max_epochs=trial.config["epochs"])'
             )
         self._seed()
 

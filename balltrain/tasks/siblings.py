@@ -117,7 +117,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return self._installed(fullname) if path is None else None
 
     def _installed(self, name: str) -> importlib.machinery.ModuleSpec | None:
-        """What a file of that name in the folder would hide, where the folder is on the path, as Ray puts it there."""
+        """What a file of that name in the folder would hide, where Ray has put the folder on the path."""
         if not (self.folder / f"{name}.py").is_file():
             return None
         elsewhere = [entry for entry in sys.path if Path(entry).resolve() != self.folder]

@@ -82,7 +82,8 @@ def test_each_is_swept_in_its_own_folder(tmp_path, monkeypatch):
     import ray
 
     monkeypatch.chdir(EXAMPLES)  # where files have the names of the libraries that they import
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    ray.init(address="local", num_cpus=2, include_dashboard=False, **quiet)
     try:
         for name in ("function", "lightning", "huggingface", "sklearn", "xgboost"):
             options = {"trials": 2, "epochs": 2, "wandb": "off", "progress": False, "storage": str(tmp_path)}
@@ -91,3 +92,39 @@ def test_each_is_swept_in_its_own_folder(tmp_path, monkeypatch):
             assert len(results.trials) == 2
     finally:
         ray.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "says"),
+    [
+        ("lightning", ("devices=1,", "devices=1, check_val_every_n_epoch=2,"), "leaves epochs without their figures"),
+        ("lightning", ('max_epochs=trial.config["epochs"]', "max_epochs=7"), "but a trial trains 4 at most"),
+        ("huggingface", ("output_dir=trial.folder", "output_dir='elsewhere'"), "write TrainingArguments.output_dir="),
+        ("huggingface", ('num_train_epochs=trial.config["epochs"]', "max_steps=9"), "another number of epochs"),
+    ],
+)
+def test_a_trainer_that_is_set_up_otherwise_is_told_what_to_write(name, changed, says, tmp_path):
+    text = (EXAMPLES / f"{name}.py").read_text()
+    assert changed[0] in text
+    (tmp_path / f"{name}_changed.py").write_text(text.replace(*changed))
+    plan = prepare(str(tmp_path / f"{name}_changed.py"), None, {"epochs": 4}).plan
+    with pytest.raises(balltrain.BalltrainError, match=says):
+        run(plan, tmp_path, [], **CONFIGS[name])
+
+
+@pytest.mark.parametrize(
+    ("module", "names", "says"),
+    [
+        ("lightning", ("lightning", "lightning.pytorch", "pytorch_lightning"), "pip install lightning"),
+        ("huggingface", ("transformers",), "pip install transformers accelerate"),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_what_to_type(module, names, says, monkeypatch):
+    import importlib
+    import sys
+
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, f"balltrain.integrations.{module}", raising=False)
+    with pytest.raises(balltrain.BalltrainError, match=says):
+        importlib.import_module(f"balltrain.integrations.{module}")
