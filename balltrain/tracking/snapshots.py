@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from balltrain.errors import BalltrainError
 from balltrain.records.state import SweepState, Trial
 
 FOLDER = "pictures"
@@ -18,8 +19,9 @@ Pictures = Callable[[Path, Path | None, Path], list[Path]]  # checkpoint, data f
 class Snapshots:
     """Every `every` epochs a drawing of a trial's predictions, made once, whoever asks for it first.
 
-    It shows the weights that the trial's checkpoint has at that moment, those of its best epoch so far. What was not
-    drawn in time, such as before a resume, is not there. `draw` is what draws a checkpoint's predictions.
+    It shows the weights that the trial has saved last, and its folder is called after their epoch: where epochs are
+    shorter than a drawing takes, one that came later than was asked for. What was not drawn before the next one was
+    due, such as before a resume, is not there. `draw` is what draws a checkpoint's predictions.
     """
 
     def __init__(self, folder: Path, data_dir: Path | None, every: int, draw: Pictures):
@@ -30,17 +32,36 @@ class Snapshots:
         """The pictures that belong to an epoch, in their order; none where it is not one of those that have some."""
         if epoch % self.every:
             return []
-        out = self.folder / FOLDER / trial.trial_id / f"epoch-{epoch:05d}"
         with self._lock:
             is_latest = epoch + self.every > trial.epochs
-            if not out.is_dir() and is_latest:
-                self._make(trial, out)
-        return sorted(out.iterdir()) if out.is_dir() else []
+            if self._drawn(trial, epoch) is None and is_latest:
+                self._make(trial, epoch)
+            found = self._drawn(trial, epoch)
+        return sorted(found.iterdir()) if found else []
 
-    def _make(self, trial: Trial, out: Path) -> None:
+    def _drawn(self, trial: Trial, epoch: int) -> Path | None:
+        """The drawing of this epoch, or of one before the next is due."""
+        folders = (self._folder(trial, number) for number in range(epoch, epoch + self.every))
+        return next((folder for folder in folders if folder.is_dir()), None)
+
+    def _folder(self, trial: Trial, epoch: int) -> Path:
+        return self.folder / FOLDER / trial.trial_id / f"epoch-{epoch:05d}"
+
+    def _make(self, trial: Trial, epoch: int) -> None:
+        from balltrain.training.checkpoint import copy_last
+
+        checkpoint = self.folder / "checkpoints" / trial.trial_id
         with tempfile.TemporaryDirectory(prefix="balltrain-pictures-") as temporary:
-            drawn = self._draw(self.folder / "checkpoints" / trial.trial_id, self.data_dir, Path(temporary))
-            if not drawn:
+            copy, pictures = Path(temporary, "checkpoint"), Path(temporary, "pictures")
+            copy.mkdir()
+            pictures.mkdir()
+            try:
+                saved = copy_last(checkpoint, copy)
+            except (BalltrainError, OSError):  # deleted meanwhile, as the trial is none of the best
+                return
+            out = self._folder(trial, saved or epoch)
+            drawn = self._draw(checkpoint if saved is None else copy, self.data_dir, pictures)
+            if not drawn or out.is_dir():
                 return
             new = out.with_name(f".{out.name}.tmp")
             shutil.rmtree(new, ignore_errors=True)

@@ -187,7 +187,7 @@ class WandbMirror:
             return {}
         import wandb
 
-        return {"predictions": [wandb.Image(str(path), caption=path.stem) for path in drawn]}
+        return {"predictions": [wandb.Image(str(path), caption=f"{path.parent.name}/{path.stem}") for path in drawn]}
 
     def _pictures(self, folder: Path) -> list[Path]:
         """None where nobody draws them."""

@@ -11,7 +11,7 @@ import contextlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,12 +101,12 @@ def save_config(folder: Path, config: CheckpointConfig) -> None:
 
 def save_best(folder: Path, model: nn.Module, epoch: int, objective: float) -> None:
     """The weights of the best epoch; the file itself says which epoch and value they belong to."""
-    _save_weights(folder / MODEL, model, {"epoch": str(epoch), "objective": repr(objective)})
+    _save_weights(folder / MODEL, model.state_dict(), {"epoch": str(epoch), "objective": repr(objective)})
 
 
 def save_smallest_loss(folder: Path, model: nn.Module, epoch: int, loss: float) -> None:
     """The weights of the epoch with the smallest validation loss."""
-    _save_weights(folder / SMALLEST_LOSS, model, {"epoch": str(epoch), "val_loss": repr(loss)})
+    _save_weights(folder / SMALLEST_LOSS, model.state_dict(), {"epoch": str(epoch), "val_loss": repr(loss)})
 
 
 def best_of(folder: Path) -> tuple[int, float] | None:
@@ -135,6 +135,21 @@ def load_state(folder: Path) -> dict[str, Any] | None:
             raise ValueError("truncated, or not written by balltrain")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
+
+
+def copy_last(folder: Path, copy: Path) -> int | None:
+    """Make `copy` a checkpoint of the weights that the last epoch in `folder` has, and say which epoch that is.
+
+    None, and no copy, where there is no state: of what a program has left, or where it was deleted.
+    """
+    state = load_state(folder)
+    if state is None:
+        return None
+    last = state["progress"]["rows"][-1]
+    metadata = {"epoch": str(last["epoch"]), "objective": repr(last["objective"])}
+    _save_weights(copy / MODEL, state["model"], metadata)
+    _write_atomically(copy / CONFIG, (folder / CONFIG).read_bytes())
+    return int(last["epoch"])
 
 
 def load_checkpoint(folder: Path | str, device: torch.device | str = "cpu", state: str = "best") -> Loaded:
@@ -245,8 +260,8 @@ def _refs(folder: Path, config: dict[str, Any]) -> Iterator[TaskRef]:
     yield TaskRef(file)  # says that it is not there
 
 
-def _save_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+def _save_weights(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     _write_atomically(path, save(weights, metadata))
 
 

@@ -76,7 +76,7 @@ def _draw(image: np.ndarray, balls: list[dict[str, Any]], truth: Sequence[dict[s
         if ball["box"] is None:  # a list in the corner
             left, top = 0, number * height
         else:
-            x1, y1, x2, y2 = ball["box"]
+            (x1, x2), (y1, y2) = (sorted(ball["box"][axis::2]) for axis in (0, 1))  # early ones may be inside out
             outline = [x1 * ZOOM - 1, y1 * ZOOM - 1, (x2 + 1) * ZOOM, (y2 + 1) * ZOOM]
             draw.rectangle(outline, outline="white", width=2)
             # above the box where there is room, and never over the picture's edge

@@ -11,7 +11,7 @@ from balltrain.errors import UsageError
 from balltrain.tasks.base import resolve
 from balltrain.tasks.detect.augment import SHIFT_PX, augmented
 from balltrain.tasks.detect.data import read_labels_beside
-from balltrain.tasks.detect.draw import draw_detections
+from balltrain.tasks.detect.draw import ZOOM, draw_detections
 from balltrain.tasks.detect.model import Detections, colors_of_boxes
 from balltrain.tasks.detect.task import disorder, task
 from balltrain.training.precision import choose_algorithms
@@ -166,6 +166,17 @@ def test_cudnn_times_its_algorithms_on_gpus_alone_and_for_who_asked():
         assert not torch.backends.cudnn.benchmark
     finally:
         torch.backends.cudnn.benchmark = False
+
+
+def test_a_box_that_is_inside_out_is_drawn_between_its_edges(tmp_path):
+    """Such as the reference predicts in its first epochs. The answer keeps it as it is."""
+    image, presence = np.full((1, 100, 100, 3), 200, np.uint8), np.eye(NUM_COLORS)[:1]
+    boxes = np.zeros((1, NUM_COLORS, 4), int)
+    boxes[0, 0] = 60, 70, 20, 30
+    (found,) = draw_detections([tmp_path / "a.jpg"], image, presence, boxes, tmp_path)
+    assert found["balls"][0]["box"] == [60, 70, 20, 30]
+    pixels = np.asarray(Image.open(found["picture"]))
+    assert pixels[250, 20 * ZOOM].min() == pixels[250, 61 * ZOOM].min() == 255
 
 
 def test_labels_beside_an_image_are_drawn_with_what_is_found(tmp_path):
