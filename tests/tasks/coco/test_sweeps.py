@@ -19,7 +19,11 @@ def configs():
 
 def test_each_depth_is_trained_once_with_each_rate(configs):
     tried = [(config["depth"], config["lr"]) for config in configs]
-    assert tried == list(itertools.product([18, 34, 50, 101], [1e-4, 1e-3]))
+    assert tried == list(itertools.product([18, 34, 50, 101], [1e-3, 1e-4, 1e-5]))
+
+
+def test_the_seed_is_the_originals():
+    assert find_sweep("coco_originals")[0].seed == 3407
 
 
 @pytest.mark.parametrize(
