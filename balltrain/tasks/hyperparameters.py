@@ -59,6 +59,10 @@ class Hyperparameters(BaseModel):
     cudnn_benchmark: bool = Field(False, description="on GPUs cuDNN times its algorithms, and takes the fastest")
     sync_batch_norm: bool = Field(False, description="over all workers of a data-parallel trial")
 
+    def in_training_mode(self, epoch: int) -> bool:
+        """Whether an epoch, from 1, is trained with dropout, and batch norm takes its statistics from the batch."""
+        return True
+
     @classmethod
     def renewed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Values as an earlier version may have written them, by the names that they have now."""

@@ -99,7 +99,7 @@ class Training:
         rank, world = rank_and_world()
         # one draw of dropout and augmentation an epoch and worker, whatever came before: resuming is exact
         torch.manual_seed(epoch_seed(self.seed, epoch, rank, self.seeds))
-        self.replica.train()
+        self.replica.train(self.hp.in_training_mode(epoch))
         num_batches = self.batches.num_training_batches()
         for number, (batch, global_size) in enumerate(self.batches.shuffled(self.seed, epoch)):
             lr = self.rate((epoch - 1) * num_batches + number)

@@ -132,6 +132,7 @@ PUBLISHED = {
         "epochs": 400,
         "patience": 30,
         "activation": "tanh",
+        "dropout_epochs": 1,
         "widths": (512, 256, 128, 128),
         "clip_norm": None,
     },

@@ -13,7 +13,7 @@ from toy import Toy
 from balltrain.data.cache import load_data
 from balltrain.errors import BalltrainError
 from balltrain.tasks import TaskRef, task_ref
-from balltrain.tasks.base import DataRequest, resolve
+from balltrain.tasks.base import DataRequest, Hyperparameters, resolve
 from balltrain.training.loop import NonFiniteObjective, fit
 from balltrain.training.seeds import epoch_seed, start_seed
 
@@ -303,6 +303,48 @@ def test_batch_norm_moves_in_every_epoch(run):
 
     run(Normed(), epochs=4)
     assert len(set(means)) == 4
+
+
+class Warm(Hyperparameters):
+    def in_training_mode(self, epoch):
+        return epoch <= 2
+
+
+class DroppedAndNormed(Toy):
+    """Has dropout and batch norm. `means` has the latter's as each epoch was validated, `modes` each batch's mode."""
+
+    Hyperparameters = Warm
+
+    def __init__(self):
+        self.means, self.modes = [], []
+
+    def build_model(self, hp, facts):
+        return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+    def loss(self, model, batch, hp):
+        self.modes.append(model.training)
+        return super().loss(model, batch, hp)
+
+    def predict(self, model, batch, hp):
+        self.means.append(model[1].running_mean.sum().item())
+        return super().predict(model, batch, hp)
+
+
+def test_hyperparameters_say_in_which_epochs_a_model_is_in_training_mode(run):
+    task = DroppedAndNormed()
+    run(task, epochs=4)
+    first, second, *rest = task.means
+    assert first != second
+    assert rest == [second, second]
+    assert task.modes == sorted(task.modes, reverse=True)
+    assert set(task.modes) == {True, False}
+
+
+def test_a_resume_outside_training_mode_gives_the_numbers_of_no_interruption(run, tmp_path):
+    whole = numbers(run(DroppedAndNormed(), epochs=4))
+    shutil.rmtree(tmp_path / "checkpoint")
+    begun = numbers(run(DroppedAndNormed(), epochs=4, kill_after=3))
+    assert begun + numbers(run(DroppedAndNormed(), epochs=4, reported=3)) == whole
 
 
 class Drawn(Toy):

@@ -31,6 +31,8 @@ REFERENCE_RECIPE: Mapping[str, Any] = {
     "step_size": 30,
     "gamma": 0.3,
     "precision": "float32",
+    # its code enters training mode before the first epoch alone, and leaves it with each evaluation
+    "dropout_epochs": 1,
 }
 
 # The middle between the walls, where a ball turns round, and half their distance, px. Measured on the boxes of
@@ -69,6 +71,19 @@ class ForecastHyperparameters(Hyperparameters):
     widths: tuple[int, ...] = Field((512, 256, 128, 128), description="reference: of the hidden layers")
     activation: Literal["tanh", "relu", "leaky_relu"] = Field("tanh", description="reference")
     dropout: float = Field(0.44996724122672166, ge=0, lt=1, description="reference: probability of dropping a value")
+    dropout_epochs: int | None = Field(
+        None, ge=1, description="reference: epochs in which dropout acts; all, if null"
+    )
+
+    def in_training_mode(self, epoch: int) -> bool:
+        return self.dropout_epochs is None or epoch <= self.dropout_epochs
+
+    @classmethod
+    def renewed(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A whole configuration of an earlier version goes on as it began: with dropout in every epoch."""
+        if "dropout_epochs" in values or not {"restarts", "warmup", "symmetry"} <= set(values):
+            return values
+        return {**values, "dropout_epochs": None}
 
     @model_validator(mode="after")
     def _fits_the_sequence(self) -> ForecastHyperparameters:
@@ -105,8 +120,7 @@ class ReferenceForecaster(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, NUM_BALLS * 4))
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                nn.init.xavier_normal_(module.weight, gain=nn.init.calculate_gain("tanh"))  # whatever the activation
 
     def forward(self, boxes: Tensor, colors: Tensor) -> Tensor:
         missing = self.num_steps - boxes.shape[1]

@@ -4,13 +4,14 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 
 from balltrain.balls.simulate import simulate
 from balltrain.errors import UsageError
 from balltrain.tasks.base import resolve
 from balltrain.tasks.forecast.data import present_only
 from balltrain.tasks.forecast.metrics import centers, extrapolate, scaled, to_pixels
-from balltrain.tasks.forecast.model import MIDDLE, mirrored
+from balltrain.tasks.forecast.model import MIDDLE, build_forecaster, mirrored
 from balltrain.tasks.forecast.task import task
 
 SEEN = 19
@@ -149,3 +150,26 @@ def test_what_is_given_wins_over_the_references_defaults():
 def test_impossible_hyperparameters_are_refused(values, message):
     with pytest.raises(UsageError, match=message):
         hyperparameters(**values)
+
+
+def test_the_reference_starts_as_the_original_does():
+    """Glorot normal with the gain of tanh, and torch's own biases."""
+    torch.manual_seed(0)
+    for layer in build_forecaster(hyperparameters(model="reference")).modules():
+        if isinstance(layer, nn.Linear):
+            std = 5 / 3 * (2 / (layer.in_features + layer.out_features)) ** 0.5
+            assert layer.weight.detach().std().item() == pytest.approx(std, rel=0.1)
+            assert 0 < layer.bias.detach().abs().max().item() <= layer.in_features**-0.5
+
+
+def test_a_reference_that_an_earlier_version_trained_goes_on_as_it_began():
+    earlier = resolve(task, {"model": "reference"}).model_dump(mode="json")
+    assert earlier.pop("dropout_epochs") == 1
+    assert resolve(task, earlier).dropout_epochs is None
+
+
+def test_dropout_of_the_reference_acts_in_the_first_epoch_alone():
+    assert [hyperparameters(model="reference").in_training_mode(epoch) for epoch in (1, 2, 3)] == [True, False, False]
+    every = hyperparameters(model="reference", dropout_epochs=None)
+    assert every.in_training_mode(400)
+    assert hyperparameters().in_training_mode(60)
