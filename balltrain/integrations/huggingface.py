@@ -23,7 +23,7 @@ SPEED = ("_runtime", "_per_second", "_compilation_time")  # ends of figures that
 RENAMED = {"loss": "train_loss", "learning_rate": "lr"}  # of the log of training
 
 
-class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not there when types are checked
+class TrialCallback(TrainerCallback):
     """Reports each epoch of a Hugging Face Trainer to a trial, saves it, and goes on from there.
 
     Evaluates and saves at the end of each epoch, whatever the strategies of `TrainingArguments` are; `output_dir` is

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from balltrain.programs.handle import Trial
 
 CHECKPOINT = "lightning.ckpt"  # in a trial's folder: what a Trainer goes on from
-STATES = ("epoch", "global_step", "pytorch-lightning_version", "state_dict", "loops", "optimizer_states")
-STATES += ("lr_schedulers", "callbacks", "MixedPrecision")
+STATES = (
+    *("epoch", "global_step", "pytorch-lightning_version", "state_dict", "loops"),
+    *("optimizer_states", "lr_schedulers", "callbacks", "MixedPrecision"),
+)
 
 
 def _bases() -> tuple[type, ...]:
