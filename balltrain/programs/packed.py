@@ -87,7 +87,7 @@ def _files(folder: Path, leave_out: Path | None) -> list[Path]:
         for place, folders, names in os.walk(folder):
             folders[:] = [name for name in folders if name not in NEVER and not name.startswith(".")]
             found += [Path(place) / name for name in names]
-    left_out = None if leave_out is None else leave_out.resolve()
+    left_out = None if leave_out is None or folder.is_relative_to(leave_out.resolve()) else leave_out.resolve()
     return sorted(
         path for path in found if path.is_file() and not (left_out is not None and path.is_relative_to(left_out))
     )

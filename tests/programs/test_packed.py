@@ -1,13 +1,17 @@
 """A command's folder on another machine."""
 
 import os
+import pickle
 import subprocess
 
 import pytest
 
 from balltrain.errors import BalltrainError
 from balltrain.programs import packed
+from balltrain.programs.command_program import command_ref
+from balltrain.programs.commands import Command
 from balltrain.programs.packed import PackedFolder
+from balltrain.programs.program import ProgramAttempt
 
 
 @pytest.fixture
@@ -70,3 +74,20 @@ def test_the_folder_of_the_results_stays(folder):
     sent = PackedFolder.of(folder, folder / "out")
     folder.rename(folder.with_name("moved"))
     assert names(sent.settled()) == ["lib/model.py", "train.sh"]
+
+
+def test_a_folder_that_lies_in_that_of_the_results_travels_all_the_same(folder):
+    sent = PackedFolder.of(folder, folder.parent)
+    folder.rename(folder.with_name("moved"))
+    assert names(sent.settled()) == ["lib/model.py", "train.sh"]
+
+
+def test_a_command_travels_with_its_folder_to_another_process(folder):
+    sent = command_ref(Command("./train.sh", folder=str(folder)), "val_acc", "max").travelling(folder / "runs")
+    assert pickle.loads(pickle.dumps(sent)).load().folder == folder
+    packed._settled.cache_clear()
+    folder.rename(folder.with_name("moved"))
+    rows = []
+    attempt = ProgramAttempt(0, "00000", 1, {"epochs": 3}, 0, 0, folder.with_name("00000"))
+    pickle.loads(pickle.dumps(sent)).load().run(attempt, rows.append)
+    assert [(row["epoch"], row["objective"]) for row in rows] == [(1, 1.0)]
