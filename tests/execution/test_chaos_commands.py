@@ -17,7 +17,7 @@ from balltrain.records.columns import Status
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
 
-TRIALS, EPOCHS, KILLS = 6, 40, 6
+TRIALS, EPOCHS, KILLS = 6, 15, 6
 KINDS = {
     "goes on": '[ -f "$BALLTRAIN_TRIAL_DIR/epoch" ] && begun=$(cat "$BALLTRAIN_TRIAL_DIR/epoch")',
     "starts anew": "",
@@ -30,7 +30,7 @@ sleep 100 & setsid sleep 100 &
 begun=0
 {begin}
 for epoch in $(seq $((begun + 1)) $2); do
-    sleep 0.05
+    sleep 0.3  # several times what an fsync takes on a busy disk: what is printed is kept by one
     echo $epoch > "$BALLTRAIN_TRIAL_DIR/epoch"
     echo "epoch $epoch val_loss: $(echo $1 $epoch | awk '{{print ($1 - 0.1) ^ 2 + 1 / $2}}')"
 done
