@@ -21,6 +21,11 @@ _BEST = "".join(f"(?<![{word[0].upper()}{word[0]}]{word[1:]} )" for word in ("be
 _NAMED = re.compile(rf"(?<![\w./@-]){_BEST}([A-Za-z_][\w./@()-]*)\s*[:=]\s*({_NUMBER})(?![\w])(?!\.\d)")
 # `Epoch 3`, `epoch: 3`, `Epoch [3/20]`, `epoch=3`
 _EPOCH = re.compile(r"(?<![A-Za-z_])epoch\b\s*[:=#\[(]*\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
+# `epoch 3 train_loss 0.2 val_loss 0.1`: blanks are enough where a line has an epoch and nothing but pairs after it
+_PAIR = rf"([A-Za-z_][\w./@-]*)[ \t]+({_NUMBER})(?=$|[\s,;|])"
+_PAIRS = re.compile(
+    rf"(?<![A-Za-z_])epoch\b\s*[:=#\[(]*\s*\d+(?:\s*/\s*\d+)?[\])]?[\s,;:|-]+((?:{_PAIR}[\s,;|]*)+)$", re.IGNORECASE
+)
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # of terminals
 
 
@@ -51,6 +56,8 @@ def json_figures(line: str) -> Figures | None:
 def named_figures(line: str) -> Figures | None:
     """Numbers with a name before them, `val_loss: 0.12`, several a line; the epoch of `Epoch 3/20` among them."""
     found = {name: float(number) for name, number in _NAMED.findall(line) if name.lower() != EPOCH}
+    if not found and (pairs := _PAIRS.search(line)):
+        found = {name: float(number) for name, number in re.findall(_PAIR, pairs[1])}
     if epoch := _EPOCH.search(line):
         found[EPOCH] = float(epoch[1])
     return found or None

@@ -37,6 +37,11 @@ def test_json_at_the_end_of_a_line(line, figures):
         ("8/8 - 0s - loss: 0.6 - val_loss: -2.5e+3", {"loss": 0.6, "val_loss": -2500}),  # Keras
         ("Epoch [4/9]", {"epoch": 4}),
         ("2024-05-01 10:12:13,5 INFO root:val_loss=0.25", {"val_loss": 0.25}),
+        ("epoch 0 train_loss 0.81 val_loss 1e-3", {"epoch": 0, "train_loss": 0.81, "val_loss": 1e-3}),
+        ("Epoch [3/20], loss 0.5, acc 0.9", {"epoch": 3, "loss": 0.5, "acc": 0.9}),
+        ("epoch 3 took 5 s", {"epoch": 3}),
+        ("epoch 3 best val_loss 0.1", {"epoch": 3}),
+        ("val_loss 0.1", None),
         ("version: 1.2.3", None),
         ("best val_loss: 0.1", None),
         ("saved to model.pt", None),
