@@ -38,6 +38,12 @@ class UserCodeError(BalltrainError):
     kinds: tuple[str, ...] = ()
 
 
+class ReportError(UserCodeError):
+    """A user's own code has reported or saved what cannot be. It would again: nothing is retried."""
+
+    kinds = ("ValueError",)
+
+
 class UsageError(BalltrainError):
     """What was typed is wrong: an unknown name, a value outside its range. Exit code 2.
 

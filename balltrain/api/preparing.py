@@ -80,12 +80,12 @@ def found_sweep(
         if space is not None:
             raise UsageError("a Sweep has a space: leave out the second argument, or give a task")
         return what, _ref(what.task, objective or what.objective, mode or what.mode)
-    if space is None and isinstance(what, str | os.PathLike) and not _is_function(what):
+    if space is None and isinstance(what, str | os.PathLike) and not is_function(what):
         return find_sweep(os.fspath(what))
     if space is None:
         if isinstance(what, Command):
             raise UsageError(f"what is searched of the command {what.name}? Add a space: --space space.toml")
-        kind = "function" if _is_function(what) else "task"
+        kind = "function" if is_function(what) else "task"
         raise UsageError(
             f'a {kind} needs a space to search: balltrain.sweep({kind}, {{"lr": tune.loguniform(1e-4, 1e-1)}})'
         )
@@ -96,7 +96,7 @@ def found_sweep(
     return Sweep(trained, _checked_space(space, ref)), ref
 
 
-def _is_function(what: Any) -> bool:
+def is_function(what: Any) -> bool:
     """Whether it is a function, or names one: `module:function`, `file.py:function`."""
     return isinstance(what, FunctionType) or (isinstance(what, str) and ":" in what)
 
@@ -106,7 +106,7 @@ def _ref(what: Any, objective: str | None, mode: str | None) -> TaskRef | Progra
         return function_ref(what, objective, mode)
     if isinstance(what, Command):
         return command_ref(what, objective, mode)
-    return named_function(what, objective, mode) if _is_function(what) else ref_of(what)
+    return named_function(what, objective, mode) if is_function(what) else ref_of(what)
 
 
 def _checked_space(space: Any, ref: TaskRef | ProgramRef) -> Mapping[str, Any]:

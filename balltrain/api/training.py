@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 from collections.abc import Mapping
@@ -11,14 +12,17 @@ from typing import Any
 from balltrain.api.arguments import Data, refuse_rest, taken, time_stamped
 from balltrain.api.documented import documented
 from balltrain.api.model import Model
-from balltrain.api.preparing import _pictures, refuse_within_file
+from balltrain.api.preparing import _pictures, is_function, refuse_within_file
 from balltrain.api.progress import Progress, training_view
 from balltrain.api.results import Results
 from balltrain.api.wording import in_python
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.resources import Resources
+from balltrain.programs.commands import Command
 from balltrain.search.sweep import Sweep
+from balltrain.search.sweep_files import find_sweep
 from balltrain.storage import Storage
+from balltrain.tasks import TaskRef
 from balltrain.tasks.base import Task
 from balltrain.tasks.plain import plain
 from balltrain.tasks.sources import ref_of
@@ -99,6 +103,20 @@ def default_folder(task: str | os.PathLike[str]) -> Path:
     return Path("runs") / time_stamped(Path(task).stem)
 
 
+def _task_of(task: Any) -> TaskRef:
+    """Raises UsageError for what a sweep alone can train, such as a function."""
+    program = is_function(task) or isinstance(task, Command)
+    if not program and Path(task if isinstance(task, str | os.PathLike) else "").suffix == ".py":
+        with contextlib.suppress(BalltrainError):  # of a file without a sweep
+            program = not isinstance(find_sweep(os.fspath(task))[1], TaskRef)
+    if program:
+        raise UsageError(
+            "a function or a command is trained by a sweep alone, one trial of it for one model: "
+            "balltrain sweep … --trials 1"
+        )
+    return ref_of(task)
+
+
 def train_results(
     task: str | os.PathLike[str] | Task | type[Task],
     budget: dict[str, Any],
@@ -120,7 +138,7 @@ def train_results(
     if resume and out is None:
         raise UsageError("--resume needs the run's folder: --out runs/NAME")
     data, tracking = taken(Data, options), taken(Tracking, options)
-    ref, in_dict = ref_of(task), options.pop("hyperparameters", {})
+    ref, in_dict = _task_of(task), options.pop("hyperparameters", {})
     hyperparameters = list(ref.load().Hyperparameters.model_fields)
     refuse_rest(options, "train", Data, Tracking, more=[*hyperparameters, *inspect.signature(train).parameters])
     settings = plain({**in_dict, **options})

@@ -80,7 +80,8 @@ def function_ref(function: FunctionType, objective: str | None, mode: str | None
     found = checked_objective(objective, mode, f"the function {name}")
     module = sys.modules.get(function.__module__)
     named = getattr(module, "__file__", None)
-    typed = not Path(function.__code__.co_filename).is_file()  # at a prompt, or in a notebook's cell
+    # one with a decorator may have the code of the decorator's file
+    typed = not Path(inspect.unwrap(function).__code__.co_filename).is_file()  # at a prompt, or in a notebook's cell
     if named and Path(named).is_file() and not typed:
         if getattr(module, name, None) is not function:
             raise UsageError(f"{name} is not what {named} has by that name: give the function itself, by its name")
@@ -89,6 +90,8 @@ def function_ref(function: FunctionType, objective: str | None, mode: str | None
         return function_in_file(Path(named), name, *found)
     if function.__module__ != MAIN:
         raise BalltrainError(f"the text of the function {name} cannot be had: put it into a Python file")
+    if function.__closure__ or function is not inspect.unwrap(function):
+        raise UsageError(f"{name} has a decorator, which does not travel from a cell: put both into a Python file")
     text = text_of(function)
     return FunctionRef(name, *found, source=text, beside=texts_beside(Path.cwd(), text))
 
@@ -120,7 +123,7 @@ def _checked_name(function: Any) -> str:
     if not isinstance(function, FunctionType):
         raise UsageError(f"{function!r} is no function: define one, `def train(trial): …`")
     name = function.__name__
-    if name == "<lambda>" or "<locals>" in function.__qualname__ or function.__closure__:
+    if name == "<lambda>" or "<locals>" in function.__qualname__:
         what = "a lambda" if name == "<lambda>" else f"{name}, defined inside another function,"
         raise UsageError(f"{what} is found by no other process: define a function at the top of a file or a cell")
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balltrain.errors import UserCodeError
+from balltrain.errors import ReportError
 from balltrain.programs.program import ProgramAttempt, row_of
 from balltrain.programs.saved import put_back, read_back, state_of
 from balltrain.training.rows import EpochRow
@@ -28,8 +28,8 @@ class Trial:
     Attributes:
         config: The hyperparameters, a dict: those of the space and the fixed ones, and `epochs`.
         number: Of the trial in its sweep, from 0.
-        seed: Its seed. Python, NumPy and torch, where they are imported, have it when the function starts; in each
-            of `epochs()` they have one of this seed and the epoch, so that a trial that goes on draws the same.
+        seed: Its seed. Python, NumPy and torch, where they are imported, have it when the function starts. Each epoch
+            of `epochs()` begins with one of its own: a trial that is resumed draws what it would have drawn.
         rank: Number of this worker, from 0; of one worker 0.
         world_size: How many workers train the trial together.
         fold: Number of the fold that is left out of training, from 0, and how many folds there are, of a sweep with
@@ -62,7 +62,9 @@ class Trial:
         self._kept: dict[str, Any] = {}  # objects that each report saves
         self._to_save: dict[str, Any] | None = None
         self._began = time.monotonic()
-        self._seed_all(self.seed)
+        seed_all(self.seed)
+        if self.world_size > 1:
+            self._meet()
         for row in self._rows[attempt.reported_epochs :]:  # saved, and not reported: a kill came between
             self._report(row)
 
@@ -95,10 +97,10 @@ class Trial:
         """The epochs that are left, numbered from 1: after what was saved, to the last or the end of patience."""
         while not self.ended:
             before = len(self._rows)
-            self._seed_all(epoch_seed(self.seed, before + 1, self.rank))
+            seed_all(epoch_seed(self.seed, before + 1, 0))  # the same on each worker: they may share one shuffle
             yield before + 1
             if len(self._rows) == before:
-                raise UserCodeError(
+                raise ReportError(
                     f"epoch {before + 1} ended without trial.report(): report its figures in the loop over "
                     "trial.epochs()"
                 )
@@ -114,12 +116,12 @@ class Trial:
             Whether there was a checkpoint.
 
         Raises:
-            UserCodeError: A state does not fit its object, or the checkpoint has none of that name.
+            ReportError: A state does not fit its object, or the checkpoint has none of that name.
         """
         for name, value in objects.items():
             if self._goes_on:
                 if name not in self._saved:
-                    raise UserCodeError(f"trial.restore: the checkpoint has no {name}: it has {sorted(self._saved)}")
+                    raise ReportError(f"trial.restore: the checkpoint has no {name}: it has {sorted(self._saved)}")
                 put_back(name, value, read_back(self._saved[name]))
             self._kept[name] = value
         return self._goes_on
@@ -140,23 +142,22 @@ class Trial:
                 not have may be left out.
 
         Raises:
-            UserCodeError: A figure is no number, the first report lacks the objective, or the last epoch was
+            ReportError: A figure is no number, the first report lacks the objective, or the last epoch was
                 reported before.
         """
         epoch = len(self._rows) + 1
         if epoch > self.config["epochs"]:
-            raise UserCodeError(
+            raise ReportError(
                 f"trial.report() after epoch {self.config['epochs']}, the last: loop over trial.epochs(), which ends"
             )
         now = time.monotonic()
-        row = row_of(
-            epoch,
-            figures,
-            self._objective,
-            seconds=now - self._began,
-            is_first=epoch == 1,
-            what="trial.report",
-        )
+        # of several workers the first one's figures count
+        own = figures if self.rank == 0 else {}
+        first = epoch == 1 and self.rank == 0
+        seconds = now - self._began
+        row = row_of(epoch, own, self._objective, seconds=seconds, is_first=first, what="trial.report")
+        if self.world_size > 1:
+            row["objective"] = self._of_first_worker(row["objective"])  # type: ignore[typeddict-item]  # may be None
         self._began = now
         self._rows.append(row)
         self._save_state()
@@ -194,9 +195,32 @@ class Trial:
         values = [(sign * row["objective"], row["epoch"]) for row in self._rows if row["objective"] is not None]
         return min(values, default=(0.0, 0))[1]
 
-    def _seed_all(self, seed: int) -> None:
-        random.seed(seed)
-        if (numpy := sys.modules.get("numpy")) is not None:
-            numpy.random.seed(seed % 2**32)
-        if (torch := sys.modules.get("torch")) is not None:
-            torch.manual_seed(seed)
+    def _meet(self) -> None:
+        """Let no worker train before all have read the checkpoint. Raises ReportError where they see another one."""
+        first = self._of_first_worker(len(self._rows))
+        if first is not None and first != len(self._rows):
+            raise ReportError(
+                f"worker {self.rank} sees {len(self._rows)} epochs of the checkpoint in {self._attempt.folder}, and "
+                f"worker 0 sees {first:g}: have all nodes share the storage, or give a bucket (--storage s3://…)"
+            )
+
+    def _of_first_worker(self, value: float | None) -> float | None:
+        """A number as worker 0 has it: else patience would end the epochs of one worker, for which others wait."""
+        import torch
+        from torch import distributed
+
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return value
+        told = torch.tensor([value is not None, value or 0.0], dtype=torch.float64, device=self.device)
+        distributed.broadcast(told, src=0)
+        known, number = told.tolist()
+        return number if known else None
+
+
+def seed_all(seed: int) -> None:
+    """Python's generator, and those of NumPy and torch where they are imported."""
+    random.seed(seed)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(seed % 2**32)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(seed)

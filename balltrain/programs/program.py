@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Protocol
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from balltrain import durable
-from balltrain.errors import StorageError, UsageError, UserCodeError
+from balltrain.errors import ReportError, StorageError, UsageError
 from balltrain.tasks.checks import ROW_COLUMNS
 from balltrain.training.rows import EpochRow
 
@@ -131,13 +131,13 @@ def row_of(
 ) -> EpochRow:
     """The row of an epoch, of figures as they were reported. `what` reported them, at the head of an error.
 
-    Raises UserCodeError for a figure that is no number, and where the first row lacks the objective.
+    Raises ReportError for a figure that is no number, and where the first row lacks the objective.
     """
     numbers = {str(name): _number(name, value, what) for name, value in figures.items()}
     if is_first and objective not in numbers:
         near = difflib.get_close_matches(objective, numbers, n=1)
         there = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(numbers)) or 'no figures'}"
-        raise UserCodeError(f"{what} has no figure {objective}, which is the objective: {there}")
+        raise ReportError(f"{what} has no figure {objective}, which is the objective: {there}")
     own: dict[str, Any] = {name: numbers.pop(name, None) for name in OWN_COLUMNS}
     num_params = numbers.pop("num_params", None)
     value = own[objective] if objective in own else numbers.get(objective)
@@ -156,13 +156,11 @@ def _number(name: Any, value: Any, what: str) -> float:
         except (TypeError, ValueError, RuntimeError, OverflowError):
             pass
     shown = " ".join(repr(value).split())[:60]
-    raise UserCodeError(f"{what}: {name} is {shown}, but figures are single numbers")
+    raise ReportError(f"{what}: {name} is {shown}, but figures are single numbers")
 
 
 def _refuse_name(name: str) -> NoReturn:
-    raise UserCodeError(
-        f"a figure cannot be called {name}, which is a column of balltrain's own: give it another name"
-    )
+    raise ReportError(f"a figure cannot be called {name}, which is a column of balltrain's own: give it another name")
 
 
 def _type_of(values: list[Any]) -> Any:

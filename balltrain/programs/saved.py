@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from balltrain.errors import UserCodeError
+from balltrain.errors import ReportError
 
 ARRAY = "__numpy__"  # key of a tensor that was a NumPy array
 
@@ -14,14 +15,14 @@ ARRAY = "__numpy__"  # key of a tensor that was a NumPy array
 def state_of(name: str, value: Any) -> Any:
     """What is saved of a value: its `state_dict()`, or the value where it is plain.
 
-    Raises UserCodeError that names what is neither.
+    Raises ReportError that names what is neither.
     """
     found = getattr(value, "state_dict", None)
     return _plain(value if found is None or isinstance(value, Mapping) else found(), name)
 
 
 def put_back(name: str, into: Any, state: Any) -> None:
-    """Load a saved state into an object, or into a dict. Raises UserCodeError where it does not fit."""
+    """Load a saved state into an object, or into a dict. Raises ReportError where it does not fit."""
     try:
         if hasattr(into, "load_state_dict"):
             into.load_state_dict(state)
@@ -32,7 +33,7 @@ def put_back(name: str, into: Any, state: Any) -> None:
             raise TypeError(f"it is a {type(into).__name__}, without load_state_dict, and no dict")
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise UserCodeError(f"trial.restore: {name} cannot be restored: {reason}") from error
+        raise ReportError(f"trial.restore: {name} cannot be restored: {reason}") from error
 
 
 def read_back(value: Any) -> Any:
@@ -40,7 +41,7 @@ def read_back(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {ARRAY}:
             return value[ARRAY].numpy()
-        return {key: read_back(item) for key, item in value.items()}
+        return value if isinstance(value, Counter) else {key: read_back(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(read_back(item) for item in value)
     return value
@@ -58,15 +59,17 @@ def _plain(value: Any, where: str) -> Any:
         return value.item()
     if numpy is not None and isinstance(value, numpy.ndarray):
         if value.dtype.kind not in "fiubc":
-            raise UserCodeError(f"trial.save: {where} is an array of {value.dtype}, but must be one of numbers")
+            raise ReportError(f"trial.save: {where} is an array of {value.dtype}, but must be one of numbers")
         import torch as there
 
         return {ARRAY: there.from_numpy(value.copy())}
+    if isinstance(value, Counter):  # torch's MultiStepLR has one, and asks it for what it does not have
+        return Counter({_key(key, where): int(count) for key, count in value.items()})
     if isinstance(value, Mapping):
         return {_key(key, where): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
         return type(value)(_plain(item, f"{where}[{number}]") for number, item in enumerate(value))
-    raise UserCodeError(
+    raise ReportError(
         f"trial.save: {where} is an object ({type(value).__name__}), which is not kept: save its state_dict(), "
         "tensors and numbers, or write a file to trial.folder"
     )
@@ -75,4 +78,4 @@ def _plain(value: Any, where: str) -> Any:
 def _key(key: Any, where: str) -> Any:
     if isinstance(key, str | int | float | bool):
         return key
-    raise UserCodeError(f"trial.save: {where} has the key {key!r}, but keys are texts or numbers")
+    raise ReportError(f"trial.save: {where} has the key {key!r}, but keys are texts or numbers")

@@ -231,9 +231,12 @@ def _take(program: Program, sweep: Sweep, space: Space, request: DataRequest) ->
         raise UsageError(f"how many epochs does a trial of {program.name} train at most? add epochs=N (--epochs N)")
     values: dict[str, list[Any]] = {name: [value] for name, value in sweep.hyperparameters.items()}
     middle = space.from_unit_cube([0.5] * len(space.dimensions))
-    for point in (middle, *space.corners()):
-        for name, value in space.decode(point).items():
-            values.setdefault(name, []).append(plain(value))
+    points = [space.decode(point) for point in (middle, *space.corners())]
+    for point in points:
+        for name, value in point.items():
+            # what only some options of a choice have is null with the others
+            absent = [] if all(name in other for other in points) else [None]
+            values.setdefault(name, absent).append(plain(value))
     for name in ("epochs", "patience"):
         values.pop(name, None)
     program.take(values)

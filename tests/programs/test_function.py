@@ -16,6 +16,7 @@ from balltrain.errors import BalltrainError, UsageError, UserCodeError
 from balltrain.programs.function import function_ref, named_function
 from balltrain.programs.handle import Trial
 from balltrain.programs.program import ProgramAttempt
+from balltrain.search.policy import Cause, cause_of
 
 SPACE = {"lr": tune.loguniform(1e-3, 1e-1)}
 
@@ -28,7 +29,7 @@ class Killed(BaseException):
 def begin(tmp_path):
     """A `trial` in a folder that stays, and the rows that it has reported."""
 
-    def make(objective="loss", mode="min", reported=0, kill_at=None, **config):
+    def make(objective="loss", mode="min", reported=0, kill_at=None, rank=0, world_size=1, folder=".", **config):
         rows = []
 
         def report(row):
@@ -36,7 +37,9 @@ def begin(tmp_path):
                 raise Killed
             rows.append(row)
 
-        attempt = ProgramAttempt(3, "00003", 1, {"epochs": 3, **config}, 7, reported, tmp_path, fold=(1, 4))
+        workers = {"rank": rank, "world_size": world_size}
+        place = tmp_path / folder
+        attempt = ProgramAttempt(3, "00003", 1, {"epochs": 3, **config}, 7, reported, place, fold=(1, 4), **workers)
         return Trial(attempt, objective, mode, report), rows
 
     return make
@@ -383,3 +386,120 @@ def test_another_command_says_that_it_cannot_use_its_checkpoint(begin, tmp_path,
 
 def test_it_is_exported():
     assert balltrain.Trial is Trial
+
+
+def test_an_epoch_draws_the_same_whether_the_trial_was_resumed(begin):
+    def drawn(trial, upto):
+        found = []
+        for epoch in trial.epochs():
+            found.append((random.random(), np.random.rand(), torch.rand(1).item()))
+            trial.save()
+            trial.report(loss=1.0)
+            if epoch == upto:
+                return found
+        return found
+
+    trial, _ = begin(folder="whole")
+    whole = drawn(trial, 3)
+    assert len(set(whole)) == 3
+    trial, _ = begin(folder="parts")
+    parts = drawn(trial, 1)
+    trial, _ = begin(folder="parts", reported=1)
+    torch.rand(5)  # drawn again, for a model that is then restored
+    assert parts + drawn(trial, 3) == whole
+
+
+def test_what_a_wrong_report_raises_is_not_tried_again(begin):
+    trial, _ = begin()
+    for wrong in (lambda: trial.report(acc=1), lambda: trial.save(x=object()), lambda: trial.report(loss="a")):
+        with pytest.raises(UserCodeError) as raised:
+            wrong()
+        assert cause_of(raised.value) == Cause.DETERMINISTIC
+
+
+SCHEDULES = {
+    "StepLR": {"step_size": 2},
+    "MultiStepLR": {"milestones": [1, 2, 2]},
+    "OneCycleLR": {"max_lr": 0.5, "total_steps": 9, "cycle_momentum": False},
+    "CosineAnnealingWarmRestarts": {"T_0": 2},
+    "ReduceLROnPlateau": {"patience": 0},
+    "CyclicLR": {"base_lr": 0.01, "max_lr": 0.1, "cycle_momentum": False},
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("kind", ["SGD", "AdamW", "Adafactor", "RMSprop"])
+def test_optimisers_and_schedules_of_torch_go_on_as_they_were(begin, name, kind):
+    def made():
+        model = torch.nn.Linear(2, 1)
+        optimizer = getattr(torch.optim, kind)(model.parameters(), lr=0.1)
+        return model, optimizer, getattr(torch.optim.lr_scheduler, name)(optimizer, **SCHEDULES[name])
+
+    def step(model, optimizer, schedule):
+        optimizer.zero_grad()
+        model(torch.ones(3, 2)).sum().backward()
+        optimizer.step()
+        schedule.step(1.0) if name == "ReduceLROnPlateau" else schedule.step()
+
+    trial, _ = begin()
+    first = made()
+    trial.restore(**dict(zip(("model", "optimizer", "schedule"), first, strict=True)))
+    step(*first)
+    trial.report(loss=1.0)
+    trial, _ = begin(reported=1)
+    second = made()
+    assert trial.restore(**dict(zip(("model", "optimizer", "schedule"), second, strict=True)))
+    for _ in range(4):
+        step(*first)
+        step(*second)
+        assert first[1].param_groups[0]["lr"] == second[1].param_groups[0]["lr"]
+    assert torch.equal(first[0].weight, second[0].weight)
+
+
+def test_generators_of_python_and_numpy_are_kept(begin):
+    trial, _ = begin()
+    own, python = np.random.default_rng(3), random.Random(3)
+    own.random(), python.random()
+    trial.save(numpy=own.bit_generator.state, python=python.getstate())
+    trial.report(loss=1.0)
+    trial, _ = begin(reported=1)
+    again, again_python = np.random.default_rng(), random.Random()
+    again.bit_generator.state = trial.saved["numpy"]
+    again_python.setstate(trial.saved["python"])
+    assert (again.random(), again_python.random()) == (own.random(), python.random())
+
+
+def test_of_several_workers_the_first_ones_figures_count(begin):
+    trial, rows = begin(rank=1, world_size=2)
+    trial.report(anything="at all")
+    assert rows[0]["metrics"] == {}
+
+
+def test_what_only_an_option_of_a_choice_has_is_null_with_the_others(file):
+    space = {"kind": tune.choice([{"kind": "a", "x": tune.uniform(1, 2)}, {"kind": "b"}])}
+    plan = prepare(f"{file}:train", space, {"objective": "loss", "epochs": 4}).plan
+    assert plan.task.Hyperparameters.model_fields["x"].annotation == float | None
+    assert plan.configure({"kind": "b"}) == {"epochs": 4, "patience": None, "kind": "b", "x": None}
+
+
+def test_one_with_a_decorator_travels_with_its_file(tmp_path, begin, monkeypatch):
+    (tmp_path / "decorated.py").write_text(
+        "import torch\n\n@torch.no_grad()\ndef train(trial):\n"
+        "    for _ in trial.epochs():\n        trial.report(loss=float(torch.is_grad_enabled()))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import decorated
+
+    trial, rows = begin()
+    function_ref(decorated.train, "loss", "min").load().function(trial)
+    assert [row["objective"] for row in rows] == [0.0] * 3
+
+
+def test_a_function_is_trained_by_a_sweep_alone(tmp_path):
+    (tmp_path / "job.py").write_text(
+        "import balltrain\nfrom ray import tune\n\ndef train(trial):\n    pass\n\n"
+        "sweep = balltrain.Sweep(train, {'lr': tune.uniform(0, 1)}, objective='loss', epochs=1)\n"
+    )
+    for what in (str(tmp_path / "job.py"), f"{tmp_path}/job.py:train", train):
+        with pytest.raises(UsageError, match="trained by a sweep alone"):
+            balltrain.train(what)

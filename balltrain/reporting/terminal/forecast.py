@@ -40,7 +40,7 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
         "budget": ", ".join(_budgets(f)),
         "epochs": f"{epochs['expected']} expected, {epochs['at_most']} at most",
         "time": f"{duration(seconds['expected'])} expected, {duration(seconds['at_most'])} at most, at "
-        f"{duration(f['epoch_seconds'])} an epoch: timed on the default configuration",
+        f"{duration(f['epoch_seconds'])} an epoch: {_timed(f)}",
         "GPU-hours": f"{short(gpu_hours['expected'])} expected, {short(gpu_hours['at_most'])} at most",
         "disk": f"{_bytes(disk['at_most'])} at most: {f['checkpoints']} checkpoints of "
         f"{_bytes(f['checkpoint_bytes'])} ({f['num_params']} parameters); {_bytes(disk['free'])} are free",
@@ -97,6 +97,12 @@ def _budgets(forecast: dict[str, Any]) -> Iterator[str]:
         yield f"until {forecast['objective']} is {budget['until']:g} in one trial"
     if budget["flat_trials"]:
         yield f"until {budget['flat_trials']} trials in a row bring no better best"
+
+
+def _timed(f: dict[str, Any]) -> str:
+    if "program" in f:  # which may have written files, or asked a server
+        return f"timed by running an epoch of the {f['program']} {f['task']}, which is your own code"
+    return "timed on the default configuration"
 
 
 def _bytes(count: float) -> str:
