@@ -60,6 +60,7 @@ def reports(folder):
     return [(line["number"], line["row"]["epoch"]) for line in read_journal(folder) if line["type"] == "report"]
 
 
+@pytest.mark.chaos
 def test_all_its_processes_killed_it_is_resumed_and_no_epoch_is_trained_twice(tmp_path):
     sweep = tmp_path / "runs" / "job"
     process = start(tmp_path)
