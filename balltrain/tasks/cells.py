@@ -45,7 +45,6 @@ class _Parts:
 
     def __init__(self, defined: type | types.FunctionType, main: Mapping[str, Any]):
         self._defined, self._main = defined, main
-        self._what = f"the {'task' if isinstance(defined, type) else 'function'} {defined.__name__}"
         self._imports: dict[str, None] = {}  # a set that keeps its order
         self._statements: list[str] = []
         self._added: dict[str, Any] = {}  # by name
@@ -105,12 +104,13 @@ class _Parts:
                     self._imports |= dict.fromkeys(_submodules(name, value, text))
 
     def _refuse(self, name: str, why: str) -> NoReturn:
+        kind = "task" if isinstance(self._defined, type) else "function"
+        what = f"the {kind} {self._defined.__name__}"
         if name == self._defined.__name__:
-            kind = "class " if isinstance(self._defined, type) else ""
             raise BalltrainError(
-                f"{self._what} is a {kind}{why}: put it into a Python file".replace("is a whose", "is one whose")
+                f"{what} is a {'class' if kind == 'task' else kind} {why}: put it into a Python file"
             )
-        raise BalltrainError(f"{self._what} uses {name}, {why}: make it inside, or put both into a file")
+        raise BalltrainError(f"{what} uses {name}, {why}: make it inside the {kind}, or put both into a file")
 
 
 def _literal(value: Any) -> str | None:
