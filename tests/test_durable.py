@@ -141,6 +141,7 @@ def test_file_systems_that_sync_no_folders_are_none_the_worse(monkeypatch, tmp_p
 ROOMS = ("records", "execution", "data/cache.py", "data/download.py", "training/checkpoint.py", "storage.py")
 ELSEWHERE = {
     "execution/joining.py": "Ray's token, which Ray makes again",
+    "records/output.py": "what trials print, which nothing relies on",
     "execution/node_checks.py": "what tries whether a node can write",
     "data/cache.py: open": "arrays, which are mapped; synced before their folder gets its name",
     "data/download.py: open": "what has arrived so far; synced before it gets its name",

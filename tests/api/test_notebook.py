@@ -67,6 +67,7 @@ def test_an_error_leaves_no_phase_behind(notebook):
     assert plain(ran.updates[-1]) == ""
 
 
+@pytest.mark.slow
 def test_an_interrupt_returns_what_there_is_and_the_sweep_goes_on_later(notebook):
     def has_trained(ran):
         return any(re.search(r"epochs [1-9]", plain(update)) for update in ran.updates)

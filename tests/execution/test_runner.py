@@ -114,6 +114,7 @@ def sweep_of(file, tmp_path, **options):
     return run_sweep(plan, tmp_path / "s", resources, data_dir=tmp_path / "data", resume=False)
 
 
+@pytest.mark.slow
 def test_a_task_that_is_a_text_without_a_file_runs_on_workers(tmp_path, monkeypatch):
     """As that of a notebook's cell is."""
     import dataclasses

@@ -234,6 +234,7 @@ def test_a_sweep_whose_first_twenty_trials_all_diverge_ends(make_plan, simulate)
     assert "the first 20 trials failed, 00000 with: epoch 1: the objective" in str(sim.controller.error)
 
 
+@pytest.mark.slow
 def test_a_real_sweep_pauses_thaws_and_keeps_its_checkpoints_in_object_storage(make_plan, bucket, shared_data_dir):
     """On Ray, with a real S3 server: a trial that is thawed fetches its checkpoint and goes on."""
     from balltrain.execution.resources import Resources
