@@ -17,7 +17,7 @@ from balltrain.records.columns import Status
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
 
-TRIALS, EPOCHS, KILLS = 6, 15, 6
+TRIALS, EPOCHS, KILLS = 12, 15, 6
 KINDS = {
     "goes on": '[ -f "$BALLTRAIN_TRIAL_DIR/epoch" ] && begun=$(cat "$BALLTRAIN_TRIAL_DIR/epoch")',
     "starts anew": "",
@@ -39,7 +39,19 @@ done
 
 def start(root, resume):
     command = [sys.executable, "-m", "balltrain.cli", "sweep", "--command", "./train.sh {lr} {epochs}"]
-    command += ["--space", "space.toml", "--objective", "val_loss", "--name", "chaos", "--wandb", "off", "--json"]
+    command += [
+        "--space",
+        "space.toml",
+        "--objective",
+        "val_loss",
+        "--scheduler",
+        "none",
+        "--name",
+        "chaos",
+        "--wandb",
+        "off",
+        "--json",
+    ]
     command += ["--trials", str(TRIALS), "--epochs", str(EPOCHS), *(["--resume"] if resume else [])]
     return subprocess.Popen(
         command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
