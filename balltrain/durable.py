@@ -93,6 +93,13 @@ def make_folder(path: Path) -> None:
         disk.sync_folder(folder.parent)
 
 
+def sync_names(path: Path, levels: int) -> None:
+    """Sync the names of a folder that is there, and of those above it: a run whose sync failed may have made them."""
+    for above in list(path.parents)[:levels]:
+        with contextlib.suppress(PermissionError):  # one that is not ours was not made by us
+            disk.sync_folder(above)
+
+
 def replace(path: Path, content: bytes | memoryview) -> None:
     """Give a file other contents: after a power loss it has the old or the new ones, and on return the new ones."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")

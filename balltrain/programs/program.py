@@ -106,6 +106,7 @@ def save_description(folder: Path, program: Program, config: Mapping[str, Any], 
     content = {"program": described, "hyperparameters": dict(config), "seed": seed}
     try:
         durable.make_folder(folder)
+        durable.sync_names(folder, 2)
         durable.replace(folder / CONFIG, json.dumps(content, indent=1).encode())
     except OSError as error:
         raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error

@@ -54,6 +54,7 @@ class Journal:
         self._lock = FileLock(folder / ".lock")
         try:
             durable.make_folder(folder)
+            durable.sync_names(folder, 1)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise BalltrainError(f"the sweep in {folder} is running in another process") from None

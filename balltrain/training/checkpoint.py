@@ -94,6 +94,7 @@ class Loaded:
 def save_config(folder: Path, config: CheckpointConfig) -> None:
     try:
         durable.make_folder(folder)
+        durable.sync_names(folder, 2)
     except OSError as error:
         raise StorageError(f"cannot make {folder}: {error.strerror or error}") from error
     _write_atomically(folder / CONFIG, json.dumps(config.to_json(), indent=1).encode())
