@@ -96,7 +96,8 @@ class Storage:
         uploads = Uploads(self.remote, self.root / name, name, skip=NOT_MIRRORED)
         # refused here, before any trial runs, where it cannot be written
         with held(self.remote, name, on_lost) as lease:
-            self.open(name)  # what another driver may have added since it was opened
+            # what another driver may have added since it was opened
+            self.remote.pull_journal(self.root / name / JOURNAL_FILE, f"{name}/{JOURNAL_FILE}")
 
             def push() -> None:
                 lease.check()
@@ -183,10 +184,8 @@ class Remote:
     def pull_file(self, local: Path, relative: str) -> None:
         """Fetch one file, where it is there."""
         content = self.read(relative)
-        if content is None:
-            return
-        durable.make_folder(local.parent)
-        durable.replace(local, content)
+        if content is not None:
+            _keep(local, content)
 
     def modified_at(self, relative: str) -> float | None:
         with self._named("read"):
@@ -202,13 +201,23 @@ class Remote:
             local = folder / inside
             if info.type != fs.FileType.File or inside.split("/")[0] in skip:
                 continue
-            if local.name == JOURNAL_FILE and local.exists() and local.stat().st_size >= info.size:
-                # a kill came before this machine uploaded the end of its journal; but where another machine went on
-                # since, its journal is the sweep's, and what only this one has is set aside
-                if local.read_bytes().startswith(self.read(f"{relative}/{inside}") or b""):
-                    continue
-                durable.rename(local, local.with_name(f".diverged-{time.time_ns()}-{JOURNAL_FILE}"))
-            self.pull_file(local, f"{relative}/{inside}")
+            pull = self.pull_journal if local.name == JOURNAL_FILE else self.pull_file
+            pull(local, f"{relative}/{inside}")
+
+    def pull_journal(self, local: Path, relative: str) -> None:
+        """Fetch a journal, where it is there and this machine does not have the same and more.
+
+        It has more where a kill came before it uploaded the end. But where another machine went on since, that one's
+        journal is the sweep's, and what this machine has is set aside.
+        """
+        content = self.read(relative)
+        if content is None:
+            return
+        if local.exists() and (here := local.read_bytes()) and len(here) >= len(content):
+            if here.startswith(content):
+                return
+            durable.rename(local, local.with_name(f".diverged-{time.time_ns()}-{JOURNAL_FILE}"))
+        _keep(local, content)
 
     def _infos(self, relative: str, *, recursive: bool) -> list[Any]:
         from pyarrow import fs
@@ -227,6 +236,12 @@ class Remote:
         except OSError as error:
             reason = " ".join(str(error).split())[:200]
             raise StorageError(f"cannot {verb} {self.uri}: {reason}") from error
+
+
+def _keep(local: Path, content: bytes) -> None:
+    """What was fetched, on this machine."""
+    durable.make_folder(local.parent)
+    durable.replace(local, content)
 
 
 class Uploads:

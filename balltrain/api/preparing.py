@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from balltrain.api.arguments import Data, Run, refuse_rest, taken, taken_knobs
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.resources import Resources
-from balltrain.programs.command_program import CommandProgram, command_ref
+from balltrain.programs.command_program import CommandProgram
 from balltrain.programs.commands import Command
-from balltrain.programs.function import function_ref, named_function
+from balltrain.programs.function import named_function
 from balltrain.programs.program import ProgramRef
+from balltrain.programs.refs import program_ref
 from balltrain.search.sweep import Sweep, name_of, override
 from balltrain.search.sweep_files import find_sweep
 from balltrain.storage import Storage
@@ -102,10 +103,8 @@ def is_function(what: Any) -> bool:
 
 
 def _ref(what: Any, objective: str | None, mode: str | None) -> TaskRef | ProgramRef:
-    if isinstance(what, FunctionType):
-        return function_ref(what, objective, mode)
-    if isinstance(what, Command):
-        return command_ref(what, objective, mode)
+    if (program := program_ref(what, objective, mode)) is not None:
+        return program
     return named_function(what, objective, mode) if is_function(what) else ref_of(what)
 
 

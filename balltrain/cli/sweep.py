@@ -59,7 +59,7 @@ def sweep(
     space: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of what to search, for a task: lr = {log = [1e-4, 1e-1]}.",
+            help="TOML file of what to search: lr = {log = [1e-4, 1e-1]}.",
             rich_help_panel=Panel.SEARCH,
             show_default="the sweep's",
         ),

@@ -251,7 +251,7 @@ def _cause(error: BaseException) -> tuple[Cause, str]:
 def _run_in_this_process(attempt: Attempt, context: TrialContext) -> None:
     from ray import tune
 
-    if context.is_program:  # which may do without torch: it takes two seconds
+    if context.is_program:  # which does without Ray Train, and what that costs a trial
         os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", ENDS_WITHIN_S)
         train(attempt, context, lambda row: tune.report({ROW: json.dumps(row)}))
         return
@@ -321,9 +321,10 @@ def _recorded(attempt: Attempt, context: TrialContext, rank: int = 0) -> Iterato
         try:
             yield
         except Exception as error:
-            if (
+            says_all = (
                 isinstance(error, BalltrainError) and error.__cause__ is None
-            ):  # it says all, and where is in balltrain
+            )  # where it is raised says no more
+            if says_all:
                 print(f"error: {error}", file=sys.stderr)
             else:
                 traceback.print_exc()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from balltrain.programs.program import (
     checked_objective,
     row_of,
 )
+from balltrain.tasks import text_id
 from balltrain.training.rows import EpochRow
 
 STATE = "command.json"  # in a trial's folder
@@ -127,7 +127,7 @@ class CommandRef:
 
     @property
     def code_id(self) -> str:
-        return hashlib.sha256(self.command.command.encode()).hexdigest()[:16]
+        return text_id(self.command.command)
 
     def load(self) -> CommandProgram:
         """Raises BalltrainError where its folder cannot be had."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import sys
@@ -15,7 +14,7 @@ from typing import Any, Literal
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.programs.handle import Trial
 from balltrain.programs.program import Program, ProgramAttempt, checked_objective
-from balltrain.tasks import run_file
+from balltrain.tasks import run_file, text_id
 from balltrain.tasks.cells import MAIN, text_of
 from balltrain.tasks.decoding import read_source
 from balltrain.tasks.siblings import Texts, texts_beside
@@ -59,7 +58,7 @@ class FunctionRef:
 
     @property
     def code_id(self) -> str:
-        return hashlib.sha256(self.source.encode()).hexdigest()[:16] if self.source else ""
+        return text_id(self.source or "")
 
     def load(self) -> FunctionProgram:
         """Raises BalltrainError where it cannot be had."""

@@ -181,14 +181,6 @@ class Trial:
             save_state(self._attempt.folder, best, BEST)
         save_state(self._attempt.folder, {"rows": self._rows, "saved": self._saved})
 
-    def _has_more(self) -> bool:
-        patience = self.config.get("patience")
-        if len(self._rows) >= self.config["epochs"]:
-            return False
-        if patience is None:
-            return True
-        return bool(len(self._rows) - self._best_epoch() < patience)
-
     def _best_epoch(self) -> int:
         """The first that has the best objective, 0 before there is one."""
         sign = 1.0 if self._mode == "min" else -1.0

@@ -63,7 +63,6 @@ class LiveSnapshot:
     search_epochs: int | None = None  # of a search that ends by them while it goes on: its trials pause till then
     time_used: float | None = None  # seconds of a time budget, where there is one and it is known
     time_budget: float | None = None  # seconds
-    limit: str | None = None  # why the search has ended before its trials were used up
 
     @property
     def num_ended(self) -> int:
@@ -91,7 +90,6 @@ def snapshot_of(running: Running) -> LiveSnapshot:
         running.concurrency,
         running.interrupted,
         time_used=state.usage.at(time.time()).wall if _time_budget(state.sweep) else None,
-        limit=state.limit,
     )
 
 
@@ -104,7 +102,6 @@ def snapshot_of_results(results: Results) -> LiveSnapshot:
         _live_trials(results),
         None if best is None else LiveBest(best[c.TRIAL_ID], int(best[c.BEST_EPOCH]), float(best[c.OBJECTIVE])),
         results.sweep["placement"]["concurrency"],
-        limit=results.sweep.get("limit"),
     )
 
 
@@ -154,7 +151,6 @@ def _snapshot(
     interrupted: bool = False,
     *,
     time_used: float | None = None,
-    limit: str | None = None,
 ) -> LiveSnapshot:
     # a trial whose configuration another one has trains with that one
     counts = {**Counter(trial.status for trial in trials), Status.RUNNING: len(running)}
@@ -187,7 +183,6 @@ def _snapshot(
         search_epochs=search_epochs,
         time_used=time_used,
         time_budget=_time_budget(sweep),
-        limit=limit,
     )
 
 

@@ -149,9 +149,7 @@ class Controller:
         return self.interrupted or self.error is not None
 
     def _has_more(self) -> bool:
-        if self.state.limit is None and (
-            self._waiting or not self._all_proposed or self.state.with_status(Status.PAUSED)
-        ):
+        if self.state.limit is None and (self._waiting or not self._all_proposed or self._any_paused):
             return True
         return self._has_time_for_one() and self._has_more_after_search()
 
@@ -178,12 +176,18 @@ class Controller:
 
     def _look_at_limits(self) -> None:
         """Write it once where the search has used up what it may, or is good enough."""
-        searching = self._waiting or self.state.with_status(Status.PAUSED) or not self._all_proposed
-        if not self.plan.sweep.is_limited or self.state.limit is not None or not searching:
+        if not self.plan.sweep.is_limited or self.state.limit is not None:
+            return
+        if not (self._waiting or self._any_paused or not self._all_proposed):
             return
         reason = self._spending.reached(self.concurrency, len(self.live))
         if reason is not None:
             self._write({"type": Kind.LIMIT, "reason": reason})
+
+    @property
+    def _any_paused(self) -> bool:
+        """Asked many times a second, so all trials are looked at only where some may pause."""
+        return self._freeze_thaw is not None and bool(self.state.with_status(Status.PAUSED))
 
     @property
     def _all_proposed(self) -> bool:
@@ -294,7 +298,7 @@ class Controller:
         figures = [value for value in (objective, row[c.TRAIN_LOSS]) if value is not None]  # a program may lack both
         finite = all(math.isfinite(value) for value in figures)
         after_search, is_known = trial.is_after_search, objective is not None
-        good_enough = finite and is_known and not after_search and self._spending.is_good_enough(objective)
+        good_enough = finite and is_known and not after_search and self._spending.hear(objective)
         if self._freeze_thaw is not None and not after_search and (is_known or not finite):
             self._freeze_thaw.observe(trial, row[c.EPOCH], objective if finite else None)
         if not finite:

@@ -27,7 +27,7 @@ class Spending:
         self.limits: Limits = plan.sweep
         self._good_enough = False
         for trial in state.searched:
-            self.is_good_enough(trial.searched_objective)
+            self.hear(trial.searched_objective)
         self._num_ended = self._num_flat = 0
         self._best: float | None = None
         self._best_of, self._best_seconds = -1, 0.0
@@ -48,8 +48,8 @@ class Spending:
         """Which budget has ended, in words that end a sentence."""
         return _used_up(self._least(1, 0)[0])
 
-    def is_good_enough(self, objective: float | None) -> bool:
-        """Whether a trial of the search that has reached it ends the search; remembered where it does."""
+    def hear(self, objective: float | None) -> bool:
+        """Of an objective that a trial of the search has reached; whether it is good enough, which is remembered."""
         until = self.limits.until
         if until is None or objective is None:
             return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING
 
 from balltrain.errors import UsageError
@@ -25,9 +24,7 @@ def find_sweep(name_or_file: str) -> tuple[Sweep, TaskRef | ProgramRef]:
 
     Raises UsageError where there is none, or the file holds no sweep.
     """
-    from balltrain.programs.command_program import command_ref
-    from balltrain.programs.commands import Command
-    from balltrain.programs.function import function_ref
+    from balltrain.programs.refs import program_ref
 
     path = Path(name_or_file)
     if path.suffix != ".py":
@@ -40,10 +37,8 @@ def find_sweep(name_or_file: str) -> tuple[Sweep, TaskRef | ProgramRef]:
     (sweep,) = sweeps
     if isinstance(sweep.task, str):
         return sweep, task_ref(sweep.task)
-    if isinstance(sweep.task, FunctionType):
-        return sweep, function_ref(sweep.task, sweep.objective, sweep.mode)
-    if isinstance(sweep.task, Command):
-        return sweep, command_ref(sweep.task, sweep.objective, sweep.mode)
+    if (program := program_ref(sweep.task, sweep.objective, sweep.mode)) is not None:
+        return sweep, program
     return sweep, dataclasses.replace(ref, name=only_task(module, str(path)).name)
 
 

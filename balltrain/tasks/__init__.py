@@ -54,7 +54,7 @@ class TaskRef:
     @property
     def code_id(self) -> str:
         """Changes with the text of a user's file; the built-in tasks have `data_version` instead."""
-        return hashlib.sha256(self.source.encode()).hexdigest()[:16] if self.source else ""
+        return text_id(self.source or "")
 
     def load(self) -> Task:
         """The task itself. Raises UsageError where there is none of that name, BalltrainError where it breaks."""
@@ -62,6 +62,11 @@ class TaskRef:
             file = self.file or f"<task {self.name}>"
             return only_task(run_file(Path(file), self.source, self.beside), file, self.name)
         return _import(self.name, known_tasks())
+
+
+def text_id(text: str) -> str:
+    """Changes with the text; empty where there is none."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
 
 def known_tasks() -> dict[str, str]:

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from killing import kill_session
 from toy import TOY_FILE
 
 from balltrain.data.cache import load_data
@@ -59,19 +59,6 @@ def wait_for_lines(journal, count):
         time.sleep(0.01)
 
 
-def kill_all(process):
-    """The driver and whatever it started: Ray's own processes leave its process group, not its session."""
-    session = os.getsid(process.pid)
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if os.getsid(int(name)) == session:
-                    os.kill(int(name), signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
-    process.wait()
-
-
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 def test_ten_kills_lose_nothing_and_run_nothing_twice(tmp_path):
@@ -85,7 +72,7 @@ def test_ten_kills_lose_nothing_and_run_nothing_twice(tmp_path):
         else:
             wait_for_lines(tmp_path / "chaos" / "journal.jsonl", moments.randrange(10, 60))
         assert process.poll() is None, process.stderr.read()
-        kill_all(process)
+        kill_session(process)
         if (tmp_path / "chaos" / "journal.jsonl").exists():
             state = SweepState.replay(read_journal(tmp_path / "chaos"))
             reported = sum(len(trial.rows) for trial in state.trials.values())

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from killing import kill_session
 
 from balltrain.programs.processes import TRIAL_DIR
 from balltrain.records.columns import Status
@@ -70,19 +70,6 @@ def wait_for_lines(process, journal, count):
         time.sleep(0.01)
 
 
-def kill_all(process):
-    """The driver and Ray's processes, which are of its session; commands are of sessions of their own."""
-    session = os.getsid(process.pid)
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if os.getsid(int(name)) == session:
-                    os.kill(int(name), signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
-    process.wait()
-
-
 def left(root):
     found = []
     for name in os.listdir("/proc"):
@@ -109,7 +96,7 @@ def test_kills_of_a_command_lose_nothing_and_leave_no_process(tmp_path, kind):
         else:
             wait_for_lines(process, journal, moments.randrange(5, 30))
         assert process.poll() is None, process.stderr.read()
-        kill_all(process)
+        kill_session(process)
         deadline = time.monotonic() + 12  # SIGKILL comes 10 s after SIGTERM, which the command ignores
         while left(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.05)
