@@ -84,8 +84,9 @@ def found_sweep(
     if space is None and isinstance(what, str | os.PathLike) and not is_function(what):
         return find_sweep(os.fspath(what))
     if space is None:
-        if isinstance(what, Command):
-            raise UsageError(f"what is searched of the command {what.name}? Add a space: --space space.toml")
+        if isinstance(what, Command) or (isinstance(what, str) and is_function(what)):
+            whose = f"the command {what.name}" if isinstance(what, Command) else f"the function {what}"
+            raise UsageError(f"what is searched of {whose}? Add a space: --space space.toml")
         kind = "function" if is_function(what) else "task"
         raise UsageError(
             f'a {kind} needs a space to search: balltrain.sweep({kind}, {{"lr": tune.loguniform(1e-4, 1e-1)}})'

@@ -35,7 +35,7 @@ def sweep(
     task_or_file: Annotated[
         str | None,
         typer.Argument(
-            help="Sweep's name, which `balltrain tasks` lists, or a Python file with one.",
+            help="Sweep's name, which `balltrain tasks` lists; a Python file with one; or file.py:function.",
             autocompletion=sweep_names,
             show_default=False,
         ),
@@ -59,9 +59,9 @@ def sweep(
     space: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of what to search: lr = {log = [1e-4, 1e-1]}.",
+            help="TOML file of what to search of a task, a function or a command: lr = {log = [1e-4, 1e-1]}.",
             rich_help_panel=Panel.SEARCH,
-            show_default="the sweep's",
+            show_default=False,
         ),
     ] = None,
     restarts: Restarts = None,

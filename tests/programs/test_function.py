@@ -503,3 +503,10 @@ def test_a_function_is_trained_by_a_sweep_alone(tmp_path):
     for what in (str(tmp_path / "job.py"), f"{tmp_path}/job.py:train", train):
         with pytest.raises(UsageError, match="trained by a sweep alone"):
             balltrain.train(what)
+
+
+def test_one_that_is_named_without_a_space_is_told_of_the_option(file):
+    with pytest.raises(
+        UsageError, match=r"what is searched of the function .*own_job\.py:train\? Add a space: --space"
+    ):
+        prepare(f"{file}:train", None, {"objective": "loss", "epochs": 4})
