@@ -26,7 +26,7 @@ from balltrain.execution.ray_session import RaySession
 from balltrain.execution.trial import END, ROW, TrialContext, run_attempt
 from balltrain.records.columns import Decision
 from balltrain.search import policy
-from balltrain.search.controller import Controller
+from balltrain.search.controller import Attempt, Controller
 from balltrain.search.policy import Cause
 
 logger = logging.getLogger(__name__)
@@ -209,37 +209,38 @@ class ControllerScheduler(_NotSaved, FIFOScheduler):
         self.run, self.controller = run, run.controller
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        number = trial.config["attempt"].number
+        attempt = trial.config["attempt"]
         with self.run.lock:
             try:
                 if self.run.left is None and not result.get("done"):
-                    return self._tell(number, result)
+                    return self._tell(attempt, result)
             except Exception as error:
                 # an exception here would count as the trial's; the sweep itself cannot go on
-                self._give_up(number, error)
+                self._give_up(attempt.number, error)
         return FIFOScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """The attempt's process died, or could not be started."""
-        number = trial.config["attempt"].number
+        attempt = trial.config["attempt"]
         with self.run.lock:
             try:
                 if self.run.left is None:
-                    self.controller.fail(number, *_death(trial))
+                    self.controller.fail(attempt.number, *_death(trial), attempt.attempt)
             except Exception as failure:
-                self._give_up(number, failure)
+                self._give_up(attempt.number, failure)
 
-    def _tell(self, number: int, result: dict[str, Any]) -> str:
+    def _tell(self, attempt: Attempt, result: dict[str, Any]) -> str:
+        number, which = attempt.number, attempt.attempt
         if ROW in result:
-            goes_on = self.controller.report(number, json.loads(result[ROW])) == Decision.CONTINUE
+            goes_on = self.controller.report(number, json.loads(result[ROW]), which) == Decision.CONTINUE
             return FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP
         if END in result:
             end = json.loads(result[END])
             if end:
                 logger.debug(end["traceback"])  # shown by --debug
-                self.controller.fail(number, Cause(end["cause"]), end["error"])
+                self.controller.fail(number, Cause(end["cause"]), end["error"], which)
             else:
-                self.controller.complete(number)
+                self.controller.complete(number, which)
         return FIFOScheduler.STOP
 
     def _give_up(self, number: int, error: Exception) -> None:

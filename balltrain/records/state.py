@@ -31,7 +31,8 @@ class Trial:
     order: int = -1  # among the searched trials, from 0
     status: Status = Status.RUNNING
     attempts: int = 0
-    lost_attempts: int = 0  # not held against it: ended by a node's loss, or before it was continued
+    # not held against it: ended by a node's loss, with its sweep, or by a pause, or before it was continued
+    lost_attempts: int = 0
     continued_after: int | None = None  # epochs that it had when the search was over and it was chosen to go on
     searched_best: EpochRow | None = None  # its best row at that time
     config_before: dict[str, Any] | None = None  # its configuration at that time
@@ -104,6 +105,7 @@ class SweepState:
         self._kept: list[Trial] = []  # of those that ended, the best first
         self._same: dict[int, list[Trial]] = {}  # trials that wait for the one with their configuration
         self._num_went_on = 0  # continued, and ended again
+        self._open: set[int] = set()  # trials with an attempt that has not ended
 
     @classmethod
     def replay(cls, lines: Iterable[Line]) -> SweepState:
@@ -125,6 +127,9 @@ class SweepState:
         match line["type"]:
             case Kind.SWEEP | Kind.RESUME:
                 self.sweep, self.limit = line["sweep"], None
+                for number in self._open:  # ended with the run of the sweep before
+                    self.trials[number].lost_attempts += 1
+                self._open.clear()
             case Kind.LIMIT:
                 self.limit = line["reason"]
             case Kind.TRIAL:
@@ -132,6 +137,7 @@ class SweepState:
             case Kind.START:
                 trial = self.trials[line["number"]]
                 trial.attempts += 1
+                self._open.add(trial.number)
                 trial.status, trial.ended_at, trial.error = Status.RUNNING, None, None
                 trial.started_at = trial.started_at or line["time"]
                 for same in self._same.get(trial.number, ()):
@@ -202,8 +208,7 @@ class SweepState:
 
     def _end(self, trial: Trial, status: Status, time: float, error: str | None) -> None:
         trial.status, trial.ended_at, trial.error = status, time, error
-        if status == Status.PAUSED:
-            trial.lost_attempts += 1
+        self._open.discard(trial.number)
         if status in (Status.INTERRUPTED, Status.PAUSED):
             for same in self._same.get(trial.number, ()):
                 same.status = status
@@ -264,6 +269,7 @@ class SweepState:
             trial.best = row
         # the decision is in the row's own line: no kill can come between the two
         if decision != Decision.CONTINUE:
+            trial.lost_attempts += decision in (Decision.INTERRUPT, Decision.PAUSE)
             error = f"epoch {row['epoch']}: the objective or the loss is not finite"
             self._end(trial, decision.status, time, error if decision == Decision.FAIL else None)
 

@@ -46,7 +46,10 @@ class Attempt:
 
 
 class Controller:
-    """Proposes, records and decides. `state` may hold trials of an earlier run of the same sweep."""
+    """Proposes, records and decides. `state` may hold trials of an earlier run of the same sweep.
+
+    Where it is told whose row or end it is, an `attempt` that was given up is not heard any more.
+    """
 
     def __init__(
         self,
@@ -97,11 +100,13 @@ class Controller:
         fold = None if trial.fold is None or self.plan.sweep.folds is None else (trial.fold, self.plan.sweep.folds)
         return Attempt(trial.number, trial.trial_id, trial.attempts, trial.config, trial.seed, trial.epochs, fold)
 
-    def report(self, number: int, row: EpochRow) -> Decision:
+    def report(self, number: int, row: EpochRow, attempt: int | None = None) -> Decision:
         """Record a row of an epoch; its decision, after which the trial goes on only if it is `continue`."""
         trial = self.state.trials[number]
-        if number not in self.live or row[c.EPOCH] <= trial.epochs:
-            return Decision.CONTINUE if number in self.live else Decision.STOP
+        if not self._runs(number, attempt):
+            return Decision.STOP
+        if row[c.EPOCH] <= trial.epochs:
+            return Decision.CONTINUE
         decision = self._decide(trial, row)
         clean: dict[str, Any] = {key: finite_or_none(v) if isinstance(v, float) else v for key, v in row.items()}
         clean["metrics"] = {key: finite_or_none(value) for key, value in row["metrics"].items()}
@@ -113,26 +118,24 @@ class Controller:
             self._ended(trial)
         return decision
 
-    def complete(self, number: int) -> None:
+    def complete(self, number: int, attempt: int | None = None) -> None:
         """A trial ended by itself before its last epoch: it ran out of patience."""
-        if number in self.live:
+        if self._runs(number, attempt):
             self._write({"type": Kind.END, "number": number, "status": Status.COMPLETED})
             self._ended(self.state.trials[number])
 
-    def fail(self, number: int, cause: Cause, error: str) -> None:
+    def fail(self, number: int, cause: Cause, error: str, attempt: int | None = None) -> None:
         """An attempt ended with an error. Its trial is tried again, or has failed: `policy.py` says which."""
-        if number not in self.live:
+        if not self._runs(number, attempt):
             return
         trial = self.state.trials[number]
-        lost = cause.is_nobodys_fault
         if cause == Cause.STORAGE and self.error is None:
             self.error = BalltrainError(f"{error}; the sweep has stopped and can be resumed")
-        counting = trial.attempts - trial.lost_attempts - lost
+        counting = trial.attempts - trial.lost_attempts - (lost := cause.is_nobodys_fault)
         again = self._closing or policy.is_retried(cause, counting)
         status = Status.INTERRUPTED if again else Status.FAILED
-        self._write(
-            {"type": Kind.END, "number": number, "status": status, "cause": cause, "error": error, "lost": lost}
-        )
+        end = {"number": number, "status": status, "cause": cause, "error": error, "lost": lost}
+        self._write({"type": Kind.END, **end})
         if not again:
             if self._freeze_thaw is not None and trial.confirms is None and trial.continued_after is None:
                 self._freeze_thaw.failed(trial)
@@ -143,6 +146,9 @@ class Controller:
 
     def rungs(self) -> Mapping[int, Mapping[str, float]]:
         return self._stopping.rungs()
+
+    def _runs(self, number: int, attempt: int | None) -> bool:
+        return number in self.live and attempt in (None, self.state.trials[number].attempts)
 
     @property
     def _closing(self) -> bool:

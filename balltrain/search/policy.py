@@ -5,7 +5,7 @@
 | objective or loss not finite, or missing | `failed`, never retried; the row is kept |
 | out of GPU memory, a ValueError, a wrong input | `failed`, never retried: it would happen again |
 | another exception in the trial, its process killed | retried from its checkpoint, twice at most, then `failed` |
-| its node lost or preempted | retried from its checkpoint, without counting |
+| its node lost or preempted, its sweep ended or killed | retried from its checkpoint, without counting |
 | the disk is full, object storage away for 10 minutes | the sweep stops, and can be resumed; no trial has failed |
 | 5 errors in a row, or in the first 5 trials | the sweep stops with the first error, and can be resumed |
 | all of the first 20 trials failed | the same: values that are not finite are information, up to here |

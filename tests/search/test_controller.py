@@ -6,7 +6,9 @@ import pytest
 
 from balltrain.errors import BalltrainError
 from balltrain.records.columns import Decision, Status
+from balltrain.records.journal import VERSION
 from balltrain.records.state import SweepState
+from balltrain.search import policy
 from balltrain.search.policy import Cause
 
 
@@ -103,6 +105,38 @@ def test_a_lost_node_does_not_count(make_toy_plan, simulate):
     for _ in range(10):
         sim.controller.fail(sim.controller.next_attempt().number, Cause.NODE_LOST, "node gone")
     assert sim.controller.next_attempt().attempt == 11
+
+
+def test_what_comes_late_of_an_attempt_that_was_given_up_is_not_heard(make_toy_plan, simulate):
+    sim = simulate(make_toy_plan(trials=1))
+    first = sim.controller.next_attempt()
+    sim.controller.fail(0, Cause.NODE_LOST, "node gone", first.attempt)
+    second = sim.controller.next_attempt()
+    assert sim.controller.report(0, sim.row(first, 1), first.attempt) == Decision.STOP
+    sim.controller.fail(0, Cause.KILLED, "its process died after all", first.attempt)
+    sim.controller.complete(0, first.attempt)
+    assert sim.controller.next_attempt() is None  # the second still runs
+    assert sim.controller.report(0, sim.row(second, 1), second.attempt) == Decision.CONTINUE
+    assert [row["epoch"] for row in sim.state.trials[0].rows] == [1]
+
+
+@pytest.mark.parametrize("how", ["killed", "interrupted"])
+def test_attempts_that_ended_with_their_sweep_are_not_held_against_a_trial(make_toy_plan, simulate, how):
+    plan = make_toy_plan(trials=1)
+    sim = simulate(plan)
+    for epoch in (1, 2, 3):
+        attempt = sim.controller.next_attempt()
+        if how == "interrupted":
+            sim.controller.interrupted = True
+            assert sim.controller.report(0, sim.row(attempt, epoch)) == Decision.INTERRUPT
+        line = {"type": "resume", "version": VERSION, "sweep": sim.state.sweep, "time": sim.clock()}
+        sim = simulate(plan, [*sim.lines, line])
+    failures = 0
+    while sim.controller.next_attempt():
+        sim.controller.fail(0, Cause.EXCEPTION, "by chance")
+        failures += 1
+    assert failures == policy.MAX_RETRIES + 1
+    assert sim.state.trials[0].attempts == 3 + failures
 
 
 def test_a_retry_goes_on_after_the_epochs_reported(make_toy_plan, simulate):
