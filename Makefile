@@ -6,7 +6,7 @@ STORAGE ?= runs
 COMPUTING := tests/balls tests/data tests/tasks tests/training tests/vision
 NAME ?= first-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: sweep test test-slow test-processors chaos crash test-cluster lint bench wheel clean
+.PHONY: sweep test test-slow test-processors chaos crash simulate test-cluster lint bench wheel clean
 
 # made again when what is to be installed changes
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -39,6 +39,10 @@ chaos: $(VENV)/installed
 ## every state of the disk that a power loss may leave, resumed: some minutes
 crash: $(VENV)/installed
 	$(BIN)/python -m pytest -m crash -s
+
+## simulated sweeps, and all that may happen to them: ten million epochs, on all cores
+simulate: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m simulated
 
 ## a cluster of hosts of our own, by namespaces and ssh, cut off, killed and joined: 10 minutes at most, as root
 test-cluster: $(VENV)/installed
