@@ -28,7 +28,7 @@ class Spending:
         self._good_enough = False
         for trial in state.searched:
             self.hear(trial.searched_objective)
-        self._num_ended = self._num_flat = 0
+        self._num_ended = self._num_flat = self._most_flat = 0
         self._best: float | None = None
         self._best_of, self._best_seconds = -1, 0.0
 
@@ -139,7 +139,11 @@ class Spending:
         return self._best_seconds or self.epoch_seconds()
 
     def _flat(self) -> int:
-        """Trials that ended since the one that was better than all before it."""
+        """Most trials that have ended one after the other without one better than all before it.
+
+        The most, so that a search which ended by it stays at its end, also when resumed: of the trials that ran on
+        one may have been better.
+        """
         ended = self.state.ended_in_order[self._num_ended :]
         self._num_ended += len(ended)
         for trial in ended:
@@ -149,7 +153,8 @@ class Spending:
             better = self.state.improves(objective, than=self._best)
             self._num_flat = 0 if better else self._num_flat + 1
             self._best = objective if better else self._best
-        return self._num_flat
+            self._most_flat = max(self._most_flat, self._num_flat)
+        return self._most_flat
 
 
 def _used_up(words: str) -> str:

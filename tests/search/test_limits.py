@@ -9,6 +9,7 @@ import pytest
 
 from balltrain.errors import UsageError
 from balltrain.records.columns import Status
+from balltrain.records.journal import VERSION
 from balltrain.search.limits import MOST_TRIALS, Limits, seconds_of
 from balltrain.search.sweep import Sweep, override
 from balltrain.testing.curves import generated_problem
@@ -162,6 +163,23 @@ def test_a_search_that_finds_nothing_better_ends():
     finite = [math.inf if value is None else value for value in ended]
     assert finite.index(min(finite)) <= len(ended) - 15
     assert len(ended) < 300
+
+
+def test_a_search_that_ended_so_stays_at_its_end_when_resumed(make_toy_plan, simulate):
+    """A trial that still ran then may have been better than all."""
+    plan = make_toy_plan(trials=20, epochs=1, grace=1, searcher="random", stop_when_flat=2)
+    sim = simulate(plan, concurrency=3)
+    running = [sim.controller.next_attempt() for _ in range(3)]
+    for attempt, objective in zip(running[:2], (1.0, 2.0), strict=True):
+        sim.controller.report(attempt.number, sim.row(attempt, 1, objective))
+    worse = sim.controller.next_attempt()
+    sim.controller.report(worse.number, sim.row(worse, 1, 3.0))
+    assert sim.controller.next_attempt() is None
+    sim.controller.report(running[2].number, sim.row(running[2], 1, 0.5))
+    header = {"type": "resume", "version": VERSION, "sweep": sim.state.sweep, "time": sim.clock()}
+    resumed = simulate(plan, [*sim.lines, header], concurrency=3)
+    assert resumed.controller.next_attempt() is None
+    assert resumed.state.limit == "2 trials ended without a better best"
 
 
 def test_a_budget_is_no_worse_than_as_many_epochs_fixed_beforehand():
