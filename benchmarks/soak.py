@@ -1,0 +1,117 @@
+"""A sweep of ten thousand trials of milliseconds: what its driver costs at the end beside what it cost at the start.
+
+    python benchmarks/soak.py [--trials 10000] [--epochs 3] [--searcher hyperopt]
+
+All that a sweep's process does but Ray: proposals, decisions, the journal on disk, the tables every so often,
+checkpoints that drop out. Trials are a formula. Then the sweep is resumed, as after a kill.
+"""
+
+import argparse
+import gc
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from balltrain.execution.keeping import deleted_checkpoints
+from balltrain.execution.sweep_folder import sweep_files
+from balltrain.records.journal import read_journal
+from balltrain.records.state import SweepState
+from balltrain.records.tables import write_tables
+from balltrain.search.controller import Controller
+from balltrain.search.plan import make_plan
+from balltrain.search.sweep import override
+from balltrain.search.sweep_files import find_sweep
+from balltrain.tasks.base import DataRequest
+
+COMPACT_EVERY_S = 20.0
+
+
+class Data:
+    fingerprint = "f"
+
+
+def plan_of(options):
+    sweep, ref = find_sweep("detect")
+    wanted = {"trials": options.trials, "epochs": options.epochs, "searcher": options.searcher, "grace": 1}
+    return make_plan(override(sweep, **wanted), ref, name="soak", request=DataRequest())
+
+
+def row(attempt, epoch: int) -> dict:
+    value = attempt.config["lr"] ** 0.5 + 1 / (epoch + attempt.number % 97)
+    figures = {"seconds": 0.001, "lr": 1e-3, "train_loss": value, "val_loss": value, "objective": value}
+    return {"epoch": epoch, **figures, "metrics": {"iou": 1 - value, "mse": value}, "num_params": 9, "node": "node-1"}
+
+
+def resident_mib() -> float:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def run(controller: Controller, folder: Path, most: int, each) -> None:
+    """Until so many trials have ended."""
+    compacted, ended = time.monotonic(), 0
+    while ended < most and (attempt := controller.next_attempt()):
+        for epoch in range(attempt.reported_epochs + 1, controller.plan.epochs + 1):
+            if controller.report(attempt.number, row(attempt, epoch)) != "continue":
+                break
+        ended += 1
+        each(attempt.number)
+        if time.monotonic() - compacted > COMPACT_EVERY_S:
+            began = time.monotonic()
+            write_tables(SweepState.replay(read_journal(folder)), controller.plan.task, folder)
+            compacted = time.monotonic()
+            print(f"  tables of {ended} trials: {compacted - began:.2f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--searcher", default="hyperopt")
+    options = parser.parse_args()
+    plan = plan_of(options)
+    part = options.trials // 10
+    each_ms, memory, began = [], [resident_mib()], time.perf_counter()
+
+    def each(number: int) -> None:
+        nonlocal began
+        if (number + 1) % part == 0:
+            each_ms.append(1000 * (time.perf_counter() - began) / part)
+            memory.append(resident_mib())
+            print(f"{number + 1:6} trials  {each_ms[-1]:6.2f} ms a trial  {memory[-1]:.0f} MiB", flush=True)
+            began = time.perf_counter()
+
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        folder = Path(name) / "soak"
+        with sweep_files(plan, folder, Data(), {}, resume=False) as (journal, state):
+            controller = Controller(plan, state, journal, concurrency=2)
+            with deleted_checkpoints(state, folder) as controller.on_dropped:
+                run(controller, folder, options.trials, each)
+        trials = pq.read_table(folder / "trials.parquet")
+        epochs = pq.read_table(folder / "epochs.parquet")
+        assert len(trials) == options.trials
+        assert len(epochs) == sum(len(trial.rows) for trial in state.trials.values())
+        began = time.perf_counter()
+        with sweep_files(plan, folder, Data(), {}, resume=True) as (journal, state):
+            controller = Controller(plan, state, journal, concurrency=2)
+            controller.next_attempt()
+            resumed = time.perf_counter() - began
+        size = (folder / "journal.jsonl").stat().st_size / 2**20
+    ratio = each_ms[-1] / each_ms[0]
+    print(
+        f"a trial       {each_ms[0]:.2f} ms in the first tenth, {each_ms[-1]:.2f} ms in the last: ratio {ratio:.2f}"
+    )
+    print(
+        f"memory        {memory[1]:.0f} MiB after a tenth, {memory[-1]:.0f} MiB at the end ({memory[0]:.0f} before)"
+    )
+    print(f"resume        {resumed:.1f} s for {len(state.trials)} trials ({size:.0f} MiB of journal)")
+    print(json.dumps({"ratio": ratio, "mib_at_tenth": memory[1], "mib": memory[-1], "resume_s": resumed}))
+
+
+if __name__ == "__main__":
+    main()
