@@ -64,6 +64,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/journal.py
+	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/cluster.py
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/mirrors.py

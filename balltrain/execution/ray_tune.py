@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from pydantic_core import from_json
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
@@ -232,7 +233,8 @@ class ControllerScheduler(_NotSaved, FIFOScheduler):
     def _tell(self, attempt: Attempt, result: dict[str, Any]) -> str:
         number, which = attempt.number, attempt.attempt
         if ROW in result:
-            goes_on = self.controller.report(number, json.loads(result[ROW]), which) == Decision.CONTINUE
+            row = from_json(result[ROW], cache_strings="all")
+            goes_on = self.controller.report(number, row, which) == Decision.CONTINUE
             return FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP
         if END in result:
             end = json.loads(result[END])

@@ -5,6 +5,7 @@ Knows no Ray and no clock but the one it is given, so that it is tested on simul
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -72,7 +73,7 @@ class Controller:
         self._stopping = plan.build_stopping()
         self._spending = Spending(plan, state, clock)
         self._waiting: deque[int] = deque()
-        self._first_with: dict[str, Trial] = {}  # of each configuration
+        self._first_with: dict[bytes, Trial] = {}  # of each configuration
         self._num_told = 0
         self._to_repeat: list[Trial] | None = None
         self._failures = policy.Failures()
@@ -391,9 +392,10 @@ class Controller:
         self._waiting.extend(trial.number for trial in unfinished if trial.same_as is None)
 
 
-def _key(config: dict[str, Any], fold: int) -> str:
+def _key(config: dict[str, Any], fold: int) -> bytes:
     """Without the epochs, which are no part of a search: a resumed one may have others."""
-    return json.dumps([fold, {**config, "epochs": None}], sort_keys=True)
+    text = json.dumps([fold, {**config, "epochs": None}], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()  # the texts were a tenth of a sweep's memory
 
 
 def _seed(*entropy: int) -> int:

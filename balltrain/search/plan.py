@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_jsonable_python
 
 from balltrain.errors import UsageError
 from balltrain.knobs import recorded
@@ -220,7 +220,8 @@ def as_json(hp: Any) -> dict[str, Any]:
             except ValueError:
                 refuse_no_json(plain(value), f"the hyperparameter {name}")
                 raise
-    return dict(json.loads(json.dumps(found)))  # a tuple becomes a list, as when it is read back
+    # a tuple becomes a list, as when it is read back; equal names and words of all trials are one string
+    return dict(from_json(json.dumps(found), cache_strings="all"))
 
 
 def _take(program: Program, sweep: Sweep, space: Space, request: DataRequest) -> None:

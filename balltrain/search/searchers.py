@@ -99,7 +99,8 @@ class HyperOptSearcher:
 
         self.space, self.sign, self.seed = space, 1.0 if mode == "min" else -1.0, seed
         self.domain = hyperopt.Domain(lambda config: 0.0, _to_hyperopt(space))
-        self._docs: dict[int, Any] = {}
+        self._docs: dict[int, Any] = {}  # of those that are modelled, or may be
+        self._count = 0  # of all
         self._running: set[int] = set()
         self._best: list[tuple[float, int]] = []  # losses and numbers, the best first
 
@@ -107,7 +108,7 @@ class HyperOptSearcher:
         from hyperopt import tpe, trials_from_docs
 
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]) >> 1
-        known = trials_from_docs([self._docs[n] for n in self._modelled()], validate=False)
+        known = trials_from_docs([self._docs[n] for n in sorted(self._docs)], validate=False)
         (doc,) = tpe.suggest([number], self.domain, known, seed, n_startup_jobs=self.num_random, verbose=False)
         raw = {label: values[0] for label, values in doc["misc"]["vals"].items() if values}
         point: Point = {}
@@ -128,10 +129,14 @@ class HyperOptSearcher:
         }
         self._docs[number] = {"tid": number, "misc": misc, "result": {"status": "new"}, **_NO_EXPERIMENT}
         self._running.add(number)
+        self._count += 1
+        self._forget(number - self.most)
 
     def tell(self, number: int, objective: float | None) -> None:
         from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK
 
+        if number not in self._running:  # told already, with another of its folds
+            return
         doc = self._docs[number]
         doc["state"] = JOB_STATE_DONE
         self._running.discard(number)
@@ -142,13 +147,16 @@ class HyperOptSearcher:
         else:
             doc["result"] = {"status": STATUS_OK, "loss": self.sign * objective}
             bisect.insort(self._best, (self.sign * objective, number))
-            del self._best[self.most_of_best :]
+            for _, worse in self._best[self.most_of_best :]:
+                del self._best[-1]
+                self._forget(worse)
+        self._forget(number)
 
-    def _modelled(self) -> list[int]:
-        """Numbers of the trials that a proposal is made of: a function of what is known, not of its order."""
-        count = len(self._docs)
-        latest = range(max(0, count - self.most), count)
-        return sorted({*latest, *self._running, *(number for _, number in self._best)})
+    def _forget(self, number: int) -> None:
+        """Of a trial that is neither of the latest, nor running, nor of the best: it will be none of them again."""
+        is_late = number >= self._count - self.most
+        if not (is_late or number in self._running or any(number == best for _, best in self._best)):
+            self._docs.pop(number, None)
 
 
 class SobolSearcher:
