@@ -191,24 +191,25 @@ class FreezeThaw:
         """The most promising of many candidates, then of some near the best of these."""
         best = sorted(self._curves, key=lambda n: (-self._curves[n].best_value, n))[:NUM_BEST]
         known = np.array([self._cube.units(trials[n].point or {}) for n in best])
-        anywhere = random.random((NUM_RANDOM, self._cube.num))
-        units = np.concatenate([anywhere, self._cube.near(known, NUM_NEAR, random)])
-        points, promise = self._promises(posterior, units, horizon, threshold)
-        order = promise.argsort(kind="stable")[::-1]
+        units = np.concatenate(
+            [random.random((NUM_RANDOM, self._cube.num)), self._cube.near(known, NUM_NEAR, random)]
+        )
+        order = self._promises(posterior, units, horizon, threshold).argsort(kind="stable")[::-1]
         units = np.concatenate([units[order[:1]], self._cube.near(units[order[:NUM_BEST]], NUM_NEAR, random)])
-        points, promise = self._promises(posterior, units, horizon, threshold)
+        promise = self._promises(posterior, units, horizon, threshold)
         tried = {_key(t.point or {}) for t in trials}
-        promise[[_key(point) in tried for point in points]] = -math.inf
-        return float(promise.max()), points[int(promise.argmax())]
+        for n in promise.argsort(kind="stable")[::-1].tolist():
+            point = self.space.from_unit_cube(units[n].tolist())
+            if _key(point) not in tried:
+                return float(promise[n]), point
+        return -math.inf, self.space.from_unit_cube(units[0].tolist())
 
-    def _promises(
-        self, posterior: Posterior, units: Array, horizon: float, threshold: float
-    ) -> tuple[list[Point], Array]:
-        points = [self.space.from_unit_cube(u) for u in units.tolist()]
-        x = np.array([self._cube.coordinates(point) for point in points])
-        time = self._time(np.full(len(x), min(self.epochs, horizon)))
-        promise = _log_promise(posterior, Values(x, time, np.full(len(x), -1)), threshold)
-        return points, promise + WARY * self._survival.log_probability(x) + self._twins.log_probability_of_none(x)
+    def _promises(self, posterior: Posterior, units: Array, horizon: float, threshold: float) -> Array:
+        """Their logarithms (n,), of new trials at `units` (n, dimensions)."""
+        x = self._cube.rounded(units)
+        values = Values(x, self._time(np.full(len(x), min(self.epochs, horizon))), np.full(len(x), -1))
+        promise = _log_promise(posterior, values, threshold)
+        return promise + WARY * self._survival.log_probability(x) + self._twins.log_probability_of_none(x)
 
     def _after_all_seen(self, running: list[Trial]) -> tuple[Posterior, float]:
         """The posterior, with running trials expected at their next milestone, and the score of the best value."""

@@ -10,6 +10,7 @@ from balltrain.errors import UsageError
 from balltrain.records.columns import Decision, Status
 from balltrain.records.state import SweepState, Trial
 from balltrain.search import freeze_thaw
+from balltrain.search.cube import Cube
 from balltrain.search.freeze_thaw import FreezeThaw
 from balltrain.search.space import Space
 from balltrain.search.twins import Twins
@@ -150,6 +151,20 @@ def test_a_space_encodes_what_it_decodes():
     assert MIXED.encode({"lr": 1.0, "n": 1, "step": 0.5, "kind": "a"}) is None
     assert MIXED.encode({"lr": 1e-3, "n": 1, "step": 0.3, "kind": "a"}) is None
     assert MIXED.encode({"lr": 1e-3, "n": 1, "step": 0.5, "kind": "d"}) is None
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        MIXED,
+        Space({"a": tune.qloguniform(1e-3, 1, 1e-3), "b": tune.qrandint(0, 20, 5), "d": tune.lograndint(4, 513)}),
+        Space({"model": tune.choice([{"k": tune.choice(["x", {"q": tune.uniform(0, 1)}])}, "b"])}),
+    ],
+)
+def test_candidates_are_seen_where_the_trials_made_of_them_would_be(space):
+    cube, units = Cube(space), np.random.default_rng(0).random((200, len(space.dimensions)))
+    trials = [cube.coordinates(space.from_unit_cube(u)) for u in units.tolist()]
+    np.testing.assert_allclose(cube.rounded(units), trials, atol=1e-12)
 
 
 def test_a_unit_leads_back_to_its_value():
