@@ -140,13 +140,21 @@ def held(remote: Store, name: str, on_lost: Callable[[str], None]) -> Iterator[L
         lease.release()
 
 
-def _this_process() -> dict[str, Any]:
+def this_user() -> str:
+    """user@host, as people know who it is."""
+    return f"{_user()}@{socket.gethostname()}"
+
+
+def _user() -> str:
     try:
-        user = getpass.getuser()
+        return getpass.getuser()
     except (OSError, KeyError):  # a container's user without a name
-        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def _this_process() -> dict[str, Any]:
     return {
-        "user": user,
+        "user": _user(),
         "host": socket.gethostname(),
         "machine": _machine(),
         "pid": os.getpid(),

@@ -27,9 +27,13 @@ from balltrain.lease import CLAIMS, held
 MIRROR_EVERY_S = 5.0
 JOURNAL_FILE = "journal.jsonl"
 SWEEP_FILE = "sweep.json"
+REQUESTS_FILE, ANSWERS_FILE = (
+    ".requests.json",
+    ".answers.json",
+)  # records/requests.py; read and written at their place
 RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
 # uploaded by the trials, or W&B's own affair
-NOT_MIRRORED = ("checkpoints", "logs", "wandb", ".ray", ".lock", CLAIMS)
+NOT_MIRRORED = ("checkpoints", "logs", "wandb", ".ray", ".lock", CLAIMS, REQUESTS_FILE, ANSWERS_FILE)
 
 
 class Storage:
@@ -68,6 +72,30 @@ class Storage:
             return self.remote.modified_at(f"{name}/{file}")
         path = self.root / name / file
         return path.stat().st_mtime if path.exists() else None
+
+    def read_file(self, name: str, file: str) -> bytes | None:
+        """A file of a sweep at its place; None where it is not there. Raises StorageError where it cannot be read."""
+        if self.remote is not None:
+            return self.remote.read(f"{name}/{file}")
+        with _local("read", path := self.root / name / file):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def write_file(self, name: str, file: str, content: bytes) -> None:
+        """Replace a file of a sweep at its place, whole. Raises StorageError where it cannot be written."""
+        if self.remote is not None:
+            return self.remote.push(content, f"{name}/{file}")
+        with _local("write", path := self.root / name / file):
+            durable.replace(path, content)
+
+    def delete_file(self, name: str, file: str) -> None:
+        """Delete a file of a sweep at its place, if it is there. Raises StorageError where it cannot be deleted."""
+        if self.remote is not None:
+            return self.remote.delete_file(f"{name}/{file}")
+        with _local("delete", path := self.root / name / file):
+            path.unlink(missing_ok=True)
 
     def _fetch(self, name: str, *files: str) -> None:
         if self.remote is not None:
@@ -109,6 +137,14 @@ class Storage:
             finally:
                 if lease.lost is None:
                     retrying(push, patience(RETRY_FOR_S))
+
+
+@contextlib.contextmanager
+def _local(verb: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot {verb} {path}: {error.strerror or error}") from error
 
 
 class Remote:

@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("train", "Train one model, with the best known hyperparameters unless told otherwise."),
     "sweep": ("sweep", "Search the hyperparameters of a task: many trials, the bad ones stopped early."),
     "watch": ("results", "Watch a sweep that runs elsewhere."),
+    "stop": ("stop", "Stop a sweep that runs elsewhere, or one trial of it."),
     "logs": ("logs", "Show what the trials of a sweep have printed."),
     "results": ("results", "Show a sweep's best trials, or list the sweeps; also while they run."),
     "report": ("results", "Draw a sweep's results as one HTML file."),

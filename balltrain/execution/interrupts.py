@@ -94,6 +94,14 @@ class Interrupts:
         if first and self._can_be_resumed:
             self.say()
 
+    def ask(self, *, at_once: bool = False) -> None:
+        """As Ctrl-C, or a second one, but from another thread. A block that cannot look is interrupted."""
+        self.asked, self.at_once = True, self.at_once or at_once
+        self.say()
+        with self._block_ends:
+            if at_once and self._raises_when_overdue and self._listens_to:
+                os.kill(os.getpid(), CTRL_C)
+
     def say(self) -> None:
         """Tell the user how to go on; once."""
         on_first, self._on_first = self._on_first, lambda: None

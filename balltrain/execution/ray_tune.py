@@ -9,6 +9,7 @@ import json
 import logging
 import shutil
 import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from balltrain.execution import ray_internals
 from balltrain.execution.interrupts import Interrupts
 from balltrain.execution.placement import Placement
 from balltrain.execution.ray_session import RaySession
+from balltrain.execution.requested import follow
 from balltrain.execution.trial import END, ROW, TrialContext, run_attempt
 from balltrain.records.columns import Decision
+from balltrain.records.requests import Answer, Requests, StopRequest
 from balltrain.search import policy
 from balltrain.search.controller import Attempt, Controller
 from balltrain.search.policy import Cause
@@ -44,15 +47,30 @@ def run_on_ray(
     folder: Path,
     session: RaySession,
     interrupts: Interrupts,
+    requests: Requests,
 ) -> None:
     """Run the controller's attempts until it is done, or is to end before. What ended it is in `controller.error`.
 
-    Raises KeyboardInterrupt at a second Ctrl-C.
+    What is asked meanwhile in the sweep's storage is followed. Raises KeyboardInterrupt at a second Ctrl-C.
     """
     if controller.done:
         return
     run = _TuneRun(controller, context, placement, folder)
+
+    def answer(request: StopRequest) -> Answer:
+        with run.lock:
+            return follow(request, controller, interrupts, run.to_kill.add)
+
     run.start()
+    with requests.heard(answer):
+        _wait(run, session, interrupts)
+    if interrupts.at_once:
+        raise KeyboardInterrupt
+
+
+def _wait(run: _TuneRun, session: RaySession, interrupts: Interrupts) -> None:
+    """Until it has ended, or is left."""
+    controller = run.controller
     while not run.ended.is_set():
         try:
             run.ended.wait(POLL_S)  # a KeyboardInterrupt in Thread.join makes Python 3.11 take a thread for ended
@@ -64,8 +82,6 @@ def run_on_ray(
         if session.gone or interrupts.at_once or interrupts.overdue or controller.is_overdue:
             run.leave(session)
             break
-    if interrupts.at_once:
-        raise KeyboardInterrupt
 
 
 class _Left(Exception):
@@ -90,6 +106,7 @@ class _TuneRun(threading.Thread):
         self.lock = threading.RLock()  # held by Tune's thread while it tells the controller
         self.left: type[BaseException] | None = None
         self.ended = threading.Event()
+        self.to_kill: set[int] = set()  # numbers of trials whose process is to end
 
     def run(self) -> None:
         try:
@@ -136,7 +153,7 @@ class _TuneRun(threading.Thread):
                 storage_path=str(self.scratch.resolve()),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=0),
-                callbacks=[_Leaving(self)],
+                callbacks=[_Ending(self)],
                 progress_reporter=tune.CLIReporter(),  # silent; that of notebooks would clear the cell's output
             ),
         )
@@ -155,21 +172,29 @@ class _NotSaved:
         pass
 
 
-class _Leaving(_NotSaved, tune.Callback):
-    """Ends Tune's loop once it is to be left."""
+class _Ending(_NotSaved, tune.Callback):
+    """Ends processes of trials that are stopped at once, and Tune's loop once it is to be left."""
 
     def __init__(self, run: _TuneRun):
         self.run = run
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if self.run.left is None:
-            return
-        if self.run.left is _Left:
-            for trial in trials:  # Tune itself would wait for their epochs
-                actor = trial.temporary_state.ray_actor
-                if actor is not None:
-                    ray.kill(actor)
-        raise self.run.left
+        left = self.run.left
+        if left is not None:
+            _kill(trials if left is _Left else [])
+            raise left
+        if self.run.to_kill:
+            with self.run.lock:
+                _kill(t for t in trials if t.config["attempt"].number in self.run.to_kill and not t.is_finished())
+                self.run.to_kill.clear()
+
+
+def _kill(trials: Iterable[Any]) -> None:
+    """Of Tune's trials the processes: Tune itself would wait for their epochs."""
+    for trial in trials:
+        actor = trial.temporary_state.ray_actor
+        if actor is not None:
+            ray.kill(actor)
 
 
 class ControllerSearcher(_NotSaved, Searcher):

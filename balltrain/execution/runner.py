@@ -26,6 +26,7 @@ from balltrain.execution.trial import TrialContext
 from balltrain.programs.command_program import CommandRef
 from balltrain.programs.program import ProgramRef
 from balltrain.records.journal import read_journal
+from balltrain.records.requests import Requests
 from balltrain.records.state import SweepState
 from balltrain.records.tables import write_tables
 from balltrain.search.controller import Controller
@@ -110,7 +111,8 @@ def run_sweep(
             with view, _kept_up(controller, placement, folder, session):
                 from balltrain.execution.ray_tune import run_on_ray
 
-                run_on_ray(controller, context, placement, folder, session, interrupts)
+                requests = Requests(storage or Storage(str(folder.parent)), folder.name)
+                run_on_ray(controller, context, placement, folder, session, interrupts, requests)
         finish_sweep(controller, folder, remote)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,19 @@ from balltrain.errors import BalltrainError
 from balltrain.execution.interrupts import Interrupts, interruptible
 from balltrain.execution.keeping import finish_sweep
 from balltrain.execution.placement import Placement, local_resources, place
+from balltrain.execution.requested import stop_all
 from balltrain.execution.resuming import load_sweep_data
 from balltrain.execution.runner import SweepResult
 from balltrain.execution.sweep_folder import sweep_files
 from balltrain.execution.trial import TrialContext, describe, train
 from balltrain.records.columns import Decision
+from balltrain.records.requests import Answer, Requests, StopRequest
 from balltrain.search import policy
-from balltrain.search.controller import Attempt, Controller
+from balltrain.search.attempts import Attempt
+from balltrain.search.controller import Controller
 from balltrain.search.plan import Plan
 from balltrain.search.policy import Cause
+from balltrain.storage import Storage
 from balltrain.tasks.user_code import exits_as_errors
 from balltrain.tracking.mirrors import NO_MIRRORS, Mirrors, mirrored
 from balltrain.training.rows import EpochRow
@@ -56,10 +61,17 @@ def train_once(
         context = TrialContext.of(plan, dataset, folder, placement, data_dir=data_dir)
         view = on_start(controller, placement) if on_start else contextlib.nullcontext()
         stack.enter_context(mirrored(folder, mirrors.build(folder, data_dir), interrupts.patience))
-        with view, interrupts.heard(raises_when_overdue=True):
+        requests = Requests(Storage(str(folder.parent)), folder.name)
+        with view, interrupts.heard(raises_when_overdue=True), requests.heard(partial(_answer, interrupts)):
             _run(controller, context, interrupts)
         finish_sweep(controller, folder)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
+
+
+def _answer(interrupts: Interrupts, request: StopRequest) -> Answer:
+    if request.trial is not None:
+        return Answer(False, "a training is stopped as a whole: leave out --trial")
+    return stop_all(request, interrupts)
 
 
 def _run(controller: Controller, context: TrialContext, interrupts: Interrupts) -> None:

@@ -25,7 +25,7 @@ from balltrain.execution.placement import Placement
 from balltrain.execution.recording import recorded
 from balltrain.programs.program import Program, ProgramAttempt, ProgramRef, save_description
 from balltrain.search import policy
-from balltrain.search.controller import Attempt
+from balltrain.search.attempts import Attempt
 from balltrain.search.plan import Plan
 from balltrain.search.policy import Cause
 from balltrain.storage import Remote, Uploads, retrying

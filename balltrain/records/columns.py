@@ -35,7 +35,8 @@ FIRST_LOSS = "first_loss"  # of the first batch, with a seed that all trials sha
 START = "start"  # number of the initialisation that was trained, from 0, where there was a choice
 CONTINUED_AFTER = "continued_after"  # epochs of the search, where the trial went on after it
 SAME_AS = "same_as"  # trial_id of an earlier one with the same configuration: it was not trained again
-CONFIRMS = "confirms"  # trial_id of the searched trial that this one repeats with a new seed; the last column
+CONFIRMS = "confirms"  # trial_id of the searched trial that this one repeats with a new seed
+STOPPED_BY = "stopped_by"  # who stopped it by `balltrain stop`, and for what; the last column
 
 # epochs.parquet: one row an epoch
 EPOCH: Final = "epoch"  # from 1

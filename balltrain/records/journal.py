@@ -26,7 +26,8 @@ from balltrain.errors import BalltrainError, StorageError
 # 3: trials that have ended may go on, which a reader of 2 does not know
 # 4: trials may pause and be thawed, which a reader of 3 does not know
 # 5: each line ends with its checksum, `"crc":"0a1b2c3d"`, the CRC-32 of the bytes before it
-VERSION = 5
+# 6: users may stop a trial, which a reader of 5 does not know
+VERSION = 6
 FILE = "journal.jsonl"
 
 Line = dict[str, Any]  # "type": a Kind
@@ -40,6 +41,7 @@ class Kind(StrEnum):
     LIMIT = "limit"  # the search ends before its trials are used up: the reason
     TRIAL = "trial"  # proposed: its configuration, its point in the space, its seed
     START = "start"  # an attempt at it begins
+    STOP = "stop"  # a user wants it to end, for the reason: it does at its next row, or at an `end`
     REPORT = "report"  # the row of an epoch, and the decision on it
     END = "end"  # of an attempt, other than by a row's decision: its status, and what went wrong
     THAW = "thaw"  # a trial that had paused goes on

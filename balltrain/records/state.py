@@ -41,6 +41,7 @@ class Trial:
     started_at: float | None = None  # seconds since 1970
     ended_at: float | None = None
     error: str | None = None
+    stopped_by: str | None = None  # the user who asked for its end, with the reason
     node: str | None = None
     best: EpochRow | None = None  # the row with the best objective
     has_checkpoint: bool = False  # on disk; no longer once better trials have ended
@@ -102,6 +103,7 @@ class SweepState:
         # what the search has learned, in order: numbers of its trials, with a row's place, or None for a failure
         self.learned: list[tuple[int, int | None]] = []
         self.dropped: list[Trial] = []  # whose checkpoints are no longer kept
+        self.to_stop: set[int] = set()  # numbers of trials that a user has stopped, and that have not ended
         self._kept: list[Trial] = []  # of those that ended, the best first
         self._same: dict[int, list[Trial]] = {}  # trials that wait for the one with their configuration
         self._num_went_on = 0  # continued, and ended again
@@ -148,6 +150,9 @@ class SweepState:
                 trial = self.trials[line["number"]]
                 trial.lost_attempts += bool(line.get("lost"))
                 self._end(trial, Status(line["status"]), line["time"], line.get("error"))
+            case Kind.STOP:
+                self.trials[line["number"]].stopped_by = line["reason"]
+                self.to_stop.add(line["number"])
             case Kind.THAW:
                 trial = self.trials[line["number"]]
                 for same in (trial, *self._same.get(trial.number, ())):
@@ -213,6 +218,7 @@ class SweepState:
             for same in self._same.get(trial.number, ()):
                 same.status = status
             return
+        self.to_stop.discard(trial.number)
         if trial.continued_after is None:
             self.ended_in_order.append(trial)
             if status == Status.FAILED and trial.confirms is None and not trial.diverged:

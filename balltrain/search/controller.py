@@ -11,7 +11,6 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +21,7 @@ from balltrain.records.columns import Decision, Status
 from balltrain.records.journal import Kind, Line, finite_or_none
 from balltrain.records.state import Point, SweepState, Trial
 from balltrain.search import policy
+from balltrain.search.attempts import Attempt
 from balltrain.search.freeze_thaw import FreezeThaw
 from balltrain.search.plan import Plan
 from balltrain.search.policy import Cause
@@ -31,19 +31,6 @@ from balltrain.training.rows import EpochRow
 
 class Writer(Protocol):
     def append(self, line: Line) -> None: ...
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One run of a trial, to be started. `reported_epochs` are in the journal already."""
-
-    number: int
-    trial_id: str
-    attempt: int
-    config: dict[str, Any]
-    seed: int
-    reported_epochs: int
-    fold: tuple[int, int] | None = None
 
 
 class Controller:
@@ -92,6 +79,7 @@ class Controller:
         """The next attempt to start; None while there is none, or none may start yet."""
         if self._closing or len(self.live) >= self.concurrency:
             return None
+        self._end_stopped()
         self._look_at_limits()
         trial = self._next_trial() if self.state.limit is None else self._next_after_search()
         if trial is None:
@@ -130,6 +118,8 @@ class Controller:
         if not self._runs(number, attempt):
             return
         trial = self.state.trials[number]
+        if number in self.state.to_stop:
+            return self._end_stopped(number)
         if cause == Cause.STORAGE and self.error is None:
             self.error = BalltrainError(f"{error}; the sweep has stopped and can be resumed")
         counting = trial.attempts - trial.lost_attempts - (lost := cause.is_nobodys_fault)
@@ -144,6 +134,11 @@ class Controller:
             return
         self.live.discard(number)
         self._waiting.append(number)
+
+    def stop(self, number: int, reason: str, *, now: bool = False) -> None:
+        """End a trial for good, as a stopping rule does: at its next row; one that waits, or with `now`, at once."""
+        self._write({"type": Kind.STOP, "number": number, "reason": reason})
+        self._end_stopped(number if now else None)
 
     def rungs(self) -> Mapping[int, Mapping[str, float]]:
         return self._stopping.rungs()
@@ -313,9 +308,10 @@ class Controller:
         goes_on = after_search or not is_known or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
         if row[c.EPOCH] >= self.state.epochs_of(trial):
             return Decision.COMPLETE
-        if self._freeze_thaw is not None and not after_search and self._pauses(trial, row[c.EPOCH]):
+        is_stopped = trial.number in self.state.to_stop
+        if self._freeze_thaw and not after_search and not is_stopped and self._pauses(trial, row[c.EPOCH]):
             return Decision.PAUSE
-        if not goes_on or good_enough:
+        if not goes_on or good_enough or is_stopped:
             return Decision.STOP
         if self._closing:
             return Decision.INTERRUPT
@@ -331,6 +327,15 @@ class Controller:
             rest = self.plan.epochs - epoch
             return self._closing or not self._spending.has_time(rest, len(self.live), self.concurrency)
         return self._closing or search.decide(self.state.searched, arriving=trial) is not trial
+
+    def _end_stopped(self, number: int | None = None) -> None:
+        """What users have stopped and does not train, also in an earlier run; and that trial, if it trains."""
+        self.live.discard(-1 if number is None else number)
+        for stopped in sorted(self.state.to_stop - self.live):
+            if stopped in self._waiting:
+                self._waiting.remove(stopped)
+            self._write({"type": Kind.END, "number": stopped, "status": Status.STOPPED})
+            self._ended(self.state.trials[stopped])
 
     def _ended(self, trial: Trial) -> None:
         self.live.discard(trial.number)

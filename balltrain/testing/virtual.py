@@ -13,7 +13,8 @@ import numpy as np
 from balltrain.records.columns import Decision
 from balltrain.records.journal import VERSION, Line
 from balltrain.records.state import SweepState
-from balltrain.search.controller import Attempt, Controller
+from balltrain.search.attempts import Attempt
+from balltrain.search.controller import Controller
 from balltrain.search.plan import Plan, make_plan
 from balltrain.search.sweep import Sweep
 from balltrain.tasks import TaskRef

@@ -21,7 +21,8 @@ from balltrain.execution.resuming import check_name
 from balltrain.execution.sweep_folder import sweep_files
 from balltrain.records.journal import Journal, read_journal
 from balltrain.records.tables import write_tables
-from balltrain.search.controller import Attempt, Controller
+from balltrain.search.attempts import Attempt
+from balltrain.search.controller import Controller
 from balltrain.search.plan import Plan, make_plan
 from balltrain.search.sweep import override
 from balltrain.search.sweep_files import find_sweep

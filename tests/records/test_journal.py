@@ -251,6 +251,7 @@ def test_every_kind_of_line_is_understood():
         Kind.SWEEP: {"sweep": {"name": "s", "mode": "min", "epochs": 2}},
         Kind.TRIAL: {"config": {}, "point": {}, "seed": 0},
         Kind.START: {},
+        Kind.STOP: {"reason": "balltrain stop, ada@here"},
         Kind.REPORT: {"row": {"epoch": 1, "objective": 1.0, "decision": "stop"}},
         Kind.THAW: {},
         Kind.LIMIT: {"reason": "its time budget is used up"},
