@@ -30,7 +30,8 @@ from balltrain.execution.trial import END, ROW, TrialContext, run_attempt
 from balltrain.records.columns import Decision
 from balltrain.records.requests import Answer, Requests, StopRequest
 from balltrain.search import policy
-from balltrain.search.controller import Attempt, Controller
+from balltrain.search.attempts import Attempt
+from balltrain.search.controller import Controller
 from balltrain.search.policy import Cause
 
 logger = logging.getLogger(__name__)

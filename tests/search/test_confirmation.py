@@ -177,7 +177,7 @@ def test_the_table_says_which_trial_a_row_repeats(plan, simulate, tmp_path):
     sim.run(objective=noisy)
     write_tables(sim.state, plan.task, tmp_path)
     trials = pd.read_parquet(tmp_path / c.TRIALS_FILE)
-    assert trials.columns[-1] == "confirms"
+    assert list(trials.columns[-2:]) == ["confirms", "stopped_by"]
     assert trials["confirms"][:12].isna().all()
     assert set(trials["confirms"][12:]) == {trial.trial_id for trial in sim.state.ranked()[:3]}
 
