@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from balltrain.data.cache import load_data
+from balltrain.data.cache import Dataset, load_data
 from balltrain.errors import UsageError
+from balltrain.execution.foreseeing import check_constraints
 from balltrain.execution.placement import Node, Placement
 from balltrain.execution.ray_session import placement_of
 from balltrain.execution.resources import Resources
@@ -44,7 +45,8 @@ def forecast_sweep(
     Prepares the data as the sweep would. Raises BalltrainError where the sweep could not run.
     """
     placement, nodes = placement_of(resources)
-    probed = _probed(plan, placement, data_dir, on_phase)
+    probed, dataset = _probed(plan, placement, data_dir, on_phase)
+    feasible = check_constraints(plan, dataset)
     on_phase("")
 
     epoch_seconds = probed.epoch_seconds / placement.workers
@@ -69,6 +71,7 @@ def forecast_sweep(
         "seconds": _at_rate(expected, most, epoch_seconds / placement.concurrency),
         "gpu_hours": _at_rate(expected, most, epoch_seconds * gpus / 3600),
         "num_params": probed.num_params,
+        **({} if feasible is None else {"feasible": feasible._asdict()}),
         "checkpoints": checkpoints,
         "checkpoint_bytes": probed.checkpoint_bytes,
         "disk_bytes": {
@@ -81,7 +84,10 @@ def forecast_sweep(
     }
 
 
-def _probed(plan: Plan, placement: Placement, data_dir: Path | None, on_phase: Callable[[str], None]) -> Probe:
+def _probed(
+    plan: Plan, placement: Placement, data_dir: Path | None, on_phase: Callable[[str], None]
+) -> tuple[Probe, Dataset | None]:
+    """And the data that it was timed on; a program reads its own."""
     from balltrain.programs.probe import probe_program
     from balltrain.training.probe import probe
     from balltrain.training.workers import pick_device
@@ -89,7 +95,7 @@ def _probed(plan: Plan, placement: Placement, data_dir: Path | None, on_phase: C
     if isinstance(plan.task, Program):
         on_phase(f"running an epoch of {plan.task.name}, which is your own code")
         config = plan.configure(plan.space.decode(first_proposals(plan)[0]))
-        return probe_program(plan.task, config, placement.cpus_per_worker, placement.gpus_per_worker)
+        return probe_program(plan.task, config, placement.cpus_per_worker, placement.gpus_per_worker), None
     import torch
 
     assert isinstance(plan.ref, TaskRef)
@@ -99,7 +105,7 @@ def _probed(plan: Plan, placement: Placement, data_dir: Path | None, on_phase: C
     on_phase("timing a few batches")
     hp = resolve(task, {**plan.sweep.hyperparameters, "epochs": plan.epochs})
     torch.set_num_threads(max(1, round(placement.cpus_per_worker)))
-    return probe(task, hp, dataset, pick_device(placement.gpus_per_worker))
+    return probe(task, hp, dataset, pick_device(placement.gpus_per_worker)), dataset
 
 
 def num_random(plan: Plan) -> int:

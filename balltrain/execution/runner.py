@@ -13,6 +13,7 @@ from typing import Any
 from balltrain.background import every
 from balltrain.data.cache import Dataset
 from balltrain.errors import BalltrainError
+from balltrain.execution.foreseeing import check_constraints, foresight
 from balltrain.execution.interrupts import interruptible
 from balltrain.execution.keeping import deleted_checkpoints, finish_sweep
 from balltrain.execution.node_checks import check_nodes, environment, versions
@@ -80,6 +81,7 @@ def run_sweep(
             resources.place([local_resources()])  # before the data is built, which takes its time
         on_phase("preparing the data")
         dataset = load_sweep_data(plan, folder, data_dir, resume)
+        check_constraints(plan, dataset)
         on_phase("starting Ray")
         placement = None
         try:
@@ -99,7 +101,8 @@ def run_sweep(
             journal, state = stack.enter_context(
                 sweep_files(plan, folder, dataset, placement.to_json(), resume, began)
             )
-            controller = Controller(plan, state, journal, placement.concurrency)
+            foresee = foresight(plan, dataset)
+            controller = Controller(plan, state, journal, placement.concurrency, foresee=foresee)
             controller.on_dropped = stack.enter_context(deleted_checkpoints(state, folder, remote))
             context = TrialContext.of(plan, dataset, folder, placement, remote, data_dir)
             if not session.is_own:

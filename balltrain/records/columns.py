@@ -23,7 +23,7 @@ EPOCHS = "epochs"  # epochs trained
 SECONDS: Final = "seconds"  # spent in these epochs
 STARTED_AT = "started_at"  # UTC
 ENDED_AT = "ended_at"  # UTC
-ERROR = "error"  # first line of what went wrong
+ERROR = "error"  # first line of what went wrong, or the constraint that is broken
 CHECKPOINT = "checkpoint"  # its folder, where it is kept: of the best, and of those that run
 NODE = "node"  # host of the last attempt
 SEED = "seed"  # of initialisation, shuffling, dropout and augmentation
@@ -69,11 +69,12 @@ class Status(StrEnum):
     FAILED = "failed"
     INTERRUPTED = "interrupted"  # by Ctrl-C; goes on when the sweep is resumed
     PAUSED = "paused"  # at a milestone, with its checkpoint, until its future is worth the epochs
+    INFEASIBLE = "infeasible"  # it breaks a constraint: before its first epoch, or at its last one
 
     @property
     def has_ended(self) -> bool:
         """For good, unless a second stage continues it."""
-        return self in (Status.COMPLETED, Status.STOPPED, Status.FAILED)
+        return self in (Status.COMPLETED, Status.STOPPED, *NEVER_BEST)
 
 
 class Decision(StrEnum):
@@ -85,6 +86,7 @@ class Decision(StrEnum):
     INTERRUPT = "interrupt"
     FAIL = "fail"  # the objective was not finite
     PAUSE = "pause"  # at a milestone: another trial runs in its place
+    INFEASIBLE = "infeasible"  # a figure of the epoch breaks a constraint
 
     @property
     def status(self) -> Status:
@@ -92,6 +94,8 @@ class Decision(StrEnum):
         return _STATUS_AFTER[self]
 
 
+NEVER_BEST = (Status.FAILED, Status.INFEASIBLE)  # whatever their objective was
+WITHOUT_OBJECTIVE = (Decision.FAIL, Decision.INFEASIBLE)  # rows that say nothing of how good a trial is
 _STATUS_AFTER = {
     Decision.CONTINUE: Status.RUNNING,
     Decision.STOP: Status.STOPPED,
@@ -99,4 +103,5 @@ _STATUS_AFTER = {
     Decision.INTERRUPT: Status.INTERRUPTED,
     Decision.FAIL: Status.FAILED,
     Decision.PAUSE: Status.PAUSED,
+    Decision.INFEASIBLE: Status.INFEASIBLE,
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import sqrt
 
-from balltrain.records.columns import Status
+from balltrain.records.columns import NEVER_BEST, Status
 
 
 @dataclass
@@ -54,7 +54,7 @@ def confirmations(
     found: dict[str, Confirmed] = {}
     for trial_id, status, objective in repetitions:
         entry = found.setdefault(trial_id, Confirmed(trial_id, repeats))
-        if status in (Status.FAILED, Status.STOPPED):  # the latter by a user: none of these tells what it is worth
+        if status in (*NEVER_BEST, Status.STOPPED):  # the latter by a user: none of these tells what it is worth
             entry.failed += 1
         elif status == Status.COMPLETED and objective is not None:
             entry.objectives.append(objective)

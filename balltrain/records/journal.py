@@ -26,7 +26,7 @@ from balltrain.errors import BalltrainError, StorageError
 # 3: trials that have ended may go on, which a reader of 2 does not know
 # 4: trials may pause and be thawed, which a reader of 3 does not know
 # 5: each line ends with its checksum, `"crc":"0a1b2c3d"`, the CRC-32 of the bytes before it
-# 6: users may stop a trial, which a reader of 5 does not know
+# 6: users may stop a trial, and trials may be infeasible, which a reader of 5 does not know
 VERSION = 6
 FILE = "journal.jsonl"
 

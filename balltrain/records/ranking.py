@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import Protocol, TypeVar
 
-from balltrain.records.columns import Status
+from balltrain.records.columns import NEVER_BEST
 from balltrain.records.confirmation import Confirmed, confirmations
 
 
@@ -45,9 +45,9 @@ def trained_by_search(trials: Iterable[T]) -> list[T]:
 
 
 def ranked(trials: Iterable[T], mode: str) -> list[T]:
-    """Those that trained to an objective and did not fail, the best first; `mode` is `min` or `max`.
+    """Those that trained to an objective, and neither failed nor broke a constraint, the best first.
 
-    Equal ones by number, whoever asks: the best, and what is kept of the best, must agree.
+    `mode` is `min` or `max`. Equal ones by number, whoever asks: the best, and what is kept of the best, must agree.
     """
     return [trial for *_, trial in sorted(_scored(trials, mode), key=PLACE)]
 
@@ -79,5 +79,5 @@ def _scored(trials: Iterable[T], mode: str) -> list[tuple[float, int, T]]:
     return [
         (sign * objective, trial.number, trial)
         for trial in trials
-        if (objective := trial.objective) is not None and trial.status != Status.FAILED and trial.same_as is None
+        if (objective := trial.objective) is not None and trial.status not in NEVER_BEST and trial.same_as is None
     ]

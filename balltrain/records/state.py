@@ -8,7 +8,7 @@ from typing import Any
 
 from balltrain.errors import BalltrainError
 from balltrain.records import ranking
-from balltrain.records.columns import Decision, Status
+from balltrain.records.columns import NEVER_BEST, WITHOUT_OBJECTIVE, Decision, Status
 from balltrain.records.confirmation import Confirmed
 from balltrain.records.journal import Kind, Line
 from balltrain.records.usage import Usage
@@ -28,6 +28,7 @@ class Trial:
     fold: int | None = None
     confirms: int | None = None  # number of the searched trial that this one repeats with another seed
     same_as: int | None = None  # number of the searched trial with the same configuration: not trained again
+    known: dict[str, float] = field(default_factory=dict)  # figures that were known before it trained
     order: int = -1  # among the searched trials, from 0
     status: Status = Status.RUNNING
     attempts: int = 0
@@ -58,7 +59,7 @@ class Trial:
     def searched_objective(self) -> float | None:
         """The best of the search's epochs alone, by which trials compare; None where the search saw it fail."""
         if self.continued_after is None:
-            return None if self.status == Status.FAILED else self.objective
+            return None if self.status in NEVER_BEST else self.objective
         return self.searched_best["objective"] if self.searched_best else None
 
     @property
@@ -84,6 +85,11 @@ class Trial:
     def diverged(self) -> bool:
         """It failed by a row that was not finite: what its configuration is worth, and no error."""
         return bool(self.rows) and self.rows[-1]["decision"] == Decision.FAIL
+
+    @property
+    def is_learned_by_row(self) -> bool:
+        """What the search learns of its end is its last row's decision."""
+        return bool(self.rows) and self.rows[-1]["decision"] in WITHOUT_OBJECTIVE
 
     @property
     def epochs(self) -> int:
@@ -145,7 +151,7 @@ class SweepState:
                 for same in self._same.get(trial.number, ()):
                     same.status = Status.RUNNING
             case Kind.REPORT:
-                self._report(self.trials[line["number"]], line["row"], line["time"])
+                self._report(self.trials[line["number"]], line["row"], line["time"], line.get("reason"))
             case Kind.END:
                 trial = self.trials[line["number"]]
                 trial.lost_attempts += bool(line.get("lost"))
@@ -185,7 +191,7 @@ class SweepState:
         return [trial for trial in self.trials.values() if trial.status in statuses]
 
     def ranked(self, trials: Iterable[Trial] | None = None) -> list[Trial]:
-        """Those that trained to an objective and did not fail, the best first; of all searched unless given."""
+        """Those that trained to an objective and may be the best, the best first; of all searched unless given."""
         return ranking.ranked(self.searched if trials is None else trials, self.mode)
 
     @property
@@ -199,7 +205,8 @@ class SweepState:
 
     def _add(self, line: Line) -> None:
         more = (line.get("fold"), line.get("confirms"), line.get("same_as"))
-        trial = Trial(line["number"], line["config"], line["point"], line["seed"], *more)
+        known = line.get("known") or {}
+        trial = Trial(line["number"], line["config"], line["point"], line["seed"], *more, known=known)
         self.trials[trial.number] = trial
         if trial.confirms is None:
             trial.order = len(self.searched)
@@ -221,7 +228,7 @@ class SweepState:
         self.to_stop.discard(trial.number)
         if trial.continued_after is None:
             self.ended_in_order.append(trial)
-            if status == Status.FAILED and trial.confirms is None and not trial.diverged:
+            if status in NEVER_BEST and trial.confirms is None and not trial.is_learned_by_row:
                 self.learned.append((trial.number, None))
         else:
             self._num_went_on += 1
@@ -261,7 +268,7 @@ class SweepState:
             out.has_checkpoint = False
             self.dropped.append(out)
 
-    def _report(self, trial: Trial, row: EpochRow, time: float) -> None:
+    def _report(self, trial: Trial, row: EpochRow, time: float, reason: str | None) -> None:
         if row["epoch"] <= trial.epochs:
             return
         trial.rows.append(row)
@@ -271,13 +278,14 @@ class SweepState:
         trial.has_checkpoint = True
         trial.node = row.get("node", trial.node)
         decision = Decision(row["decision"])
-        if decision != Decision.FAIL and self.improves(row["objective"], trial.objective):
+        if decision not in WITHOUT_OBJECTIVE and self.improves(row["objective"], trial.objective):
             trial.best = row
         # the decision is in the row's own line: no kill can come between the two
         if decision != Decision.CONTINUE:
             trial.lost_attempts += decision in (Decision.INTERRUPT, Decision.PAUSE)
-            error = f"epoch {row['epoch']}: the objective or the loss is not finite"
-            self._end(trial, decision.status, time, error if decision == Decision.FAIL else None)
+            if decision == Decision.FAIL:
+                reason = f"epoch {row['epoch']}: the objective or the loss is not finite"
+            self._end(trial, decision.status, time, reason)
 
 
 def epochs_of(sweep: Mapping[str, Any], *, after_search: bool) -> int:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from balltrain import durable
 from balltrain.programs.program import Program
 from balltrain.records import columns as c
+from balltrain.records.figures import NUM_PARAMS
 from balltrain.records.state import SweepState
 from balltrain.tasks.base import Trainable
 from balltrain.training.rows import EpochRow
@@ -106,7 +107,7 @@ def trial_rows(state: SweepState, task: Trainable, folder: Path) -> list[dict[st
             c.CHECKPOINT: str(folder / "checkpoints" / trial.trial_id) if trial.has_checkpoint else None,
             c.NODE: trial.node,
             c.SEED: trial.seed,
-            c.NUM_PARAMS: first.get("num_params"),
+            c.NUM_PARAMS: first.get("num_params", _whole(trial.known.get(NUM_PARAMS))),
             c.DATA_FINGERPRINT: fingerprint,
         }
         for key, value in trial.config.items():
@@ -154,6 +155,10 @@ def _config_field(name: str, annotation: Any) -> pa.Field:
     if annotation in SCALARS:
         return pa.field(c.CONFIG_PREFIX + name, SCALARS[annotation])
     return pa.field(c.CONFIG_PREFIX + name, pa.string(), metadata={c.JSON_MARK: b"1"})
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _microseconds(seconds: float | None) -> int | None:

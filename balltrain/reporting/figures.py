@@ -26,6 +26,7 @@ STATUS_COLOR = {
     Status.RUNNING: "@2",
     Status.INTERRUPTED: "@3",
     Status.PAUSED: "@muted",
+    Status.INFEASIBLE: "@faint",
 }
 
 

@@ -130,6 +130,7 @@ def _trial(
         Status.COMPLETED: TrialState.COMPLETE,
         Status.STOPPED: TrialState.PRUNED,
         Status.FAILED: TrialState.FAIL,
+        Status.INFEASIBLE: TrialState.PRUNED,  # Optuna has no word for it; the attribute status says it
     }.get(row[c.STATUS], TrialState.RUNNING)
     objective = plain(row[c.OBJECTIVE]) if state in (TrialState.COMPLETE, TrialState.PRUNED) else None
     with warnings.catch_warnings():

@@ -134,7 +134,7 @@ def _ended(outputs: Outputs) -> bool:
     if outputs.trial_id is None:
         return False
     status = results.trials.loc[results.trials[c.TRIAL_ID] == outputs.trial_id, c.STATUS]
-    return len(status) > 0 and str(status.iloc[0]) in (Status.COMPLETED, Status.STOPPED, Status.FAILED)
+    return len(status) > 0 and Status(status.iloc[0]).has_ended
 
 
 def _last(lines: list[str], count: int | None) -> Iterable[str]:

@@ -31,7 +31,7 @@ def pauses(results: Results) -> str:
         until=(ran["until"] - begin).dt.total_seconds(),
     )
     thawed = ran[ran["run"] > 0][c.TRIAL_ID].nunique()
-    ended = results.counts[Status.STOPPED] + results.counts[Status.COMPLETED] + results.counts[Status.FAILED]
+    ended = sum(count for status, count in results.counts.items() if Status(status).has_ended)
     text = f"{thawed} of {ran[c.TRIAL_ID].nunique()} trials were thawed; {ended} have ended. {saving(results)}"
     listed, rest = _thawed(results, ran)
     return section(

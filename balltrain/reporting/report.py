@@ -16,6 +16,7 @@ from balltrain.records import columns as c
 from balltrain.records.columns import Status
 from balltrain.records.results import Results
 from balltrain.reporting.failures import failures
+from balltrain.reporting.feasibility import infeasible
 from balltrain.reporting.figures import titled_axis
 from balltrain.reporting.findings import findings
 from balltrain.reporting.gallery import gallery
@@ -221,6 +222,7 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
     best_so_far,
     distribution,
     rungs,
+    infeasible,
     pauses,
     importance,
     parallel_coordinates,

@@ -8,6 +8,7 @@ from balltrain.records import columns as c
 from balltrain.records.results import Results, plain
 from balltrain.reporting.cross_validation import cross_validation
 from balltrain.reporting.failures import failures
+from balltrain.reporting.feasibility import broken
 from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.reference import described, published
 
@@ -32,6 +33,7 @@ def summary_json(results: Results) -> dict[str, Any]:
         **({"cross_validation": cross_validation(results)} if results.sweep.get("folds") else {}),
         **({"continued": list(results.trials[c.TRIAL_ID][results.went_on])} if results.went_on.any() else {}),
         **({"confirmation": confirmation_json(results)} if results.sweep.get("confirm") else {}),
+        **({"constraints": constraints_json(results)} if results.sweep.get("constraints") else {}),
         "best": None
         if best is None
         else {
@@ -54,6 +56,15 @@ def results_json(results: Results, top: int) -> dict[str, Any]:
         "objectives": described(results),
         **({} if (reference := published(results)) is None else {"reference": dict(reference)}),
     }
+
+
+def constraints_json(results: Results) -> list[dict[str, Any]]:
+    """By constraint the trials that broke it, how many of them before their first epoch, and what they trained."""
+    found = {entry.constraint: entry for entry in broken(results)}
+    return [
+        found[text]._asdict() if text in found else {"constraint": text, "trial_ids": [], "untrained": 0, "epochs": 0}
+        for text in results.sweep["constraints"]
+    ]
 
 
 def confirmation_json(results: Results) -> dict[str, Any]:

@@ -9,19 +9,19 @@ import hashlib
 import json
 import math
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import numpy as np
-
 from balltrain.errors import BalltrainError
 from balltrain.records import columns as c
-from balltrain.records.columns import Decision, Status
+from balltrain.records.columns import WITHOUT_OBJECTIVE, Decision, Status
 from balltrain.records.journal import Kind, Line, finite_or_none
 from balltrain.records.state import Point, SweepState, Trial
 from balltrain.search import policy
+from balltrain.search.after_search import AfterSearch, seed_of
 from balltrain.search.attempts import Attempt
+from balltrain.search.constraints import Constraints, Foresee
 from balltrain.search.freeze_thaw import FreezeThaw
 from balltrain.search.plan import Plan
 from balltrain.search.policy import Cause
@@ -46,14 +46,17 @@ class Controller:
         journal: Writer,
         concurrency: int,
         clock: Callable[[], float] = time.time,
+        foresee: Foresee = lambda config: {},
     ):
+        """`foresee` says which figures of a configuration are known before it trains."""
         self.plan, self.state, self.concurrency = plan, state, concurrency
         self.live: set[int] = set()
         self.interrupted = False
         self.error: BaseException | None = None  # ends the sweep
         self.on_dropped: Callable[[Trial], None] = lambda trial: None  # for who deletes its checkpoint
         self.on_row: Callable[[Trial, EpochRow], None] = lambda trial, row: None  # for who watches
-        self._journal, self._clock = journal, clock
+        self._journal, self._clock, self._foresee = journal, clock, foresee
+        self._constraints = Constraints(plan.sweep.bounds)
         self._freeze_thaw = plan.build_freeze_thaw()  # decides on both, or there is a searcher and a stopping rule
         self._searcher = None if self._freeze_thaw else plan.build_searcher()
         self._first = plan.first_points()
@@ -62,7 +65,7 @@ class Controller:
         self._waiting: deque[int] = deque()
         self._first_with: dict[bytes, Trial] = {}  # of each configuration
         self._num_told = 0
-        self._to_repeat: list[Trial] | None = None
+        self._after = AfterSearch(plan, state)
         self._failures = policy.Failures()
         self._replay()
 
@@ -77,11 +80,8 @@ class Controller:
 
     def next_attempt(self) -> Attempt | None:
         """The next attempt to start; None while there is none, or none may start yet."""
-        if self._closing or len(self.live) >= self.concurrency:
-            return None
-        self._end_stopped()
-        self._look_at_limits()
-        trial = self._next_trial() if self.state.limit is None else self._next_after_search()
+        while (trial := self._next()) is not None and self._is_refused(trial):
+            pass
         if trial is None:
             return None
         self._write({"type": Kind.START, "number": trial.number, "attempt": trial.attempts + 1})
@@ -96,10 +96,13 @@ class Controller:
             return Decision.STOP
         if row[c.EPOCH] <= trial.epochs:
             return Decision.CONTINUE
-        decision = self._decide(trial, row)
+        self._look_at_figures(trial, row)
+        broken = self._constraints.broken_at(row, trial.rows)
+        decision = self._decide(trial, row, broken)
         clean: dict[str, Any] = {key: finite_or_none(v) if isinstance(v, float) else v for key, v in row.items()}
         clean["metrics"] = {key: finite_or_none(value) for key, value in row["metrics"].items()}
-        self._write({"type": Kind.REPORT, "number": number, "row": {**clean, c.DECISION: decision}})
+        reason = {"reason": broken} if decision == Decision.INFEASIBLE else {}
+        self._write({"type": Kind.REPORT, "number": number, "row": {**clean, c.DECISION: decision}, **reason})
         self.on_row(trial, trial.rows[-1])
         if decision == Decision.INTERRUPT and not self._closing and self.state.limit is None:
             self._write({"type": Kind.LIMIT, "reason": self._spending.reason})
@@ -155,6 +158,30 @@ class Controller:
             return True
         return self._has_time_for_one() and self._has_more_after_search()
 
+    def _look_at_figures(self, trial: Trial, row: EpochRow) -> None:
+        """End the sweep where a program's first row lacks what a constraint names: it would be asked in vain."""
+        if not trial.rows and self.error is None and (unknown := self._constraints.unknown_to(row)):
+            self.error = BalltrainError(f"{self.plan.task.name}: {unknown}")
+
+    def _next(self) -> Trial | None:
+        """The next trial to train, unless a constraint refuses it."""
+        if self._closing or len(self.live) >= self.concurrency:
+            return None
+        self._end_stopped()
+        self._look_at_limits()
+        return self._next_trial() if self.state.limit is None else self._next_after_search()
+
+    def _is_refused(self, trial: Trial) -> bool:
+        """Whether what was known before its first epoch breaks a constraint: it ends without one."""
+        broken = None if trial.attempts else self._constraints.broken_before(trial.known)
+        if broken is None:
+            return False
+        self._write({"type": Kind.END, "number": trial.number, "status": Status.INFEASIBLE, "error": broken})
+        if self._freeze_thaw is not None:
+            self._freeze_thaw.failed(trial)
+        self._ended(trial)
+        return True
+
     def _next_trial(self) -> Trial | None:
         if self._waiting:
             return self.state.trials[self._waiting.popleft()]
@@ -170,11 +197,13 @@ class Controller:
     def _continue_or_confirm(self) -> Trial | None:
         if not self._has_time_for_one():
             return None
-        if (best := self._to_continue()) is not None:
+        if (best := self._after.to_continue()) is not None:
             self._write({"type": Kind.CONTINUE, "number": best.number, **self.plan.after_search})
             return best
-        repeated = self._to_confirm()
-        return None if repeated is None else self._confirm(repeated)
+        if (repeated := self._after.to_confirm()) is None:
+            return None
+        config, seed = self._after.repeat_of(repeated)
+        return self._add_trial(repeated.point, config, seed, confirms=repeated.number)
 
     def _look_at_limits(self) -> None:
         """Write it once where the search has used up what it may, or is good enough."""
@@ -204,7 +233,7 @@ class Controller:
             return True
         if self.state.limit is not None and not all(trial.is_searched for trial in self.state.searched):
             return self.plan.follows_search
-        return (self._to_continue() or self._to_confirm()) is not None
+        return (self._after.to_continue() or self._after.to_confirm()) is not None
 
     def _next_after_search(self) -> Trial | None:
         """Of a search that was ended early what follows it; first, of its trials that might go on, the end."""
@@ -254,57 +283,31 @@ class Controller:
         more = {} if self.plan.sweep.folds is None else {"fold": fold}
         first = self._first_with.get(_key(config, fold))
         if first is None:
-            trial = self._add_trial(point, config, _seed(self.plan.sweep.seed, order), **more)
+            trial = self._add_trial(point, config, seed_of(self.plan.sweep.seed, order), **more)
             self._first_with[_key(config, fold)] = trial
             return trial
         self._add_trial(point, config, first.seed, **more, same_as=first.number)
         self._tell_of_ended()
         return None
 
-    def _to_continue(self) -> Trial | None:
-        """The searched trial that is to go on next; None while the search goes on, and once all do that should."""
-        if not self.plan.sweep.continue_best or not all(trial.is_searched for trial in self.state.searched):
-            return None
-        return next(iter(self.state.to_continue(self.plan.sweep.continue_best)), None)
-
-    def _to_confirm(self) -> Trial | None:
-        """The searched trial to repeat next; None while another trains, and once all have their repeats.
-
-        Those repeated least come first, so that an interrupted sweep knows as much of each.
-        """
-        if not self.plan.sweep.confirm or not all(t.has_ended for t in self.state.searched):
-            return None
-        if self._to_continue() is not None:
-            return None
-        if self._to_repeat is None:  # once: a search that has ended changes no more
-            self._to_repeat = self.state.ranked()[: self.plan.sweep.confirm]
-        counts = Counter(trial.confirms for trial in self.state.trials.values())
-        least = min(self._to_repeat, key=lambda trial: counts[trial.number], default=None)
-        return least if least is not None and counts[least.number] < self.plan.sweep.repeats else None
-
-    def _confirm(self, repeated: Trial) -> Trial:
-        """The same configuration with a new seed: the n-th repeats of all have the same one, and compare better."""
-        times = sum(trial.confirms == repeated.number for trial in self.state.trials.values())
-        seed = _seed(self.plan.sweep.seed, times, 1)  # the 1 keeps it apart from the search's
-        config = {**repeated.config, **self.plan.after_search}
-        return self._add_trial(repeated.point, config, seed, confirms=repeated.number)
-
     def _add_trial(self, point: Point | None, config: dict[str, Any], seed: int, **more: int) -> Trial:
         number = len(self.state.trials)
         line = {"type": Kind.TRIAL, "number": number, "point": point, "config": config, "seed": seed}
-        self._write({**line, **more})
+        known = {} if "same_as" in more else dict(self._foresee(config))
+        self._write({**line, **more, **({"known": known} if known else {})})
         return self.state.trials[number]
 
-    def _decide(self, trial: Trial, row: EpochRow) -> Decision:
+    def _decide(self, trial: Trial, row: EpochRow, broken: str | None) -> Decision:
         objective = row["objective"]
         figures = [value for value in (objective, row[c.TRAIN_LOSS]) if value is not None]  # a program may lack both
         finite = all(math.isfinite(value) for value in figures)
+        counts = finite and broken is None
         after_search, is_known = trial.is_after_search, objective is not None
-        good_enough = finite and is_known and not after_search and self._spending.hear(objective)
-        if self._freeze_thaw is not None and not after_search and (is_known or not finite):
-            self._freeze_thaw.observe(trial, row[c.EPOCH], objective if finite else None)
-        if not finite:
-            return Decision.FAIL
+        good_enough = counts and is_known and not after_search and self._spending.hear(objective)
+        if self._freeze_thaw is not None and not after_search and (is_known or not counts):
+            self._freeze_thaw.observe(trial, row[c.EPOCH], objective if counts else None)
+        if not counts:
+            return Decision.INFEASIBLE if finite else Decision.FAIL
         goes_on = after_search or not is_known or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
         if row[c.EPOCH] >= self.state.epochs_of(trial):
             return Decision.COMPLETE
@@ -379,7 +382,7 @@ class Controller:
                 self._searcher.add(trial.order // (self.plan.sweep.folds or 1), trial.point or {})
             self._first_with.setdefault(_key(trial.searched_config, trial.fold or 0), trial)
             for row in trial.rows[: trial.continued_after]:
-                if row["decision"] != Decision.FAIL and row["objective"] is not None:
+                if row["decision"] not in WITHOUT_OBJECTIVE and row["objective"] is not None:
                     self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
         if self._freeze_thaw is not None:
             for number, place in self.state.learned:
@@ -388,7 +391,7 @@ class Controller:
                     self._freeze_thaw.failed(trial)
                 else:
                     row = trial.rows[place]
-                    failed = row[c.DECISION] == Decision.FAIL
+                    failed = row[c.DECISION] in WITHOUT_OBJECTIVE
                     if row["objective"] is None and not failed:
                         continue
                     self._freeze_thaw.observe(trial, row[c.EPOCH], None if failed else row["objective"])
@@ -401,7 +404,3 @@ def _key(config: dict[str, Any], fold: int) -> bytes:
     """Without the epochs, which are no part of a search: a resumed one may have others."""
     text = json.dumps([fold, {**config, "epochs": None}], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).digest()  # the texts were a tenth of a sweep's memory
-
-
-def _seed(*entropy: int) -> int:
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0]) >> 1

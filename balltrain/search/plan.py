@@ -14,7 +14,9 @@ from pydantic_core import from_json, to_jsonable_python
 from balltrain.errors import UsageError
 from balltrain.knobs import recorded
 from balltrain.programs.program import Program, ProgramRef
+from balltrain.records.figures import COSTS, LOSSES
 from balltrain.records.state import Point
+from balltrain.search.constraints import check_known
 from balltrain.search.freeze_thaw import FreezeThaw
 from balltrain.search.grid import grid_points
 from balltrain.search.searchers import FREEZE_THAW, GRID, Searcher, build_searcher
@@ -26,6 +28,7 @@ from balltrain.tasks import TaskRef
 from balltrain.tasks.base import DataRequest, Trainable, options_of, resolve
 from balltrain.tasks.plain import plain, refuse_no_json
 from balltrain.tasks.protocols import ChecksWeights
+from balltrain.training.running import training_names
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ def make_plan(
                 f"the task {task.name} has an objective of its own, {task.objective} ({task.mode}): leave out "
                 "objective and mode"
             )
+        check_known(sweep.bounds, [*task.metric_names, *LOSSES, *COSTS, *training_names(task)], task.name)
     for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
         raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
     plan = Plan(name, _resolved(sweep, task, space), ref, task, space, request)

@@ -3,15 +3,18 @@
 | what went wrong | what happens |
 |---|---|
 | objective or loss not finite, or missing | `failed`, never retried; the row is kept |
+| a constraint is broken | `infeasible`: no failure; the row is kept, where there is one |
 | out of GPU memory, a ValueError, a wrong input | `failed`, never retried: it would happen again |
 | another exception in the trial, its process killed | retried from its checkpoint, twice at most, then `failed` |
 | its node lost or preempted, its sweep ended or killed | retried from its checkpoint, without counting |
 | the disk is full, object storage away for 10 minutes | the sweep stops, and can be resumed; no trial has failed |
 | 5 errors in a row, or in the first 5 trials | the sweep stops with the first error, and can be resumed |
 | all of the first 20 trials failed | the same: values that are not finite are information, up to here |
+| all of the first 20 that trained failed, or broke a constraint | the same |
 
-The first row is a `Decision` on the row of an epoch (`controller.py`); the next four say what each `Cause` leads to.
-The searcher is told of a failed trial without an objective, and keeps away from it (`searchers.py`).
+The first two rows are a `Decision` on the row of an epoch (`controller.py`); the next four say what each `Cause`
+leads to. The searcher is told of a trial that failed, or is infeasible, without an objective, and keeps away from it
+(`searchers.py`).
 `balltrain train` tries nothing again: its user sees the error itself.
 """
 
@@ -20,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from balltrain.records.columns import Status
+from balltrain.records.columns import NEVER_BEST, Status
 from balltrain.records.state import Trial
 
 MAX_RETRIES = 2
@@ -83,6 +86,8 @@ class Failures:
 
     def ended(self, trial: Trial, searched: Sequence[Trial]) -> str | None:
         """Whether a sweep whose trial has just ended should stop: what failed, with an example of it."""
+        if trial.status == Status.INFEASIBLE:
+            return _all_out(trial, searched)
         has_error = trial.status == Status.FAILED and not trial.diverged
         self._in_a_row = [*self._in_a_row, trial] if has_error else []
         if len(self._in_a_row) >= MAX_FAILURES:
@@ -94,6 +99,14 @@ class Failures:
             if count == MAX_HOPELESS or not any(t.diverged for t in first):
                 return _with_example(f"the first {count} trials failed", first[0])
         return None
+
+
+def _all_out(trial: Trial, searched: Sequence[Trial]) -> str | None:
+    """Whether none of the first trials that trained may be the best: one that did not train has cost nothing."""
+    first = [t for t in searched if t.rows or t.status == Status.FAILED][:MAX_HOPELESS]
+    if trial not in first or len(first) < MAX_HOPELESS or not all(t.status in NEVER_BEST for t in first):
+        return None
+    return _with_example(f"the first {MAX_HOPELESS} trials that trained broke a constraint, or failed", trial)
 
 
 def _with_example(what: str, example: Trial) -> str:

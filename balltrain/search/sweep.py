@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob, knobs_of, require_at_least
+from balltrain.search.constraints import Constraint, parsed_constraints
 from balltrain.search.limits import DEFAULT_TRIALS, MOST_TRIALS, Limits
 from balltrain.search.published import Published
 from balltrain.search.searchers import FREEZE_THAW, IN_ORDER, MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
@@ -108,6 +109,7 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
     of Bratley and Fox's (`sobol_numbers`), which many searches of other projects were made with.
     `start` are configurations to try first, which may leave hyperparameters to the task's defaults; then come
     the best of the sweeps that `from_` names.
+    `constraints` are bounds such as "num_params <= 1e6": a trial that breaks one is infeasible, and never the best.
     `reference` is what was published of this search, which results and report show beside what the sweep reached.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
 
@@ -153,6 +155,16 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         Panel.SEARCH,
         says="the task's, else min",
         mixes="another mode",
+    )
+    constraints: Sequence[str] = knob(
+        (),
+        "Bound that trials must keep, such as 'num_params <= 1e6'. Repeatable.",
+        Panel.SEARCH,
+        flag="constraint",
+        metavar="FIGURE<=NUMBER",
+        repeated=True,
+        mixes="other constraints",
+        earlier=(),
     )
     searcher: str = knob(
         "hyperopt",
@@ -223,6 +235,7 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         if self.folds is not None:
             self._check_folds()
         self._check_start()
+        object.__setattr__(self, "constraints", tuple(str(bound) for bound in self.bounds))
         if self.searcher == FREEZE_THAW and SCHEDULERS.is_plugin(self.scheduler):
             raise UsageError(
                 f"{FREEZE_THAW} pauses trials itself: leave out the scheduler {self.scheduler}, or use the searcher "
@@ -238,6 +251,11 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
     def most_trials(self) -> int:
         """Configurations to try at most: where a budget ends the search, and no number is given, very many."""
         return self.trials or (MOST_TRIALS if self.has_end else DEFAULT_TRIALS)
+
+    @property
+    def bounds(self) -> tuple[Constraint, ...]:
+        """The constraints, parsed. Raises UsageError for one that is none."""
+        return parsed_constraints(self.constraints)
 
     def _check_start(self) -> None:
         starts = list(self.start) if isinstance(self.start, list | tuple) else None

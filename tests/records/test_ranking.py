@@ -2,7 +2,7 @@
 while it runs, the state that is made of its journal again, and the tables as they are read.
 
 On random sweeps by the real controller: failures, kills and interruptions, folds, configurations that come twice,
-second stages, confirmations, objectives to be made small or large, and many that are equal.
+second stages, confirmations, constraints, objectives to be made small or large, and many that are equal.
 """
 
 import json
@@ -49,6 +49,7 @@ def random_plan(make_toy_plan):
             keep_checkpoints=random.choice([1, 2, 5]),
             seed=random.randint(0, 99),
             continue_epochs=epochs + 2 if after.get("continue_best") else None,
+            constraints=random.choice([(), (), ("error <= 0.9",)]),
             **after,
         )
         if random.random() < 0.5:
@@ -166,7 +167,7 @@ def check(state, folder, plan, random):
 
     # in words of its own: what the search trained, did not fail and has an objective, the best first, then the first
     searched = [t for t in trials if t.confirms is None and t.same_as is None]
-    valid = [t for t in searched if t.status != Status.FAILED and t.objective is not None]
+    valid = [t for t in searched if t.status not in (Status.FAILED, Status.INFEASIBLE) and t.objective is not None]
     ranked = sorted(valid, key=lambda t: (sign * t.objective, t.number))
     compared = sorted(valid, key=lambda t: (sign * t.searched_objective, t.number))
 

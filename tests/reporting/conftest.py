@@ -93,7 +93,10 @@ class Simulation:
         continue_best: int = 0,
         continue_epochs: int | None = None,
         start: float = START,
+        foresee: Callable[..., dict[str, float]] = lambda config: {},
+        **goals: Any,
     ):
+        """`goals` are constraints and objectives of `Sweep`."""
         self.task, self.failing, self.now = task or Bowl(), failing, start
         self.random = random.Random(1)
         domains = space() if domains is None else domains
@@ -111,6 +114,7 @@ class Simulation:
             continue_best=continue_best,
             continue_epochs=continue_epochs,
             repeats=3,
+            **goals,
         )
         self.plan = Plan(name, sweep_, TaskRef("bowl"), self.task, Space(domains), DataRequest(size=100))
         self.state = SweepState()
@@ -127,7 +131,9 @@ class Simulation:
             "placement": {"concurrency": concurrency},
         }
         self.state.apply({"type": "sweep", "sweep": json.loads(json.dumps(sweep)), "time": start})
-        self.controller = Controller(self.plan, self.state, self, concurrency, clock=lambda: self.now)
+        self.controller = Controller(
+            self.plan, self.state, self, concurrency, clock=lambda: self.now, foresee=foresee
+        )
         self._events: list[tuple[float, int, int]] = []
 
     def append(self, line: Line) -> None:

@@ -34,6 +34,7 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
         + (f" of the numbers {f['sobol_numbers']}" if f["sobol_numbers"] != "scipy" else "")
         + (", not scrambled" if not f["sobol_scramble"] else "")
         + (": all of them at random, 20 come before it learns" if f["searcher"] == "hyperopt" else ""),
+        "constraints": _constraints(f),
         "scheduler": scheduler["name"] if scheduler["name"] == "none" else f"{scheduler['name']}: {rungs}, expected",
         "then": f"the best {f['continue_best']} go on to epoch {f['continue_epochs']}"
         + (f", with a patience of {f['continue_patience']}" if f["continue_patience"] else ""),
@@ -49,8 +50,9 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
     }
     if f["search_epochs"]:
         del rows["scheduler"]
-    if not rows["budget"]:
-        del rows["budget"]
+    for subject in ("budget", "constraints"):
+        if not rows[subject]:
+            del rows[subject]
     if not f["continue_best"]:
         del rows["then"]
     if not gpu_hours["at_most"]:
@@ -77,6 +79,14 @@ def _num_trials(forecast: dict[str, Any]) -> str:
     if planned is None:
         return f"about {expected}"
     return f"{planned}" if expected >= planned else f"about {expected} of {planned}"
+
+
+def _constraints(forecast: dict[str, Any]) -> str:
+    text = ", ".join(forecast["constraints"])
+    if (feasible := forecast.get("feasible")) is None:
+        return text
+    kept, tried = feasible["num_feasible"], feasible["num_tried"]
+    return f"{text}: of {tried} configurations all over the space {kept} keep what is known before training"
 
 
 def _sobol_points(forecast: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from balltrain.records import columns as c
 from balltrain.records.results import Results
 from balltrain.reporting.cross_validation import cross_validation
 from balltrain.reporting.failures import failures
+from balltrain.reporting.feasibility import broken, in_words
 from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.reference import FIGURES, caution, described, published
 from balltrain.reporting.terminal.style import counts_text, num_trials, plain_table
@@ -35,6 +36,8 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
         console.print()
         console.print(_failures_table(found))
     console.print()
+    for bound in broken(results):
+        console.print(escape(in_words(bound)), highlight=False)
     if results.best is None:
         console.print(f"No trial has a {escape(results.objective_name)} yet, so there is no best checkpoint.")
         return

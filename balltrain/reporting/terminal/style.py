@@ -17,6 +17,7 @@ STATUS_STYLE = {
     Status.FAILED: "red",
     Status.INTERRUPTED: "magenta",
     Status.PAUSED: "blue",
+    Status.INFEASIBLE: "dim",
 }
 
 

@@ -1,0 +1,23 @@
+"""Figures of a trial that constraints and objectives may name: metrics and losses, and what a trial costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from balltrain.training.rows import EpochRow
+
+NUM_PARAMS = "num_params"  # of the model
+EPOCH_SECONDS = "epoch_seconds"  # mean over the trial's epochs so far
+COSTS = (NUM_PARAMS, EPOCH_SECONDS)  # what every task has beside its metrics; less is better
+LOSSES = ("val_loss", "train_loss")
+
+
+def figure_of(name: str, row: EpochRow, before: Sequence[EpochRow] = ()) -> float | None:
+    """A figure at the row of an epoch; `before` are the rows of the epochs before it. None where it has none."""
+    if name == EPOCH_SECONDS:
+        seconds = [each["seconds"] or 0.0 for each in (*before[: row["epoch"] - 1], row)]
+        return sum(seconds) / len(seconds)
+    values = cast(dict[str, Any], row)
+    found = values.get(name) if name in (NUM_PARAMS, *LOSSES) else row["metrics"].get(name)
+    return None if found is None else float(found)

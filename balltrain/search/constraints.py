@@ -1,0 +1,167 @@
+"""Bounds on figures of a trial. A trial that breaks one is infeasible: no failure, and never the best."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from balltrain.errors import UsageError
+from balltrain.records.figures import NUM_PARAMS, figure_of
+from balltrain.records.state import Point
+from balltrain.training.rows import EpochRow
+
+if TYPE_CHECKING:
+    from balltrain.search.plan import Plan
+
+Foresee = Callable[[Mapping[str, Any]], Mapping[str, float]]  # figures of a configuration that need no training
+
+EXAMPLE = '"num_params <= 1e6", or "accuracy >= 0.8 from epoch 5"'
+HOLDS: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    "<": operator.lt,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
+FORM = re.compile(r"\s*([^\s<>=!]+)\s*([<>]=?)\s*([^\s<>=]+)(?:\s+from\s+epoch\s+(\d+))?\s*")
+NUM_TRIED = 64  # points of the space that say how much of it keeps the constraints
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """`figure sign bound`, from an epoch on: a trial breaks it at the first epoch whose figure is out of bounds."""
+
+    figure: str
+    sign: str
+    bound: float
+    from_epoch: int = 1
+
+    @classmethod
+    def parsed(cls, text: Any) -> Constraint:
+        """Raises UsageError that quotes what is none."""
+        found = FORM.fullmatch(text) if isinstance(text, str) else None
+        try:
+            bound = float(found[3]) if found else math.nan
+        except ValueError:
+            bound = math.nan
+        if found is None or not math.isfinite(bound):
+            raise UsageError(f"the constraint {text!r} is none: write FIGURE <= NUMBER, such as {EXAMPLE}")
+        if found[4] == "0":
+            raise UsageError(f"the constraint {text!r} is from epoch 0 on, but epochs count from 1")
+        return cls(found[1], found[2], bound, int(found[4] or 1))
+
+    def __str__(self) -> str:
+        since = f" from epoch {self.from_epoch}" if self.from_epoch > 1 else ""
+        return f"{self.figure} {self.sign} {self.bound:.12g}{since}"
+
+    def holds(self, value: float) -> bool:
+        """NaN keeps no bound."""
+        return HOLDS[self.sign](value, self.bound)
+
+    def broken_by(self, value: float) -> str:
+        """What to say of a value that is out of bounds."""
+        return f"{self.figure} is {value:.6g}, which breaks {self}"
+
+
+def parsed_constraints(given: Any) -> tuple[Constraint, ...]:
+    """Each once, of a list of texts or of one. Raises UsageError for what is none, or where no value keeps all."""
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, Sequence):
+        raise UsageError(f"constraints is {given!r}, but must be a list of texts, such as {EXAMPLE}")
+    found = tuple(dict.fromkeys(Constraint.parsed(text) for text in texts))
+    for above in (each for each in found if each.sign.startswith(">")):
+        for below in (each for each in found if each.sign.startswith("<") and each.figure == above.figure):
+            closed = above.sign == ">=" and below.sign == "<="
+            if above.bound > below.bound or (above.bound == below.bound and not closed):
+                raise UsageError(f"no {above.figure} keeps both {above} and {below}: change one of the bounds")
+    return found
+
+
+def check_known(constraints: Iterable[Constraint], figures: Sequence[str], task: str) -> None:
+    """Raises UsageError for a constraint on what is no figure of the task."""
+    for constraint in constraints:
+        if constraint.figure not in figures:
+            near = difflib.get_close_matches(constraint.figure, figures, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(figures)}"
+            raise UsageError(f"the constraint {constraint} is on no figure of {task}: {hint}")
+
+
+class Constraints:
+    """Those of a sweep, asked of each trial: before it starts, and at each of its epochs."""
+
+    def __init__(self, constraints: Iterable[Constraint]) -> None:
+        self.all = tuple(constraints)
+
+    def broken_before(self, known: Mapping[str, float]) -> str | None:
+        """What a trial breaks by figures that are known before it trains, in words; None where it may train."""
+        return next((c.broken_by(known[c.figure]) for c in self.all if self._breaks(c, known.get(c.figure))), None)
+
+    def broken_at(self, row: EpochRow, before: Sequence[EpochRow]) -> str | None:
+        """The same of the row of an epoch; `before` are those of the epochs before it."""
+        for constraint in self.all:
+            if row["epoch"] < constraint.from_epoch:
+                continue
+            value = figure_of(constraint.figure, row, before)
+            if value is not None and self._breaks(constraint, value):
+                return f"epoch {row['epoch']}: {constraint.broken_by(value)}"
+        return None
+
+    def unknown_to(self, row: EpochRow) -> str | None:
+        """What a trial's first row should have, and has not; a program's figures are known no earlier."""
+        for constraint in self.all:
+            if figure_of(constraint.figure, row) is None:
+                there = sorted({*row["metrics"], *(n for n in ("val_loss", "train_loss") if figure_of(n, row))})
+                return (
+                    f"no figure is called {constraint.figure}, which the constraint {constraint} names: it reports "
+                    f"{', '.join(there)}"
+                )
+        return None
+
+    @staticmethod
+    def _breaks(constraint: Constraint, value: float | None) -> bool:
+        return value is not None and not constraint.holds(value)
+
+
+class Feasible(NamedTuple):
+    """How many of the points that were tried keep the constraints on what is known before training."""
+
+    num_feasible: int
+    num_tried: int
+
+
+def feasible_part(plan: Plan, foresee: Foresee) -> Feasible | None:
+    """Of points all over the space; None where no constraint is on what is known before training.
+
+    Raises UsageError where none of the points keeps the constraints.
+    """
+    constraints = [each for each in plan.sweep.bounds if each.figure == NUM_PARAMS]
+    if not constraints:
+        return None
+    known = [foresee(plan.configure(plan.space.decode(point))) for point in _points(plan)]
+    known = [figures for figures in known if NUM_PARAMS in figures]
+    if not known:
+        return None
+    kept = sum(Constraints(constraints).broken_before(figures) is None for figures in known)
+    if not kept:
+        sizes = [figures[NUM_PARAMS] for figures in known]
+        raise UsageError(
+            f"no configuration keeps {' and '.join(map(str, constraints))}: of {len(known)} all over the space "
+            f"{NUM_PARAMS} is {min(sizes):.0f} to {max(sizes):.0f}; change the bound, or the space"
+        )
+    return Feasible(kept, len(known))
+
+
+def _points(plan: Plan) -> list[Point]:
+    """The bounds and options of the space, the ends of all dimensions at once, and even points."""
+    from scipy.stats import qmc
+
+    num = len(plan.space.dimensions)
+    ends = [plan.space.from_unit_cube([end] * num) for end in (0.0, 1 - 1e-9)]
+    if not num:
+        return ends[:1]
+    even = qmc.Halton(num, rng=0).random(NUM_TRIED).tolist()
+    return [*plan.space.corners(), *ends, *(plan.space.from_unit_cube(units) for units in even)]
