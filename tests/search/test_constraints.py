@@ -48,7 +48,7 @@ def test_a_constraint_is_a_figure_a_sign_and_a_number(text, constraint):
 
 @pytest.mark.parametrize("text", ["num_params", "num_params <= lots", "x == 3", "<= 3", "x < nan", "x < inf", "", 3])
 def test_what_is_no_constraint_is_quoted(text):
-    with pytest.raises(UsageError, match="the constraint .* is none: write FIGURE <= NUMBER"):
+    with pytest.raises(UsageError, match=r"the constraint .* is none: write FIGURE <= NUMBER"):
         Sweep("detect", {}, constraints=[text])
 
 
@@ -153,7 +153,7 @@ def test_parameters_are_counted_without_training(make_toy_plan):
     plan = make_toy_plan(constraints=["num_params <= 50"])
 
     class Data:
-        facts = {"width": 4}  # noqa: RUF012
+        facts = {"width": 4}
 
     assert foresight(plan, Data)(plan.configure({})) == {"num_params": 49}
     found = check_constraints(plan, Data)
