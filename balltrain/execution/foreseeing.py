@@ -7,7 +7,8 @@ from typing import Any
 
 from balltrain.data.cache import Dataset
 from balltrain.records.figures import NUM_PARAMS
-from balltrain.search.constraints import Feasible, Foresee, feasible_part
+from balltrain.search.constraints import Foresee
+from balltrain.search.feasible import Feasible, feasible_part
 from balltrain.search.plan import Plan
 from balltrain.tasks import TaskRef
 from balltrain.tasks.base import resolve

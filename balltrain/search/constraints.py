@@ -8,15 +8,11 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from balltrain.errors import UsageError
-from balltrain.records.figures import NUM_PARAMS, figure_of
-from balltrain.records.state import Point
+from balltrain.records.figures import figure_of
 from balltrain.training.rows import EpochRow
-
-if TYPE_CHECKING:
-    from balltrain.search.plan import Plan
 
 Foresee = Callable[[Mapping[str, Any]], Mapping[str, float]]  # figures of a configuration that need no training
 
@@ -28,7 +24,6 @@ HOLDS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 FORM = re.compile(r"\s*([^\s<>=!]+)\s*([<>]=?)\s*([^\s<>=]+)(?:\s+from\s+epoch\s+(\d+))?\s*")
-NUM_TRIED = 64  # points of the space that say how much of it keeps the constraints
 
 
 @dataclass(frozen=True)
@@ -124,44 +119,3 @@ class Constraints:
     @staticmethod
     def _breaks(constraint: Constraint, value: float | None) -> bool:
         return value is not None and not constraint.holds(value)
-
-
-class Feasible(NamedTuple):
-    """How many of the points that were tried keep the constraints on what is known before training."""
-
-    num_feasible: int
-    num_tried: int
-
-
-def feasible_part(plan: Plan, foresee: Foresee) -> Feasible | None:
-    """Of points all over the space; None where no constraint is on what is known before training.
-
-    Raises UsageError where none of the points keeps the constraints.
-    """
-    constraints = [each for each in plan.sweep.bounds if each.figure == NUM_PARAMS]
-    if not constraints:
-        return None
-    known = [foresee(plan.configure(plan.space.decode(point))) for point in _points(plan)]
-    known = [figures for figures in known if NUM_PARAMS in figures]
-    if not known:
-        return None
-    kept = sum(Constraints(constraints).broken_before(figures) is None for figures in known)
-    if not kept:
-        sizes = [figures[NUM_PARAMS] for figures in known]
-        raise UsageError(
-            f"no configuration keeps {' and '.join(map(str, constraints))}: of {len(known)} all over the space "
-            f"{NUM_PARAMS} is {min(sizes):.0f} to {max(sizes):.0f}; change the bound, or the space"
-        )
-    return Feasible(kept, len(known))
-
-
-def _points(plan: Plan) -> list[Point]:
-    """The bounds and options of the space, the ends of all dimensions at once, and even points."""
-    from scipy.stats import qmc
-
-    num = len(plan.space.dimensions)
-    ends = [plan.space.from_unit_cube([end] * num) for end in (0.0, 1 - 1e-9)]
-    if not num:
-        return ends[:1]
-    even = qmc.Halton(num, rng=0).random(NUM_TRIED).tolist()
-    return [*plan.space.corners(), *ends, *(plan.space.from_unit_cube(units) for units in even)]

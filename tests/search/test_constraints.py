@@ -9,8 +9,9 @@ from balltrain.errors import BalltrainError, UsageError
 from balltrain.execution.foreseeing import check_constraints, foresight
 from balltrain.records.columns import Decision, Status
 from balltrain.records.state import SweepState
-from balltrain.search.constraints import Constraint, feasible_part
+from balltrain.search.constraints import Constraint
 from balltrain.search.controller import Controller
+from balltrain.search.feasible import feasible_part
 from balltrain.search.sweep import Sweep
 from balltrain.testing.virtual import outcome
 
