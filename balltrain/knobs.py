@@ -39,7 +39,8 @@ class Knob:
     `earlier` is the value of sweeps that were begun before there was such a knob. `flag` is the option's name where
     it is not that of the field. `repeated` options are KEY=VALUE texts, a mapping in Python, or a list of
     mappings where one text may hold several; or plain texts. `minimum` is checked
-    as it is typed, `envvar` is read where nothing is; the object itself sees to both for Python.
+    as it is typed, `envvar` is read where nothing is; the object itself sees to both for Python. Where `is_option` is
+    false, the option of another knob stands for it.
     """
 
     help: str
@@ -53,6 +54,7 @@ class Knob:
     repeated: bool = False
     minimum: float | None = None
     envvar: str | None = None
+    is_option: bool = True
 
 
 @dataclass(frozen=True)

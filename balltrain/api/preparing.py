@@ -18,6 +18,8 @@ from balltrain.programs.commands import Command
 from balltrain.programs.function import named_function
 from balltrain.programs.program import ProgramRef
 from balltrain.programs.refs import program_ref
+from balltrain.records.goals import Objective, parsed_objectives
+from balltrain.search.objectives import single
 from balltrain.search.sweep import Sweep, name_of, override
 from balltrain.search.sweep_files import find_sweep
 from balltrain.storage import Storage
@@ -60,7 +62,9 @@ def prepare(what: Sweepable, space: SpaceLike | None, options: dict[str, Any]) -
     if resources.address is None:
         resources = dataclasses.replace(resources, address=os.environ.get("RAY_ADDRESS"))
     own = taken_knobs(Sweep, options)
-    found, ref = found_sweep(what, space, own.get("objective"), own.get("mode"))
+    own = single(own)
+    first = next(iter(parsed_objectives(own.get("objectives") or ())), Objective(own.get("objective", "")))
+    found, ref = found_sweep(what, space, first.figure or None, first.mode or own.get("mode"))
     _refuse_hyperparameters(options, ref)
     refuse_rest(options, "sweep", Sweep, Run, Data, Tracking, Resources, more=("space", "progress"))
     name = run.checked_name(_short_name(what))

@@ -134,7 +134,7 @@ class KnobOption:
 
 def knobs(owner: type, *names: str, unset: str | None = None, **says: str) -> list[KnobOption]:
     """The knobs of a dataclass as options: those named, or all. `says` puts defaults of None into other words."""
-    found = {entry.name: KnobOption(owner, entry, unset, says) for entry in knobs_of(owner)}
+    found = {e.name: KnobOption(owner, e, unset, says) for e in knobs_of(owner) if e.knob.is_option}
     known = [name for part in owner.__mro__ for name in vars(part).get("__annotations__", {}) if name in found]
     return [found[name] for name in names or dict.fromkeys(known)]
 

@@ -15,6 +15,7 @@ from balltrain.search.controller import Controller
 from balltrain.storage import Remote
 
 BEST = "best"
+FRONT = "front"  # in it: checkpoints of the others of a front
 DELETE_EVERY_S = 5.0
 
 
@@ -44,23 +45,39 @@ def deleted_checkpoints(
 
 
 def finish_sweep(controller: Controller, folder: Path, remote: str | None = None) -> None:
-    """Keep the best checkpoint; raises what ended the sweep early."""
-    best = controller.state.best
-    if best is not None and remote is not None:  # it may have been trained on another node
-        Remote(remote).pull(folder / "checkpoints" / best.trial_id, f"checkpoints/{best.trial_id}")
+    """Keep the best checkpoint, or those of the front; raises what ended the sweep early."""
+    for trial in best_and_front(controller.state) if remote is not None else []:
+        # it may have been trained on another node
+        Remote(remote).pull(folder / "checkpoints" / trial.trial_id, f"checkpoints/{trial.trial_id}")
     _keep_best(controller.state, folder)
     if controller.error is not None:
         raise controller.error
 
 
+def best_and_front(state: SweepState) -> list[Trial]:
+    """The trials whose checkpoints `best/` has: the best first, then those of the front that are kept."""
+    if state.best is None:
+        return []
+    count = state.sweep.get("keep_checkpoints") or len(state.trials)
+    others = [trial for trial in state.front if trial is not state.best and trial.has_checkpoint]
+    return [state.best, *others[: count - 1]]
+
+
 def _keep_best(state: SweepState, folder: Path) -> None:
-    """`best/` is a copy of the best trial's checkpoint: at each moment the former or the new one, whole."""
+    """`best/` is a copy of the best trial's checkpoint: at each moment the former or the new one, whole.
+
+    With several objectives `best/front/` has those of the others on the front, by trial.
+    """
     if state.best is None:
         return
-    source, new, best = folder / "checkpoints" / state.best.trial_id, folder / ".best.new", folder / BEST
+    best, *others = best_and_front(state)
+    source, new, kept = folder / "checkpoints" / best.trial_id, folder / ".best.new", folder / BEST
     try:
         durable.remove_tree(new)
         shutil.copytree(source, new, ignore=shutil.ignore_patterns(".*"))
-        durable.replace_folder(new, best)
+        for trial in others:
+            own = folder / "checkpoints" / trial.trial_id
+            shutil.copytree(own, new / FRONT / trial.trial_id, ignore=shutil.ignore_patterns(".*"))
+        durable.replace_folder(new, kept)
     except OSError as error:
-        raise BalltrainError(f"cannot copy the best checkpoint {source} to {best}: {error}") from error
+        raise BalltrainError(f"cannot copy the best checkpoint {source} to {kept}: {error}") from error

@@ -19,6 +19,7 @@ from balltrain.execution.resources import Resources
 from balltrain.programs.program import Program
 from balltrain.records.state import Point
 from balltrain.search.freeze_thaw import MAX_PAUSED, NUM_EVEN
+from balltrain.search.front_searchers import FRONT_SEARCHERS
 from balltrain.search.plan import Plan
 from balltrain.search.searchers import FREEZE_THAW, SEARCHERS
 from balltrain.search.stopping import SCHEDULERS
@@ -113,6 +114,8 @@ def num_random(plan: Plan) -> int:
     if plan.sweep.searcher == FREEZE_THAW:
         return min(plan.sweep.most_trials, len(plan.first_points()) + NUM_EVEN)
     most = plan.sweep.most_trials
+    if plan.goals is not None and plan.sweep.searcher in FRONT_SEARCHERS:
+        return min(most, FRONT_SEARCHERS[plan.sweep.searcher].num_random)
     return min(most, getattr(SEARCHERS.load(plan.sweep.searcher), "num_random", most))
 
 

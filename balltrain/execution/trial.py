@@ -24,6 +24,7 @@ from balltrain.errors import BalltrainError, StorageError
 from balltrain.execution.placement import Placement
 from balltrain.execution.recording import recorded
 from balltrain.programs.program import Program, ProgramAttempt, ProgramRef, save_description
+from balltrain.records.figures import LATENCY_SECONDS
 from balltrain.search import policy
 from balltrain.search.attempts import Attempt
 from balltrain.search.plan import Plan
@@ -57,6 +58,7 @@ class TrialContext:
     remote: str | None  # URI of the sweep in object storage, which `folder` mirrors
     placement_strategy: str = "PACK"
     gpu_type: str | None = None
+    measures_latency: bool = False  # of a prediction, after the first epoch
     # on a Ray that was there before: what its nodes must have, and what they are given
     versions: dict[str, str] | None = None
     environment: dict[str, str] = field(default_factory=dict, repr=False)
@@ -90,6 +92,7 @@ class TrialContext:
             remote=remote,
             placement_strategy=placement.strategy,
             gpu_type=placement.gpu_type,
+            measures_latency=plan.asks_for(LATENCY_SECONDS),
         )
 
 
@@ -193,6 +196,7 @@ def _train_task(
         report=report,
         device=pick_device(context.gpus_per_worker),
         reported_epochs=attempt.reported_epochs,
+        measures_latency=context.measures_latency,
     )
 
 

@@ -28,6 +28,7 @@ CHECKPOINT = "checkpoint"  # its folder, where it is kept: of the best, and of t
 NODE = "node"  # host of the last attempt
 SEED = "seed"  # of initialisation, shuffling, dropout and augmentation
 NUM_PARAMS = "num_params"  # of the model
+LATENCY = "latency_seconds"  # of a prediction of one item, where the sweep asks for it
 DATA_FINGERPRINT = "data_fingerprint"  # SHA-256 of the data trained on
 FOLD = "fold"  # the fold that validated, from 0, in a cross-validation
 DIGEST = "digest"  # of what optimiser and model really got: training/digest.py

@@ -9,7 +9,8 @@ from balltrain.training.rows import EpochRow
 
 NUM_PARAMS = "num_params"  # of the model
 EPOCH_SECONDS = "epoch_seconds"  # mean over the trial's epochs so far
-COSTS = (NUM_PARAMS, EPOCH_SECONDS)  # what every task has beside its metrics; less is better
+LATENCY_SECONDS = "latency_seconds"  # of a prediction of one item, measured after the first epoch
+COSTS = (NUM_PARAMS, EPOCH_SECONDS, LATENCY_SECONDS)  # what every task has beside its metrics; less is better
 LOSSES = ("val_loss", "train_loss")
 
 
@@ -19,5 +20,9 @@ def figure_of(name: str, row: EpochRow, before: Sequence[EpochRow] = ()) -> floa
         seconds = [each["seconds"] or 0.0 for each in (*before[: row["epoch"] - 1], row)]
         return sum(seconds) / len(seconds)
     values = cast(dict[str, Any], row)
-    found = values.get(name) if name in (NUM_PARAMS, *LOSSES) else row["metrics"].get(name)
+    if name in (NUM_PARAMS, LATENCY_SECONDS):  # known with the first epoch
+        values = cast(dict[str, Any], before[0] if before else row)
+    found = values.get(name) if name in (*COSTS, *LOSSES) else None
+    if found is None:  # a function may report what it costs by itself
+        found = row["metrics"].get(name)
     return None if found is None else float(found)

@@ -43,6 +43,17 @@ def layers_of(values: Values) -> NDArray[np.int64]:
     return found
 
 
+def front_of(values: Values) -> NDArray[np.int64]:
+    """Places of the front alone, in the order of the values."""
+    front: Values = np.empty((0, values.shape[1]))
+    found = []
+    for at in np.lexsort(values.T[::-1]):  # nothing dominates what comes before it
+        if not _is_dominated(values[at], front):
+            front = np.concatenate([front, values[at][None]])
+            found.append(int(at))
+    return np.array(sorted(found), dtype=np.int64)
+
+
 def spread_order(values: Values, scale: Values | None = None) -> list[int]:
     """Places of values of one layer, so that the first k are spread over it: an epsilon-net.
 
@@ -68,7 +79,7 @@ def front_order(values: Values) -> list[int]:
     order: list[int] = []
     for layer in range(int(layers.max(initial=-1)) + 1):
         places = np.flatnonzero(layers == layer)
-        order += [int(places[n]) for n in spread_order(values[places], values)]
+        order += [int(places[n]) for n in spread_order(values[places])]
     return order
 
 

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from balltrain.records.columns import NEVER_BEST
 from balltrain.records.confirmation import Confirmed, confirmations
+from balltrain.records.goals import Goals, Signed
 
 
 class Standing(Protocol):
@@ -33,6 +34,8 @@ class Standing(Protocol):
 
     @property
     def has_checkpoint(self) -> bool: ...
+    def figure(self, name: str) -> float | None:
+        """One of its figures at its best epoch; None where it has none of that name."""
 
 
 T = TypeVar("T", bound=Standing)
@@ -44,18 +47,31 @@ def trained_by_search(trials: Iterable[T]) -> list[T]:
     return [trial for trial in trials if trial.confirms is None and trial.same_as is None]
 
 
-def ranked(trials: Iterable[T], mode: str) -> list[T]:
+def ranked(trials: Iterable[T], mode: str, goals: Goals | None = None) -> list[T]:
     """Those that trained to an objective, and neither failed nor broke a constraint, the best first.
 
     `mode` is `min` or `max`. Equal ones by number, whoever asks: the best, and what is kept of the best, must agree.
+    With several objectives the front comes first, then what would be the front without it, and so on.
     """
+    if goals is not None:
+        found = _valued(trials, goals)
+        return [found[at][-1] for at in goals.order([values for values, *_ in found])]
     return [trial for *_, trial in sorted(_scored(trials, mode), key=PLACE)]
 
 
-def best(trials: Iterable[T], mode: str, repeats: int) -> T | None:
+def front(trials: Iterable[T], goals: Goals) -> list[T]:
+    """Of what the search trained those that none dominates, the best first."""
+    found = _valued(trained_by_search(trials), goals)
+    return [found[at][-1] for at in goals.front([values for values, *_ in found])]
+
+
+def best(trials: Iterable[T], mode: str, repeats: int, goals: Goals | None = None) -> T | None:
     """The first of what the search trained; once there is a confirmed winner, its best training that is kept."""
     trials = list(trials)
     among = trained_by_search(trials)
+    if goals is not None:
+        keyed = [(goals.key(values), number, trial) for values, number, trial in _valued(among, goals)]
+        return min(keyed, key=PLACE)[-1] if keyed else None
     _, winner = confirmed(trials, mode, repeats)
     if winner is not None:
         number = int(winner.trial_id)
@@ -71,6 +87,16 @@ def confirmed(trials: Iterable[Standing], mode: str, repeats: int) -> tuple[list
     """
     repeating = sorted((trial for trial in trials if trial.confirms is not None), key=lambda trial: trial.number)
     return confirmations(((f"{t.confirms:05d}", t.status, t.objective) for t in repeating), repeats, mode)
+
+
+def _valued(trials: Iterable[T], goals: Goals) -> list[tuple[Signed, int, T]]:
+    """(values, number, trial) of those that have a place, by number."""
+    found = [
+        (values, trial.number, trial)
+        for _, _, trial in _scored(trials, "min")
+        if (values := goals.signed(trial.figure)) is not None
+    ]
+    return sorted(found, key=lambda entry: entry[1])
 
 
 def _scored(trials: Iterable[T], mode: str) -> list[tuple[float, int, T]]:

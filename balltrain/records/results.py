@@ -15,6 +15,8 @@ from balltrain.records import columns as c
 from balltrain.records import ranking
 from balltrain.records.columns import Status
 from balltrain.records.confirmation import Confirmed
+from balltrain.records.figures import EPOCH_SECONDS, LATENCY_SECONDS, LOSSES, NUM_PARAMS
+from balltrain.records.goals import Goals
 from balltrain.records.reading import check_table, data_frame, is_sweep, read_sweep, read_table
 
 if TYPE_CHECKING:
@@ -67,6 +69,44 @@ class Results:
         plain = self.objective_name in (c.VAL_LOSS, c.TRAIN_LOSS)
         return self.objective_name if plain else c.METRIC_PREFIX + self.objective_name
 
+    @cached_property
+    def goals(self) -> Goals | None:
+        """Where the sweep has several objectives."""
+        return Goals.of(self.sweep)
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """The trials that none dominates, the best first; with one objective the best alone."""
+        if self.goals is None:
+            return self.ranked.head(1)
+        return self._rows(ranking.front(self._standings, self.goals))
+
+    @cached_property
+    def figures(self) -> pd.DataFrame:
+        """By row of `trials` the figures of all objectives, a column each, at the trial's best epoch."""
+        import pandas as pd
+
+        found = pd.DataFrame(index=self.trials.index)
+        for name in (self.objective_name,) if self.goals is None else self.goals.names:
+            found[name] = self._figure(name).astype(float)
+        return found
+
+    def _figure(self, name: str) -> pd.Series:
+        import pandas as pd
+
+        trials = self.trials
+        if name == self.objective_name:
+            return trials[c.OBJECTIVE]
+        if name == EPOCH_SECONDS:
+            return trials[c.SECONDS] / trials[c.EPOCHS].where(trials[c.EPOCHS] > 0)
+        if name in LOSSES:
+            rows = self.epochs.set_index([c.TRIAL_ID, c.EPOCH])[name]
+            at = pd.MultiIndex.from_frame(trials[[c.TRIAL_ID, c.BEST_EPOCH]])
+            return pd.Series(rows.reindex(at).to_numpy(), trials.index)
+        metric = trials.get(c.METRIC_PREFIX + name, pd.Series(math.nan, trials.index))
+        own = {NUM_PARAMS: c.NUM_PARAMS, LATENCY_SECONDS: c.LATENCY}.get(name)
+        return metric if own is None or own not in trials else trials[own].astype("Float64").fillna(metric)
+
     def training_column(self, column: str) -> str | None:
         """Of a column of `epochs` the one with the training batches' figure; None where no epoch has one."""
         beside = c.training_column(column)
@@ -110,7 +150,7 @@ class Results:
         """The first of `ranked`; once there is a confirmed winner, its best training."""
         # of a part of the trials confirmations would be wrong
         among = self._standings if self.where is None else self._ranked
-        best = ranking.best(among, self.mode, self.sweep.get("repeats") or 0)
+        best = ranking.best(among, self.mode, self.sweep.get("repeats") or 0, self.goals)
         return None if best is None else self.trials.iloc[best.row]
 
     @property
@@ -146,6 +186,8 @@ class Results:
         columns = [self.trials.get(name) for name in (c.STATUS, c.OBJECTIVE, c.CHECKPOINT)]
         status, objective, checkpoint = ([] if column is None else column.tolist() for column in columns)
         confirms, same_as = self.confirms.tolist(), self.same_as.tolist()
+        several = self.goals is not None and len(self.trials) > 0
+        figures = self.figures.to_dict("records") if several else [{}] * len(self.trials)
         return [
             _Standing(
                 row=row,
@@ -155,13 +197,14 @@ class Results:
                 confirms=int(confirms[row]) if isinstance(confirms[row], str) else None,
                 same_as=int(same_as[row]) if isinstance(same_as[row], str) else None,
                 has_checkpoint=isinstance(checkpoint[row], str),
+                figures=figures[row],
             )
             for row, trial_id in enumerate(self.trials[c.TRIAL_ID])
         ]
 
     @cached_property
     def _ranked(self) -> list[_Standing]:
-        return ranking.ranked(ranking.trained_by_search(self._standings), self.mode)
+        return ranking.ranked(ranking.trained_by_search(self._standings), self.mode, self.goals)
 
     def _rows(self, standings: list[_Standing]) -> pd.DataFrame:
         return self.trials.iloc[[standing.row for standing in standings]]
@@ -226,6 +269,10 @@ class _Standing(NamedTuple):
     confirms: int | None
     same_as: int | None
     has_checkpoint: bool
+    figures: dict[str, float]  # of several objectives
+
+    def figure(self, name: str) -> float | None:
+        return plain(self.figures.get(name))
 
 
 def load_results(storage: Path, name: str) -> Results:
@@ -302,7 +349,12 @@ def _summarise(folder: Path) -> dict[str, Any]:
         summary |= {"planned": sweep.get("trials") or 0, "started": sweep.get("created_at")}
         if not (folder / c.TRIALS_FILE).is_file():
             return summary
-        wanted = [c.TRIAL_ID, c.STATUS, c.OBJECTIVE, c.CHECKPOINT, c.STARTED_AT, c.SAME_AS, c.CONFIRMS]
+        several = sweep.get("objectives")
+        wanted = (
+            None
+            if several
+            else [c.TRIAL_ID, c.STATUS, c.OBJECTIVE, c.CHECKPOINT, c.STARTED_AT, c.SAME_AS, c.CONFIRMS]
+        )
         trials = data_frame(read_table(folder / c.TRIALS_FILE, wanted))
         results = Results(folder, sweep, trials, frozenset())
         best = plain(results.best[c.OBJECTIVE]) if results.best is not None else None

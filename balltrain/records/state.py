@@ -10,6 +10,8 @@ from balltrain.errors import BalltrainError
 from balltrain.records import ranking
 from balltrain.records.columns import NEVER_BEST, WITHOUT_OBJECTIVE, Decision, Status
 from balltrain.records.confirmation import Confirmed
+from balltrain.records.figures import EPOCH_SECONDS, figure_of
+from balltrain.records.goals import Goals
 from balltrain.records.journal import Kind, Line
 from balltrain.records.usage import Usage
 from balltrain.training.rows import EpochRow
@@ -54,6 +56,12 @@ class Trial:
     @property
     def objective(self) -> float | None:
         return self.best["objective"] if self.best else None
+
+    def figure(self, name: str) -> float | None:
+        """A figure at its best epoch, seconds an epoch of all of them; None where there is none of that name."""
+        if self.best is None or not self.rows:
+            return None
+        return figure_of(name, self.rows[-1] if name == EPOCH_SECONDS else self.best, self.rows)
 
     @property
     def searched_objective(self) -> float | None:
@@ -101,6 +109,7 @@ class SweepState:
 
     def __init__(self) -> None:
         self.sweep: dict[str, Any] = {}  # the contents of sweep.json
+        self.goals: Goals | None = None  # where it has several objectives
         self.usage = Usage()
         self.limit: str | None = None  # why no trial of the search starts any more, though it has some to come
         self.trials: dict[int, Trial] = {}
@@ -138,6 +147,7 @@ class SweepState:
                 for number in self._open:  # ended with the run of the sweep before
                     self.trials[number].lost_attempts += 1
                 self._open.clear()
+                self.goals = Goals.of(self.sweep)
             case Kind.LIMIT:
                 self.limit = line["reason"]
             case Kind.TRIAL:
@@ -192,12 +202,19 @@ class SweepState:
 
     def ranked(self, trials: Iterable[Trial] | None = None) -> list[Trial]:
         """Those that trained to an objective and may be the best, the best first; of all searched unless given."""
-        return ranking.ranked(self.searched if trials is None else trials, self.mode)
+        return ranking.ranked(self.searched if trials is None else trials, self.mode, self.goals)
 
     @property
     def best(self) -> Trial | None:
         """The searched trial with the best objective; once there is a confirmed winner, its best training."""
-        return ranking.best(self.trials.values(), self.mode, self.sweep.get("repeats") or 0)
+        return ranking.best(self.trials.values(), self.mode, self.sweep.get("repeats") or 0, self.goals)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The searched trials that none dominates, the best first; with one objective the best alone."""
+        if self.goals is None:
+            return [] if self.best is None else [self.best]
+        return ranking.front(self.trials.values(), self.goals)
 
     def confirmations(self) -> tuple[list[Confirmed], Confirmed | None]:
         """What was confirmed, the best mean first, and the winner, if all of it has ended."""

@@ -67,7 +67,7 @@ def trials_schema(task: Trainable, reported: Sequence[str] = ()) -> pa.Schema:
         fields.append(_config_field(name, info.annotation))
     fields += _metric_fields(task, reported)
     fields += [(c.FOLD, pa.int64()), (c.DIGEST, pa.string()), (c.FIRST_LOSS, pa.float64())]
-    fields += [(c.START, pa.int64()), (c.CONTINUED_AFTER, pa.int64())]
+    fields += [(c.START, pa.int64()), (c.CONTINUED_AFTER, pa.int64()), (c.LATENCY, pa.float64())]
     return pa.schema([*fields, *((name, pa.string()) for name in (c.SAME_AS, c.CONFIRMS, c.STOPPED_BY))])
 
 
@@ -118,6 +118,7 @@ def trial_rows(state: SweepState, task: Trainable, folder: Path) -> list[dict[st
         for column, other in ((c.SAME_AS, trial.same_as), (c.CONFIRMS, trial.confirms)):
             row[column] = None if other is None else state.trials[other].trial_id
         row |= {c.START: first.get("start"), c.CONTINUED_AFTER: trial.continued_after, c.STOPPED_BY: trial.stopped_by}
+        row[c.LATENCY] = first.get(c.LATENCY)
         row |= {c.FOLD: trial.fold, c.DIGEST: first.get("digest"), c.FIRST_LOSS: first.get("first_loss")}
         rows.append(row | _metrics(trial.best))
     return rows

@@ -85,8 +85,10 @@ class View:
 
         parts: list[Any] = [_line(_interrupted_text(len(snapshot.running)))] if snapshot.interrupted else []
         parts.append(_progress(snapshot))
-        parts += [_line(text) for text in (_counts(snapshot), _best(snapshot), self._rates(snapshot))]
-        rows = max(1, height - LINES_AROUND_TRIALS - snapshot.interrupted)
+        front = [] if snapshot.front is None else [f"[dim]front[/] {_escape(snapshot.front)}"]
+        texts = (_counts(snapshot), _best(snapshot), *front, self._rates(snapshot))
+        parts += [_line(text) for text in texts]
+        rows = max(1, height - LINES_AROUND_TRIALS - snapshot.interrupted - len(front))
         parts.append(_running(snapshot.running, rows, snapshot.objective))
         # a terminal echoes ^C behind the panel: at its right edge that would make a line more
         return Panel(

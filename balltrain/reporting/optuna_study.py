@@ -39,14 +39,15 @@ def export_study(results: Results, url: str) -> int:
         for trial_id, epochs in results.epochs.groupby(c.TRIAL_ID)
     }
     trials = [
-        _trial(row, config, curves.get(row[c.TRIAL_ID], {}), distributions)
-        for (_, row), config in zip(results.trials.iterrows(), configs, strict=True)
+        _trial(row, config, curves.get(row[c.TRIAL_ID], {}), distributions, _values(results, at))
+        for (at, row), config in zip(results.trials.iterrows(), configs, strict=True)
     ]
-    direction = StudyDirection.MAXIMIZE if results.mode == "max" else StudyDirection.MINIMIZE
+    modes = [results.mode] if results.goals is None else [o.mode for o in results.goals.objectives]
+    directions = [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in modes]
     try:
         storage = optuna.storages.get_storage(url)
         _make_room(storage, results.name, url)
-        study_id = storage.create_new_study([direction], results.name)
+        study_id = storage.create_new_study(directions, results.name)
         for name, value in {MARK: True, **_facts(results)}.items():
             storage.set_study_user_attr(study_id, name, value)
         for trial in trials:
@@ -114,8 +115,18 @@ def _distribution(options: list[Any], tried: list[Any]) -> BaseDistribution | No
     return FloatDistribution(min(bounds), max(bounds), log=log)
 
 
+def _values(results: Results, at: Any) -> list[float] | None:
+    """Of each objective; None where the trial lacks one."""
+    values = [plain(value) for value in results.figures.loc[at]]
+    return None if any(value is None for value in values) else values
+
+
 def _trial(
-    row: pd.Series, config: dict[str, Any], curve: dict[int, float], distributions: dict[str, BaseDistribution]
+    row: pd.Series,
+    config: dict[str, Any],
+    curve: dict[int, float],
+    distributions: dict[str, BaseDistribution],
+    values: list[float] | None,
 ) -> FrozenTrial:
     import optuna
     from optuna.distributions import CategoricalDistribution
@@ -132,12 +143,13 @@ def _trial(
         Status.FAILED: TrialState.FAIL,
         Status.INFEASIBLE: TrialState.PRUNED,  # Optuna has no word for it; the attribute status says it
     }.get(row[c.STATUS], TrialState.RUNNING)
-    objective = plain(row[c.OBJECTIVE]) if state in (TrialState.COMPLETE, TrialState.PRUNED) else None
+    if state not in (TrialState.COMPLETE, TrialState.PRUNED):
+        values = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lists, as JSON text, are fine as choices
         trial = optuna.trial.create_trial(
             state=state,
-            value=objective,
+            values=values,
             params=params,
             distributions={name: distributions[name] for name in params},
             intermediate_values={int(epoch): float(value) for epoch, value in curve.items() if value == value},

@@ -10,6 +10,7 @@ from balltrain.records.columns import Decision, Status
 from balltrain.records.results import Results
 from balltrain.reporting.figures import STATUS_COLOR, line_trace, numeric_scale, objective_axis, thinned, titled_axis
 from balltrain.reporting.history import history
+from balltrain.reporting.intervals import against_published
 from balltrain.reporting.page import figure_html, grid, note, paragraph, section, table
 from balltrain.reporting.reference import FIGURES, caution, described, published
 from balltrain.reporting.scales import is_log
@@ -99,7 +100,7 @@ def distribution(results: Results) -> str:
         f"Distribution of the best {results.objective_name}",
         figure_html(data, {**axes, "barmode": "stack", "bargap": 0.03}, height=280),
         table(heads, rows),
-        note(caution(results)),
+        note(" ".join(filter(None, [caution(results), against_published(results)]))),
     )
 
 

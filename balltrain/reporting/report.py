@@ -19,8 +19,10 @@ from balltrain.reporting.failures import failures
 from balltrain.reporting.feasibility import infeasible
 from balltrain.reporting.figures import titled_axis
 from balltrain.reporting.findings import findings
+from balltrain.reporting.front import front
 from balltrain.reporting.gallery import gallery
 from balltrain.reporting.hyperparameters import contours, importance, parallel_coordinates, planes, slices
+from balltrain.reporting.intervals import of_best
 from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.page import (
     bullets,
@@ -68,7 +70,7 @@ def headline(results: Results) -> str:
     else:
         won = (
             f"Trial {best[c.TRIAL_ID]} has the best {results.objective_name}: {short(best[c.OBJECTIVE])}, "
-            f"at epoch {best[c.BEST_EPOCH]} of {best[c.EPOCHS]}{_margin(results)}."
+            f"at epoch {best[c.BEST_EPOCH]} of {best[c.EPOCHS]}{_margin(results)}. {of_best(results)}"
         )
     statuses = [f"{counts[status]} {status}" for status in Status if counts[status]]
     ran = f"{total} trial{'s' * (total != 1)}" + (f": {', '.join(statuses)}." if statuses else ".")
@@ -216,6 +218,7 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
     findings_list,
     best_config,
     confirmation,
+    front,
     learning_curves,
     best_trial,
     gallery,

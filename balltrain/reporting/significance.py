@@ -21,7 +21,7 @@ def difference(one: Results, other: Results) -> dict[str, Any] | None:
     if a is None or b is None or min(len(a.objectives), len(b.objectives)) < 2:
         return None
     random = np.random.default_rng(0)
-    apart = _resampled(a.objectives, random) - _resampled(b.objectives, random)
+    apart = resampled(a.objectives, random) - resampled(b.objectives, random)
     low, high = np.quantile(apart, [0.025, 0.975]).tolist()
     smaller, larger = (one, other) if one.mode == "min" else (other, one)
     better = smaller.name if high < 0 else larger.name if low > 0 else None
@@ -52,8 +52,8 @@ def significance(one: Results, other: Results) -> str:
     return f"The winner of {found['better']} is better beyond noise ({one.name} less {other.name}: {told})."
 
 
-def _resampled(objectives: list[float], random: np.random.Generator) -> np.ndarray:
-    """Means of resamples; drawn apart by what so few of them are too near to each other."""
+def resampled(objectives: list[float], random: np.random.Generator) -> np.ndarray:
+    """(NUM_RESAMPLES,) means of resamples; drawn apart by what so few of them are too near to each other."""
     values, count = np.asarray(objectives), len(objectives)
     means = values[random.integers(count, size=(NUM_RESAMPLES, count))].mean(1)
     return np.asarray(values.mean() + (means - values.mean()) * np.sqrt(count / (count - 1)))

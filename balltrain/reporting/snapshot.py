@@ -15,7 +15,8 @@ from balltrain.records import columns as c
 from balltrain.records.columns import Status
 from balltrain.records.results import Results, plain
 from balltrain.records.state import SweepState, epochs_of
-from balltrain.reporting.text import method_of
+from balltrain.reporting.front import front_in_words
+from balltrain.reporting.text import method_of, short
 from balltrain.training.rows import EpochRow
 
 CURVE_LENGTH = 20  # epochs
@@ -63,6 +64,7 @@ class LiveSnapshot:
     search_epochs: int | None = None  # of a search that ends by them while it goes on: its trials pause till then
     time_used: float | None = None  # seconds of a time budget, where there is one and it is known
     time_budget: float | None = None  # seconds
+    front: str | None = None  # of several objectives: how many trials are on it, and from where to where they reach
 
     @property
     def num_ended(self) -> int:
@@ -90,6 +92,7 @@ def snapshot_of(running: Running) -> LiveSnapshot:
         running.concurrency,
         running.interrupted,
         time_used=state.usage.at(time.time()).wall if _time_budget(state.sweep) else None,
+        front=_front(state),
     )
 
 
@@ -102,6 +105,7 @@ def snapshot_of_results(results: Results) -> LiveSnapshot:
         _live_trials(results),
         None if best is None else LiveBest(best[c.TRIAL_ID], int(best[c.BEST_EPOCH]), float(best[c.OBJECTIVE])),
         results.sweep["placement"]["concurrency"],
+        front=None if results.goals is None or results.best is None else front_in_words(results),
     )
 
 
@@ -151,6 +155,7 @@ def _snapshot(
     interrupted: bool = False,
     *,
     time_used: float | None = None,
+    front: str | None = None,
 ) -> LiveSnapshot:
     # a trial whose configuration another one has trains with that one
     counts = {**Counter(trial.status for trial in trials), Status.RUNNING: len(running)}
@@ -183,7 +188,17 @@ def _snapshot(
         search_epochs=search_epochs,
         time_used=time_used,
         time_budget=_time_budget(sweep),
+        front=front,
     )
+
+
+def _front(state: SweepState) -> str | None:
+    """Of a sweep with several objectives, once a trial has values."""
+    if state.goals is None or not (trials := state.front):
+        return None
+    values = {name: [trial.figure(name) or 0.0 for trial in trials] for name in state.goals.names}
+    reach = [f"{name} {short(min(found), 3)} to {short(max(found), 3)}" for name, found in values.items()]
+    return f"{len(trials)} on the front: {', '.join(reach)}"
 
 
 def _search_epochs(sweep: Mapping[str, Any], trials: Sequence[_Counted]) -> int | None:

@@ -9,6 +9,7 @@ from balltrain.records.results import Results, plain
 from balltrain.reporting.cross_validation import cross_validation
 from balltrain.reporting.failures import failures
 from balltrain.reporting.feasibility import broken
+from balltrain.reporting.front import front_json
 from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.reference import described, published
 
@@ -34,6 +35,7 @@ def summary_json(results: Results) -> dict[str, Any]:
         **({"continued": list(results.trials[c.TRIAL_ID][results.went_on])} if results.went_on.any() else {}),
         **({"confirmation": confirmation_json(results)} if results.sweep.get("confirm") else {}),
         **({"constraints": constraints_json(results)} if results.sweep.get("constraints") else {}),
+        **({} if results.goals is None else {"front": front_json(results)}),
         "best": None
         if best is None
         else {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from balltrain.records import columns as c
 from balltrain.records.confirmation import Confirmed
 from balltrain.records.results import Results
+from balltrain.reporting.intervals import ahead
 
 
 def verdict(results: Results, winner: Confirmed) -> str:
@@ -14,6 +15,8 @@ def verdict(results: Results, winner: Confirmed) -> str:
         text = f"confirmed: trial {first}, the search's first place, has the best mean"
     else:
         text = f"the winner is trial {winner.trial_id}: the search's first place, {first}, did not hold"
+    if len(entries) > 1 and (by := ahead(winner, entries[1], results.mode)):
+        text += f"; {by}"
     near = [other.trial_id for other in entries[1:] if _overlap(winner, other)]
     return text + (f"; the intervals of {', '.join(near)} overlap its own" if near else "")
 

@@ -132,4 +132,5 @@ def _line(watched: Watched) -> str:
     of_all = "" if planned is None else f" of {planned}"
     text = f"{watched.name}: {len(results.trials)}{of_all} trials ({counts})"
     text += f", {results.num_epochs} epochs"
-    return text if best is None else f"{text}, best {results.objective_name} {short(best[c.OBJECTIVE])}"
+    text = text if best is None else f"{text}, best {results.objective_name} {short(best[c.OBJECTIVE])}"
+    return text if watched.snapshot is None or watched.snapshot.front is None else f"{text}; {watched.snapshot.front}"

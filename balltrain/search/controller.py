@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from balltrain.records import columns as c
 from balltrain.records.columns import WITHOUT_OBJECTIVE, Decision, Status
 from balltrain.records.journal import Kind, Line, finite_or_none
 from balltrain.records.state import Point, SweepState, Trial
-from balltrain.search import policy
+from balltrain.search import judging, policy
 from balltrain.search.after_search import AfterSearch, seed_of
 from balltrain.search.attempts import Attempt
 from balltrain.search.constraints import Constraints, Foresee
@@ -56,7 +55,7 @@ class Controller:
         self.on_dropped: Callable[[Trial], None] = lambda trial: None  # for who deletes its checkpoint
         self.on_row: Callable[[Trial, EpochRow], None] = lambda trial, row: None  # for who watches
         self._journal, self._clock, self._foresee = journal, clock, foresee
-        self._constraints = Constraints(plan.sweep.bounds)
+        self._constraints, self._goals = Constraints(plan.sweep.bounds), plan.goals
         self._freeze_thaw = plan.build_freeze_thaw()  # decides on both, or there is a searcher and a stopping rule
         self._searcher = None if self._freeze_thaw else plan.build_searcher()
         self._first = plan.first_points()
@@ -299,16 +298,16 @@ class Controller:
 
     def _decide(self, trial: Trial, row: EpochRow, broken: str | None) -> Decision:
         objective = row["objective"]
-        figures = [value for value in (objective, row[c.TRAIN_LOSS]) if value is not None]  # a program may lack both
-        finite = all(math.isfinite(value) for value in figures)
+        finite = judging.is_finite(self._goals, row, trial.rows)
         counts = finite and broken is None
+        heard = judging.heard(self._goals, row, trial.rows) if counts else None
         after_search, is_known = trial.is_after_search, objective is not None
         good_enough = counts and is_known and not after_search and self._spending.hear(objective)
         if self._freeze_thaw is not None and not after_search and (is_known or not counts):
             self._freeze_thaw.observe(trial, row[c.EPOCH], objective if counts else None)
         if not counts:
             return Decision.INFEASIBLE if finite else Decision.FAIL
-        goes_on = after_search or not is_known or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], objective)
+        goes_on = after_search or heard is None or self._stopping.goes_on(trial.trial_id, row[c.EPOCH], heard)
         if row[c.EPOCH] >= self.state.epochs_of(trial):
             return Decision.COMPLETE
         is_stopped = trial.number in self.state.to_stop
@@ -364,6 +363,9 @@ class Controller:
         done = [t for t in trials if t.is_searched]
         if len(done) < folds:
             return
+        if self._goals is not None:  # without folds
+            self._searcher.tell(proposal, judging.ended_at(self._goals, trial, self.state))
+            return
         known = [t.searched_objective for t in done if t.searched_objective is not None]
         self._searcher.tell(proposal, sum(known) / folds if len(known) == folds else None)
 
@@ -381,9 +383,10 @@ class Controller:
             if not trial.fold and self._searcher is not None:
                 self._searcher.add(trial.order // (self.plan.sweep.folds or 1), trial.point or {})
             self._first_with.setdefault(_key(trial.searched_config, trial.fold or 0), trial)
-            for row in trial.rows[: trial.continued_after]:
-                if row["decision"] not in WITHOUT_OBJECTIVE and row["objective"] is not None:
-                    self._stopping.goes_on(trial.trial_id, row[c.EPOCH], row["objective"])
+            for place, row in enumerate(trial.rows[: trial.continued_after]):
+                heard = judging.heard(self._goals, row, trial.rows[:place])
+                if row["decision"] not in WITHOUT_OBJECTIVE and heard is not None:
+                    self._stopping.goes_on(trial.trial_id, row[c.EPOCH], heard)
         if self._freeze_thaw is not None:
             for number, place in self.state.learned:
                 trial = self.state.trials[number]

@@ -60,6 +60,7 @@ class OptunaSearcher(_Told):
     name: ClassVar[str]
     num_random: ClassVar[int] = 10  # Optuna's own
     knows_nested: ClassVar[bool] = True
+    num_objectives = 1
 
     def __init__(self, space: Space, mode: str, seed: int):
         super().__init__(space, mode, seed)
@@ -81,8 +82,9 @@ class OptunaSearcher(_Told):
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is experimental
-            study = optuna.create_study(sampler=self.sampler(self._seed(number)))
-            study.add_trials([self._trial(point, TrialState.COMPLETE, loss) for point, loss in self._losses()])
+            directions = ["minimize"] * self.num_objectives
+            study = optuna.create_study(sampler=self.sampler(self._seed(number)), directions=directions)
+            study.add_trials([self._trial(point, TrialState.COMPLETE, losses) for point, losses in self._known()])
             study.add_trials([self._trial(point, TrialState.RUNNING) for point in self._running()])
             trial, point = study.ask(), Point()
             for dimension in self.space.dimensions:
@@ -91,12 +93,16 @@ class OptunaSearcher(_Told):
         self.add(number, point)
         return dict(point)
 
-    def _trial(self, point: Point, state: Any, loss: float | None = None) -> FrozenTrial:
+    def _known(self) -> list[tuple[Point, list[float]]]:
+        """Losses of the trials that ended, one for each objective."""
+        return [(point, [loss]) for point, loss in self._losses()]
+
+    def _trial(self, point: Point, state: Any, losses: list[float] | None = None) -> FrozenTrial:
         import optuna
 
         return optuna.trial.create_trial(
             state=state,
-            value=loss,
+            values=losses,
             params=dict(point),
             distributions={label: self._distributions[label] for label in point},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -15,10 +16,14 @@ from balltrain.errors import UsageError
 from balltrain.knobs import recorded
 from balltrain.programs.program import Program, ProgramRef
 from balltrain.records.figures import COSTS, LOSSES
+from balltrain.records.goals import Goals
 from balltrain.records.state import Point
 from balltrain.search.constraints import check_known
 from balltrain.search.freeze_thaw import FreezeThaw
+from balltrain.search.front_searchers import FRONT_SEARCHERS
+from balltrain.search.front_stopping import FrontStopping
 from balltrain.search.grid import grid_points
+from balltrain.search.objectives import resolved as resolved_objectives
 from balltrain.search.searchers import FREEZE_THAW, GRID, Searcher, build_searcher
 from balltrain.search.space import Space
 from balltrain.search.starts import start_point
@@ -81,9 +86,21 @@ class Plan:
         hp = resolve(self.task, {**self.sweep.hyperparameters, **values, "epochs": epochs or self.epochs})
         return as_json(hp)
 
+    def asks_for(self, figure: str) -> bool:
+        """Whether an objective or a constraint names it."""
+        names = () if self.goals is None else self.goals.names
+        return figure in (*names, *(bound.figure for bound in self.sweep.bounds))
+
+    @functools.cached_property
+    def goals(self) -> Goals | None:
+        """Where the sweep has several objectives."""
+        return Goals.of({"objectives": self.sweep.objectives, "prefer": self.sweep.prefer})
+
     def build_stopping(self) -> StoppingRule:
         """The rule that stops trials, which knows of no trial yet."""
         sweep = self.sweep
+        if self.goals is not None:
+            return FrontStopping(sweep.scheduler, self.epochs, sweep.grace or 1, sweep.reduction_factor)
         return build_stopping(sweep.scheduler, self.task.mode, self.epochs, sweep.grace or 1, sweep.reduction_factor)
 
     def build_freeze_thaw(self) -> FreezeThaw | None:
@@ -136,6 +153,9 @@ class Plan:
 
     def build_searcher(self) -> Searcher:
         """The searcher, which has proposed nothing yet."""
+        if self.goals is not None and self.sweep.searcher in FRONT_SEARCHERS:
+            made = FRONT_SEARCHERS[self.sweep.searcher]
+            return made(self.space, len(self.goals.objectives), self.sweep.seed)
         return build_searcher(self.sweep.searcher, self.space, self.task.mode, self.sweep.seed, self.sweep)
 
     @property
@@ -185,12 +205,13 @@ def make_plan(
         _take(task, sweep, space, request)
     else:
         options_of(task, request)
-        if sweep.objective is not None or sweep.mode is not None:
+        own = (sweep.objective or task.objective, sweep.mode or task.mode)
+        if not sweep.is_several and own != (task.objective, task.mode):
             raise UsageError(
                 f"the task {task.name} has an objective of its own, {task.objective} ({task.mode}): leave out "
                 "objective and mode"
             )
-        check_known(sweep.bounds, [*task.metric_names, *LOSSES, *COSTS, *training_names(task)], task.name)
+        check_known(sweep.bounds, figures_of_task(task), task.name)
     for reserved in {"epochs"} & {label.split("/")[0] for label in sweep.space}:
         raise UsageError(f"{reserved} cannot be in the space: it is the scheduler's budget, Sweep(epochs=…)")
     plan = Plan(name, _resolved(sweep, task, space), ref, task, space, request)
@@ -247,7 +268,14 @@ def _take(program: Program, sweep: Sweep, space: Space, request: DataRequest) ->
     program.take(values)
 
 
+def figures_of_task(task: Trainable) -> list[str]:
+    """What objectives and constraints of a task may name."""
+    return [*task.metric_names, *LOSSES, *COSTS, *training_names(task)]
+
+
 def _resolved(sweep: Sweep, task: Trainable, space: Space) -> Sweep:
+    names = None if isinstance(task, Program) else figures_of_task(task)
+    sweep = dataclasses.replace(sweep, objectives=resolved_objectives(sweep, task, names, sweep.mode))
     if sweep.searcher == FREEZE_THAW:
         sweep = dataclasses.replace(sweep, scheduler="none")  # it pauses trials itself
     if sweep.searcher == GRID:

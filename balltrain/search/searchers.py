@@ -34,8 +34,11 @@ class Searcher(Protocol):
     def add(self, number: int, point: Point) -> None:
         """A trial proposed in an earlier run of the sweep."""
 
-    def tell(self, number: int, objective: float | None) -> None:
-        """The trial ended, at its best objective; None where it failed."""
+    def tell(self, number: int, objective: Any) -> None:
+        """The trial ended, at its best objective, a number; None where it failed.
+
+        Searchers of `front_searchers.py` are told a tuple: the values of all objectives, the less the better.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

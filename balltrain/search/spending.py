@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from balltrain.records.columns import Decision
+from balltrain.records.goals import Signed
 from balltrain.records.state import SweepState, Trial
+from balltrain.search.judging import ended_at
 from balltrain.search.limits import Limits
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class Spending:
             self.hear(trial.searched_objective)
         self._num_ended = self._num_flat = self._most_flat = 0
         self._best: float | None = None
+        self._front: list[Signed] = []  # with several objectives; what is dominated later does no harm
         self._best_of, self._best_seconds = -1, 0.0
 
     def reached(self, concurrency: int, num_live: int) -> str | None:
@@ -149,12 +152,22 @@ class Spending:
         for trial in ended:
             if trial.confirms is not None or trial.same_as is not None:
                 continue
-            objective = trial.searched_objective
-            better = self.state.improves(objective, than=self._best)
-            self._num_flat = 0 if better else self._num_flat + 1
-            self._best = objective if better else self._best
+            self._num_flat = 0 if self._is_better(trial) else self._num_flat + 1
             self._most_flat = max(self._most_flat, self._num_flat)
         return self._most_flat
+
+    def _is_better(self, trial: Trial) -> bool:
+        """Than all that ended before it, which it then belongs to; of several objectives, whether the front grows."""
+        if (goals := self.plan.goals) is not None:
+            values = ended_at(goals, trial, self.state)
+            if values is None or any(all(a <= b for a, b in zip(v, values, strict=True)) for v in self._front):
+                return False
+            self._front.append(values)
+            return True
+        objective = trial.searched_objective
+        better = self.state.improves(objective, than=self._best)
+        self._best = objective if better else self._best
+        return better
 
 
 def _used_up(words: str) -> str:

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob, knobs_of, require_at_least
-from balltrain.search.constraints import Constraint, parsed_constraints
+from balltrain.records.bounds import Constraint
+from balltrain.records.goals import Objective
+from balltrain.search.constraints import parsed_constraints
+from balltrain.search.front_searchers import NSGA2
 from balltrain.search.limits import DEFAULT_TRIALS, MOST_TRIALS, Limits
+from balltrain.search.objectives import DEFAULT as FRONT_SEARCHER
+from balltrain.search.objectives import Several, check_combination
 from balltrain.search.published import Published
 from balltrain.search.searchers import FREEZE_THAW, IN_ORDER, MAX_SOBOL_POINTS, SEARCHERS, Sobol, sobol_range
 from balltrain.search.stopping import SCHEDULERS, Asha
@@ -87,11 +92,11 @@ class Confirmation:
             raise UsageError(f"the number of repeats is {self.repeats}, but an interval needs at least 2")
 
 
-PARTS = (Budget, Limits, Sobol, Asha, SecondStage, Confirmation)
+PARTS = (Budget, Limits, Several, Sobol, Asha, SecondStage, Confirmation)
 
 
 @dataclass(frozen=True)
-class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
+class Sweep(Budget, Limits, Several, Sobol, Asha, SecondStage, Confirmation):
     """What to search, and with how much. Every value but the space can be changed on the command line.
 
     `space` uses Ray Tune's search space API, with names of the task's hyperparameters as keys;
@@ -109,12 +114,14 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
     of Bratley and Fox's (`sobol_numbers`), which many searches of other projects were made with.
     `start` are configurations to try first, which may leave hyperparameters to the task's defaults; then come
     the best of the sweeps that `from_` names.
+    `objectives` are several figures, such as ["accuracy:max", "num_params:min"]: kept is the front, which no other
+    trial beats; `prefer` says which of it is the best.
     `constraints` are bounds such as "num_params <= 1e6": a trial that breaks one is infeasible, and never the best.
     `reference` is what was published of this search, which results and report show beside what the sweep reached.
     Of trials that have ended, the checkpoints of the best `keep_checkpoints` are kept, of folds and repeats all.
 
-    Its parts, `Budget`, `Limits`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own values and can
-    be made alone.
+    Its parts, `Budget`, `Limits`, `Several`, `Sobol`, `Asha`, `SecondStage` and `Confirmation`, check their own
+    values and can be made alone.
 
     Args:
         task: A task's name, a `Task`, or a function that trains: `def train(trial)`, with a `balltrain.Trial`.
@@ -148,6 +155,7 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         Panel.SEARCH,
         says="the task's",
         mixes="another objective",
+        is_option=False,  # --objective is that of objectives, which may be one
     )
     mode: str | None = knob(
         None,
@@ -167,9 +175,10 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         earlier=(),
     )
     searcher: str = knob(
-        "hyperopt",
-        f"Method that proposes configurations: {', '.join(SEARCHERS.own_names())}, or a plug-in's.",
+        None,  # filled in when the sweep is made
+        f"Method that proposes configurations: {', '.join(SEARCHERS.own_names())}, {NSGA2}, or a plug-in's.",
         Panel.SEARCH,
+        says=f"hyperopt, {FRONT_SEARCHER} with several objectives",
         mixes="another searcher",
     )
     start: Sequence[Mapping[str, Any]] = knob(
@@ -221,7 +230,12 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
             object.__setattr__(self, entry.name, plain(getattr(self, entry.name)))
         for part in PARTS:
             part.__post_init__(self)
-        SEARCHERS.check(self.searcher)
+        if self.searcher is None:
+            object.__setattr__(self, "searcher", FRONT_SEARCHER if self.is_several else "hyperopt")
+        if self.is_several:
+            self._take_first()
+        if self.searcher != NSGA2:
+            SEARCHERS.check(self.searcher)
         SCHEDULERS.check(self.scheduler)
         if self.searcher != "sobol" and Sobol() != Sobol(**_values(Sobol, self)):
             raise UsageError(
@@ -234,6 +248,7 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
         require_at_least(self.folds, 2, "the number of folds")
         if self.folds is not None:
             self._check_folds()
+        check_combination(self)
         self._check_start()
         object.__setattr__(self, "constraints", tuple(str(bound) for bound in self.bounds))
         if self.searcher == FREEZE_THAW and SCHEDULERS.is_plugin(self.scheduler):
@@ -251,6 +266,14 @@ class Sweep(Budget, Limits, Sobol, Asha, SecondStage, Confirmation):
     def most_trials(self) -> int:
         """Configurations to try at most: where a budget ends the search, and no number is given, very many."""
         return self.trials or (MOST_TRIALS if self.has_end else DEFAULT_TRIALS)
+
+    def _take_first(self) -> None:
+        """The first of several objectives is that by which a trial keeps its best epoch."""
+        first = Objective.parsed(self.objectives[0])
+        if self.objective not in (None, first.figure):
+            raise UsageError(f"the objective is {self.objective}, and objectives begin with {first}: leave one out")
+        object.__setattr__(self, "objective", first.figure)
+        object.__setattr__(self, "mode", first.mode or self.mode)
 
     @property
     def bounds(self) -> tuple[Constraint, ...]:
@@ -328,6 +351,10 @@ def override(sweep: Sweep, **options: Any) -> Sweep:
         sweep = dataclasses.replace(sweep, grace=None)
     if sweep.searcher == FREEZE_THAW and options.get("searcher") is None and _asks_for_asha(options):
         options["searcher"] = "hyperopt"
+    if len(options.get("objectives") or ()) > 1 and sweep.searcher == "hyperopt" and not options.get("searcher"):
+        options = {**options, "searcher": FRONT_SEARCHER}
+    if options.get("objectives") is not None:  # in place of the sweep's own
+        sweep = dataclasses.replace(sweep, objectives=(), objective=None, mode=None, prefer=None)
     limits = {field.name: options.get(field.name) for field in dataclasses.fields(Limits)}
     if options.get("trials") is None and Limits(**limits).has_end:
         sweep = dataclasses.replace(sweep, trials=None)

@@ -16,6 +16,7 @@ from typing import Any
 
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.records.columns import Status
+from balltrain.records.goals import Goals
 from balltrain.records.state import SweepState, Trial
 from balltrain.tracking.snapshots import Snapshots
 from balltrain.tracking.wandb_environment import entity, project, told_mode
@@ -108,6 +109,7 @@ class WandbMirror:
         self.root = Path(os.environ.get("WANDB_DIR") or folder)
         self.remedy = f"wandb sync {shlex.quote(str(self.root / 'wandb'))}/*run-* sends the rest"
         self._sweep: dict[str, Any] = {}
+        self._goals: Goals | None = None  # where the sweep has several objectives
         self._runs: dict[int, Any] = {}
         self._num_logged: dict[int, int] = {}
         self._ended: dict[int, int | None] = {}  # and `continued_after`: of those that ended they may go on
@@ -115,7 +117,7 @@ class WandbMirror:
         self._trouble: str | None = None
 
     def open(self, state: SweepState) -> None:
-        self._sweep = state.sweep
+        self._sweep, self._goals = state.sweep, state.goals
         if self.mode == "online" and (reason := unreachable()):
             self._go_offline(reason)
         # what the sweep's run before has mirrored: offline, parts are written anew, as one with the rest
@@ -149,6 +151,8 @@ class WandbMirror:
             self._paused[trial.number] = trial.epochs
         elif trial.has_ended:
             run.summary["status"] = trial.status.value
+            for name in () if self._goals is None else self._goals.names:
+                run.summary[f"objectives/{name}"] = trial.figure(name)
             self._finish(trial.number, exit_code=int(trial.status == Status.FAILED))
             self._ended[trial.number] = trial.continued_after
 

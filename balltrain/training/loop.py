@@ -19,6 +19,7 @@ from balltrain.tasks.base import Hyperparameters, Task
 from balltrain.tasks.protocols import OrdersBatches
 from balltrain.training import checkpoint
 from balltrain.training.digest import digest_of, first_loss
+from balltrain.training.latency import latency_of
 from balltrain.training.outputs import evaluation_batches
 from balltrain.training.rows import EpochRow, objective_of
 from balltrain.training.schedules import plateau_reductions
@@ -64,6 +65,7 @@ def fit(
     device: torch.device,
     reported_epochs: int = 0,
     on_batch: OnBatch | None = None,
+    measures_latency: bool = False,
 ) -> Progress:
     """Train until `hp.epochs`, until `hp.patience` runs out, or until `report` raises.
 
@@ -72,6 +74,7 @@ def fit(
     is saved; rows up to `reported_epochs` have been reported before and are not again. `on_batch` is told
     epoch, batch and number of batches. Raises NonFiniteObjective after reporting the row that shows it.
 
+    With `measures_latency` the first row has the seconds that a prediction takes.
     With `hp.restarts` the model is the best of so many initialisations, as new: its first epoch is whole.
     """
     if len(dataset.splits["train"]) == 0 or len(dataset.splits["val"]) == 0:
@@ -87,6 +90,8 @@ def fit(
         if (reason := _not_finite(task, row)) is not None:
             report(row)
             raise NonFiniteObjective(reason)
+        if measures_latency and row["epoch"] == 1:
+            row["latency_seconds"] = latency_of(task, hp, training.model, validation)
         _keep(training, progress, row, folder)
         report(row)
     return progress

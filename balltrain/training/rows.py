@@ -25,6 +25,8 @@ class EpochRow(TypedDict):
     first_loss: NotRequired[float]  # of the first batch, with a seed that all trials share
     start: NotRequired[int]  # number of the initialisation that was trained, from 0, where there was a choice
 
+    latency_seconds: NotRequired[float]  # of a prediction of one item; where the sweep asks for it
+
     # added later
     node: NotRequired[str]  # the host that trained it; by the trial
     decision: NotRequired[str]  # a records.columns.Decision; by the controller, in the journal

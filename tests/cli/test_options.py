@@ -67,6 +67,9 @@ def test_every_knob_is_an_option_of_sweep_and_every_default_is_in_words(commands
     params = {param.name: param for param in commands["sweep"].params}
     for owner in (Sweep, Run, Data, Resources, Tracking):
         for entry in knobs_of(owner):
+            if not entry.knob.is_option:
+                assert f"--{entry.name}" in {flag for param in params.values() for flag in param.opts}
+                continue
             param = params[entry.name]
             assert f"--{entry.knob.flag or entry.name.replace('_', '-')}" in param.opts
             assert param.rich_help_panel == entry.knob.panel.value

@@ -36,6 +36,8 @@ def print_comparison(sweeps: list[Results], console: Console) -> None:
     add("time", [duration(entry["seconds"]) for entry in entries])
     add(f"best {sweeps[0].objective_name}", [short(best.get("objective")) for best in bests])
     add(f"after {found['equal_epochs']} epochs", [short(entry["best_at_equal_epochs"]) for entry in entries])
+    if "hypervolume" in entries[0]:
+        add("hypervolume", [short(entry["hypervolume"]) for entry in entries])
     for figure in ("mean", "std", "25%", "50%", "75%", "max"):
         add(figure, [short(entry["objectives"].get(figure)) for entry in entries])
     table.add_section()

@@ -10,6 +10,8 @@ from balltrain.records.results import Results
 from balltrain.reporting.cross_validation import cross_validation
 from balltrain.reporting.failures import failures
 from balltrain.reporting.feasibility import broken, in_words
+from balltrain.reporting.front import front_in_words, trades
+from balltrain.reporting.intervals import against_published, of_best
 from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.reference import FIGURES, caution, described, published
 from balltrain.reporting.terminal.style import counts_text, num_trials, plain_table
@@ -42,6 +44,9 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
         console.print(f"No trial has a {escape(results.objective_name)} yet, so there is no best checkpoint.")
         return
     console.print(_description(results), highlight=False)
+    if results.goals is not None:
+        for line in (front_in_words(results), *trades(results)):
+            console.print(escape(line), highlight=False)
     if num_same := int(results.same_as.notna().sum()):
         console.print(f"{num_same} had the configuration of an earlier trial, and were not trained again")
     if num_went_on := int(results.went_on.sum()):
@@ -56,6 +61,8 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
         )
         console.print(f"mean of {len(entry['trial_ids'])} folds, 95 %:  {'  '.join(figures)}", highlight=False)
     _print_confirmations(results, console)
+    if results.goals is None and not results.confirmed[0] and not results.sweep.get("folds"):
+        console.print(f"[dim]trial {results.best[c.TRIAL_ID]}: {of_best(results)}[/]", highlight=False)
     lines = [f"best checkpoint: {results.checkpoint}", f"balltrain evaluate {quoted(results.checkpoint)}"]
     if results.sweep.get("program"):  # which alone knows how to use it
         lines = lines[:1]
@@ -109,8 +116,7 @@ def _description(results: Results) -> str:
     if (theirs := published(results)) is not None:
         name = escape(str(theirs["name"]))
         lines.append(f"published, {name}, of {num_trials(int(theirs['count']))}:  {_figures_text(theirs)}")
-    if text := caution(results):
-        lines.append(f"[dim]{escape(text)}[/]")
+    lines += [f"[dim]{escape(text)}[/]" for text in (caution(results), against_published(results)) if text]
     return "\n".join(lines)
 
 

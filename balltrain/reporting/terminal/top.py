@@ -12,6 +12,7 @@ from balltrain.reporting.terminal.style import GAP, STATUS_STYLE, plain_table
 from balltrain.reporting.text import duration, short
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
 
@@ -57,11 +58,14 @@ def _top_columns(results: Results, top: int) -> list[_Column]:
         _Column("trial", cells(c.TRIAL_ID), 100, right=False),
         _Column("status", cells(c.STATUS), 80, right=False),
         _Column(_broken(results.objective_name), cells(c.OBJECTIVE), 100),
+        *_others(results, rows.index),
         _Column("epoch", epochs, 70),
         _Column("time", cells(c.SECONDS, duration), 40),
     ]
     before = None
-    for number, name in enumerate(results.metrics):
+    shown_already = () if results.goals is None else results.goals.names
+    metrics = [name for name in results.metrics if name.removeprefix(c.METRIC_PREFIX) not in shown_already]
+    for number, name in enumerate(metrics):
         heading, importance = _broken(name.removeprefix(c.METRIC_PREFIX)), 65 if number == 0 else 30 - number
         before = _Column(heading, cells(name), importance, after=before)
         columns.append(before)
@@ -70,6 +74,16 @@ def _top_columns(results: Results, top: int) -> list[_Column]:
         right = not any(isinstance(value, str) for value in rows[name])
         columns.append(_Column(_broken(name.removeprefix(c.CONFIG_PREFIX)), shown, 60, right))
     return columns
+
+
+def _others(results: Results, rows: pd.Index) -> list[_Column]:
+    """Of several objectives those after the first, and which trials no other beats in all of them."""
+    if results.goals is None:
+        return []
+    figures = results.figures.loc[rows]
+    on = ["yes" if at in results.front.index else "" for at in rows]
+    others = [_Column(_broken(name), [short(v) for v in figures[name]], 95) for name in results.goals.names[1:]]
+    return [*others, _Column("front", on, 90, right=False)]
 
 
 def _that_fit(columns: Sequence[_Column], width: int) -> list[_Column]:
