@@ -27,6 +27,7 @@ from balltrain.tasks import TaskRef, file_being_run
 from balltrain.tasks.base import Task
 from balltrain.tasks.sources import ref_of
 from balltrain.tracking.mirrors import Mirrors, Tracking
+from balltrain.tracking.notices import Notices
 
 if TYPE_CHECKING:
     from balltrain.records.state import Point
@@ -44,6 +45,7 @@ class Prepared:
     place: Storage
     resources: Resources
     mirrors: Mirrors
+    notices: Notices
     data_dir: Path | None
     resume: bool
 
@@ -74,7 +76,8 @@ def prepare(what: Sweepable, space: SpaceLike | None, options: dict[str, Any]) -
     _check_command(plan, resources)
     if found.from_:
         plan = dataclasses.replace(plan, known=_known(plan, place, run.resume))
-    return Prepared(plan, place, resources, tracking.mirrors(_pictures), data.folder, run.resume)
+    mirrors, notices = tracking.mirrors(_pictures), tracking.notices()
+    return Prepared(plan, place, resources, mirrors, notices, data.folder, run.resume)
 
 
 def found_sweep(

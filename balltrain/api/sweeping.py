@@ -95,10 +95,11 @@ def run(prepared: Prepared, progress: Progress) -> Results:
     from balltrain.execution.runner import run_sweep
 
     plan, place = prepared.plan, prepared.place
-    with progress.cleared():
+    folder = place.open(plan.name)
+    with progress.cleared(), prepared.notices.about(folder, plan.name, progress.how_to_go_on) as tell:
         ran = run_sweep(
             plan,
-            place.open(plan.name),
+            folder,
             prepared.resources,
             data_dir=prepared.data_dir,
             mirrors=prepared.mirrors,
@@ -106,6 +107,7 @@ def run(prepared: Prepared, progress: Progress) -> Results:
             storage=place,
             **progress.hooks,
         )
+        tell(ran.interrupted)
     return Results.of(ran.folder, place, ran.seconds, ran.interrupted)
 
 

@@ -153,9 +153,11 @@ def train_results(
         "resume": resume,
         **progress.hooks,
     }
-    with progress.cleared():
+    notices = tracking.notices().about(folder, plan.name, progress.how_to_go_on)
+    with progress.cleared(), notices as tell:
         if workers == 1:
             ran = train_once(plan, folder, num_gpus=resources.num_gpus, **common)
         else:
             ran = run_sweep(plan, folder, resources, **common)
+        tell(ran.interrupted)
     return Results.of(ran.folder, Storage(str(folder.parent)), ran.seconds, ran.interrupted)

@@ -11,6 +11,7 @@ import typer
 
 from balltrain.api.wording import on_command_line
 from balltrain.cli.invocation import Invocation
+from balltrain.cli.secrets import hide_secrets
 from balltrain.cli.shape import CONTEXT, Command, Group
 from balltrain.cli.streams import StdoutError, json_alone, leave_stdout, prepared_streams
 from balltrain.errors import EXIT_INTERRUPTED, BalltrainError, advice_on
@@ -92,6 +93,7 @@ def root(
 def main(argv: list[str] | None = None) -> None:
     """The `balltrain` command: every error is one line, and an exit code says which kind."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    hide_secrets(arguments)
     debug = "--debug" in arguments
     invocation = Invocation([argument for argument in arguments if argument != "--debug"])
     if debug:

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from balltrain.cli.options import ALIASES
+from balltrain.cli.secrets import without_secrets
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Invocation:
 
     def to_go_on(self, option: str, value: str) -> str:
         """The command that resumes; `option` names the run, and is added where it was not typed."""
-        arguments = [argument for argument in self.arguments if argument != "--resume"]
+        arguments = [argument for argument in without_secrets(self.arguments) if argument != "--resume"]
         if not self.has(option):
             arguments += [option, value]
         return f"balltrain {shlex.join([*arguments, '--resume'])}"

@@ -95,7 +95,7 @@ class Limits:
             yield Allowance("CPU-hours", "cpu", self.cpu_hours * 3600)
 
 
-def seconds_of(given: Any) -> float:
+def seconds_of(given: Any, what: str = "the time budget") -> float:
     """A duration in seconds: a number, a timedelta, or a text such as 45s, 90m, 1.5h or 1d12h.
 
     Raises UsageError that quotes what is none.
@@ -109,7 +109,7 @@ def seconds_of(given: Any) -> float:
     else:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise UsageError(f"the time budget is {given!r}, but must be a duration such as 45s, 90m, 2h or 1d12h")
+        raise UsageError(f"{what} is {given!r}, but must be a duration such as 45s, 90m, 2h or 1d12h")
     return seconds
 
 

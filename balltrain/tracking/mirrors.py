@@ -20,6 +20,9 @@ from balltrain.errors import UsageError
 from balltrain.knobs import Panel, knob
 from balltrain.records.journal import tail_journal
 from balltrain.records.state import SweepState, Trial
+from balltrain.search.limits import seconds_of
+from balltrain.tracking.hooks import hook_of, template_of
+from balltrain.tracking.notices import Notices
 from balltrain.tracking.snapshots import FolderMirror, Pictures, Snapshots
 
 POLL_S = 0.5
@@ -66,6 +69,37 @@ class Tracking:
         metavar="N",
         minimum=1,
     )
+    notify: Sequence[str] | str = knob(
+        (),
+        "Webhook's URL, $NAME of a variable that holds it, or command, to tell of the end. Repeatable.",
+        Panel.TRACKING,
+        metavar="URL|COMMAND",
+        repeated=True,
+    )
+    notify_template: str | None = knob(
+        None,
+        "Text that a notice is sent as, with {text}, {title}, {event}, {name}, {best} and {error}.",
+        Panel.TRACKING,
+        says="JSON for Slack, Discord and ntfy",
+        metavar="TEXT",
+    )
+    notify_stalled: str | float | None = knob(
+        None,
+        "Time without the end of an epoch, such as 30m, after which --notify is told.",
+        Panel.TRACKING,
+        says="never",
+        metavar="DURATION",
+    )
+
+    def notices(self) -> Notices:
+        """Whom to tell. Raises UsageError for what is no URL, a variable that is not there, and without --notify."""
+        hooks = tuple(hook_of(text) for text in ([self.notify] if isinstance(self.notify, str) else self.notify))
+        if not hooks and (self.notify_template, self.notify_stalled) != (None, None):
+            option = "--notify-template" if self.notify_template is not None else "--notify-stalled"
+            raise UsageError(f"{option} needs --notify: whom to tell")
+        template = None if self.notify_template is None else template_of(self.notify_template)
+        stalled = self.notify_stalled
+        return Notices(hooks, template, None if stalled is None else seconds_of(stalled, "--notify-stalled"))
 
     def mirrors(self, pictures: Pictures | None = None) -> Mirrors:
         """What these are on this machine, checked before anything runs; a doubt is said on stderr.
