@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from balltrain.background import every
 from balltrain.errors import BalltrainError
 from balltrain.records.state import SweepState, Trial
 from balltrain.search.controller import Controller
+from balltrain.search.spending import no_epoch
 from balltrain.storage import Remote
 
 BEST = "best"
@@ -45,13 +47,18 @@ def deleted_checkpoints(
 
 
 def finish_sweep(controller: Controller, folder: Path, remote: str | None = None) -> None:
-    """Keep the best checkpoint, or those of the front; raises what ended the sweep early."""
+    """Keep the best checkpoint, or those of the front.
+
+    Raises what ended the sweep early, and where its budgets had room for no epoch.
+    """
     for trial in best_and_front(controller.state) if remote is not None else []:
         # it may have been trained on another node
         Remote(remote).pull(folder / "checkpoints" / trial.trial_id, f"checkpoints/{trial.trial_id}")
     _keep_best(controller.state, folder)
     if controller.error is not None:
         raise controller.error
+    if not controller.interrupted and (too_small := no_epoch(controller.plan, controller.state, time.time())):
+        raise BalltrainError(too_small)
 
 
 def best_and_front(state: SweepState) -> list[Trial]:

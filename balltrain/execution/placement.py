@@ -67,6 +67,12 @@ class Placement:
         return min(by_cpu, _shares(node.get("GPU", 0.0), self.gpus_per_worker)) if self.gpus_per_worker else by_cpu
 
 
+def check_gpu_hours(hours: float | None, placement: Placement) -> None:
+    """Raises UsageError for a budget of GPU-hours where trials have no GPU, and nothing would end the sweep."""
+    if hours is not None and not placement.gpus_per_worker:
+        raise UsageError("the sweep has a budget of GPU-hours, but its trials have no GPU: give --cpu-hours")
+
+
 def _shares(gpus: float, each: float) -> int:
     """Workers that hold `each` of a GPU, or whole ones; a part is never of two GPUs."""
     if each < 1:

@@ -13,7 +13,7 @@ import numpy as np
 from balltrain.data.cache import Dataset, load_data
 from balltrain.errors import UsageError
 from balltrain.execution.foreseeing import check_constraints
-from balltrain.execution.placement import Node, Placement
+from balltrain.execution.placement import Node, Placement, check_gpu_hours
 from balltrain.execution.ray_session import placement_of
 from balltrain.execution.resources import Resources
 from balltrain.programs.program import Program
@@ -158,12 +158,11 @@ def epochs_of_budgets(plan: Plan, placement: Placement, epoch_seconds: float) ->
     Raises UsageError where they are not enough for one.
     """
     workers = placement.workers
+    check_gpu_hours(plan.sweep.gpu_hours, placement)
     held = {"cpu": workers * placement.cpus_per_worker, "gpu": workers * placement.gpus_per_worker}
     found = math.inf
     for budget in plan.sweep.budgets:
         each = epoch_seconds * held.get(budget.kind, 1.0)
-        if budget.kind == "gpu" and not each:
-            raise UsageError("the sweep has a budget of GPU-hours, but its trials have no GPU: give --cpu-hours")
         if budget.seconds < each:
             raise UsageError(
                 f"{budget.seconds:g} s of {budget.words} are too few for one epoch, which takes {each:.2g} s here"

@@ -18,7 +18,7 @@ from balltrain.execution.interrupts import interruptible
 from balltrain.execution.keeping import deleted_checkpoints, finish_sweep
 from balltrain.execution.node_checks import check_nodes, environment, versions
 from balltrain.execution.nodes import nodes_expected, wait_for_first_trial
-from balltrain.execution.placement import Placement, local_resources
+from balltrain.execution.placement import Placement, check_gpu_hours, local_resources
 from balltrain.execution.ray_session import RaySession, check_state_api, is_local, place_on_cluster, ray_session
 from balltrain.execution.resources import Resources
 from balltrain.execution.resuming import load_sweep_data
@@ -78,7 +78,7 @@ def run_sweep(
     remote = storage.uri_of(plan.name) if storage else None
     with interruptible(on_interrupt) as interrupts, contextlib.ExitStack() as stack:
         if is_local(resources) and resources.gpu_type is None:
-            resources.place([local_resources()])  # before the data is built, which takes its time
+            check_gpu_hours(plan.sweep.gpu_hours, resources.place([local_resources()]))  # before the data is built
         on_phase("preparing the data")
         dataset = load_sweep_data(plan, folder, data_dir, resume)
         check_constraints(plan, dataset)
@@ -87,6 +87,7 @@ def run_sweep(
         try:
             session = stack.enter_context(ray_session(resources, interrupts))
             placement = place_on_cluster(resources)
+            check_gpu_hours(plan.sweep.gpu_hours, placement)
             if not session.is_own:
                 _look_at_cluster(session, plan, placement, folder, remote, on_phase)
         except KeyboardInterrupt:

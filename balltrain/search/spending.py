@@ -170,5 +170,25 @@ class Spending:
         return better
 
 
+def no_epoch(plan: Plan, state: SweepState, now: float) -> str | None:
+    """Of a sweep that has ended: that its budgets were too small for one epoch, and how long one takes."""
+    budgets = list(plan.sweep.budgets)
+    if not budgets or any(trial.rows for trial in state.trials.values()):
+        return None
+    used = state.usage.at(now)
+    ended = min(budgets, key=lambda budget: budget.seconds - getattr(used, budget.kind))
+    trials = list(state.trials.values())
+    runs = [t.ended_at - t.started_at for t in trials if t.started_at is not None and t.ended_at is not None]
+    took = (
+        f"one takes more than {min(used.wall, max(runs)):.1f} s here"
+        if runs
+        else f"{used.wall:.0f} s went by before a trial began"
+    )
+    return (
+        f"{ended.seconds:g} s of {ended.words} are too few for one epoch: {took}; --dry-run says how long one takes, "
+        "--resume goes on with more"
+    )
+
+
 def _used_up(words: str) -> str:
     return f"its {words} are used up" if words.endswith("hours") else f"its {words} is used up"

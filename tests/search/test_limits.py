@@ -11,6 +11,8 @@ from balltrain.errors import UsageError
 from balltrain.records.columns import Status
 from balltrain.records.journal import VERSION
 from balltrain.search.limits import MOST_TRIALS, Limits, seconds_of
+from balltrain.search.policy import Cause
+from balltrain.search.spending import no_epoch
 from balltrain.search.sweep import Sweep, override
 from balltrain.testing.curves import generated_problem
 from balltrain.testing.virtual import VirtualSweep, plan_of
@@ -196,3 +198,28 @@ def test_a_budget_is_no_worse_than_as_many_epochs_fixed_beforehand():
         finite = [value for value in values if value is not None and math.isfinite(value)]
         ratios.append(limited.state.best.objective - min(finite))
     assert np.median(ratios) <= 1e-9
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"time_budget": 4},
+            "4 s of time budget are too few for one epoch: one takes more than 6.0 s here; --dry-run",
+        ),
+        ({"cpu_hours": 0.001}, "3.6 s of CPU-hours are too few for one epoch: one takes more than 6.0 s here; "),
+        ({"time_budget": 2}, "2 s of time budget are too few for one epoch: 6 s went by before a trial began; "),
+        ({"stop_when_flat": 3}, None),
+    ],
+)
+def test_a_budget_too_small_for_an_epoch_says_how_long_one_takes(options, says):
+    sim = VirtualSweep(PROBLEM, plan_of(PROBLEM, searcher="random", **options), workers=1)
+    attempt = sim.controller.next_attempt()  # whose epoch outlasts the budget, and is left
+    sim.now = 6.0
+    if attempt is not None:
+        sim.controller.fail(attempt.number, Cause.NODE_LOST, "the sweep was ended within an epoch")
+    found = no_epoch(sim.controller.plan, sim.state, sim.now)
+    assert found is None if says is None else found.startswith(says)
+    if attempt is not None:
+        longer = run(lines=sim.lines, searcher="random", workers=1, trials=1, **{"time_budget": 600})
+        assert no_epoch(longer.controller.plan, longer.state, longer.now) is None
