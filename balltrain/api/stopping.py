@@ -8,6 +8,7 @@ from balltrain.api.wording import in_python
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.lease import CLAIMS
 from balltrain.records.requests import Requests, StopRequest
+from balltrain.records.results import load_results
 from balltrain.storage import SWEEP_FILE, Storage
 
 
@@ -34,10 +35,9 @@ def _check_runs(place: Storage, name: str) -> None:
     """Raises BalltrainError for a sweep that is not there, has ended, or is driven by nobody."""
     content = place.read_file(name, SWEEP_FILE)
     if content is None:
-        from balltrain.records.results import load_results
-
-        load_results(place.fetch_list(), name)  # raises, with the names that there are
-        raise BalltrainError(f"no sweep {name!r} in {place.uri}")
+        if place.remote is None:
+            load_results(place.root, name)  # raises, with the names that there are
+        raise BalltrainError(f"no sweep {name!r} in {place.uri}: balltrain results lists those that there are")
     ended_at = json.loads(content).get("ended_at")
     if ended_at is not None:
         raise BalltrainError(f"nobody runs {name}: it has ended, or was interrupted, at {ended_at}")

@@ -1,9 +1,9 @@
-"""What is asked of the driver of a sweep from elsewhere, through its storage: to stop it, or one trial of it.
+"""What is asked of the driver of a sweep from elsewhere, through the sweep's storage: to stop it, or one trial of it.
 
-Requests are in one hidden file of the sweep, the driver's answers in another; neither is mirrored. A driver that
-looks for requests where there are none opens a file that is not there: some 30 µs in a folder, and in object storage
-one HEAD request. Who asks looks for the answer by the request's id, and asks again where another's request was
-written over its own.
+Requests are in one hidden file of the sweep, the driver's answers in another; neither is mirrored. To look for
+requests where there are none, a driver opens a file that is not there: some 30 µs in a folder, one HEAD request of
+object storage. Who asks looks for the answer by the request's id, and asks again where another's request was written
+over its own.
 """
 
 from __future__ import annotations
