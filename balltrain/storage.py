@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,10 +28,14 @@ from balltrain.lease import CLAIMS, held
 MIRROR_EVERY_S = 5.0
 JOURNAL_FILE = "journal.jsonl"
 SWEEP_FILE = "sweep.json"
+<<<<<<< HEAD
 REQUESTS_FILE, ANSWERS_FILE = (
     ".requests.json",
     ".answers.json",
 )  # records/requests.py; read and written at their place
+=======
+SAME_TIME_S = 1e-4  # that a time may differ for being a float
+>>>>>>> edc80b0 (balltrain serve: a page with the sweeps of a storage as they run, their trials, and several compared)
 RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
 # uploaded by the trials, or W&B's own affair
 NOT_MIRRORED = ("checkpoints", "logs", "wandb", ".ray", ".lock", CLAIMS, REQUESTS_FILE, ANSWERS_FILE)
@@ -100,7 +105,7 @@ class Storage:
     def _fetch(self, name: str, *files: str) -> None:
         if self.remote is not None:
             for file in files:
-                self.remote.pull_file(self.root / name / file, f"{name}/{file}")
+                self.remote.pull_changed(self.root / name / file, f"{name}/{file}")
 
     def uri_of(self, name: str) -> str | None:
         """The URI of a sweep in object storage; None where it is a plain folder."""
@@ -222,6 +227,32 @@ class Remote:
         content = self.read(relative)
         if content is not None:
             _keep(local, content)
+
+    def pull_changed(self, local: Path, relative: str) -> None:
+        """Fetch one file, where it is there and was written since it was fetched; it then has the time of that."""
+        written = self.modified_at(relative)
+        if written is None or (local.exists() and abs(local.stat().st_mtime - written) < SAME_TIME_S):
+            return
+        self.pull_file(local, relative)
+        with contextlib.suppress(FileNotFoundError):  # deleted in this moment
+            os.utime(local, (written, written))
+
+    def pull_more(self, local: Path, relative: str) -> None:
+        """Fetch what a file that grows has more than the copy of it; all of it where it is a shorter one.
+
+        The copy is nobody else's: a part of a line at its end is completed by the next call.
+        """
+        durable.make_folder(local.parent)
+        with self._named("read"):
+            try:
+                with self._fs.open_input_file(f"{self._base}/{relative}") as stream, open(local, "ab") as copy:
+                    if copy.tell() > stream.size():
+                        copy.truncate(0)
+                    at = os.fstat(copy.fileno()).st_size
+                    stream.seek(at)
+                    copy.write(stream.read())
+            except FileNotFoundError:
+                return
 
     def modified_at(self, relative: str) -> float | None:
         with self._named("read"):

@@ -54,5 +54,5 @@ def test_the_readme_names_every_command():
     commands = (
         "tasks, data build, data export, train, sweep, results, results export, watch, evaluate, predict, report"
     )
-    for command in [*commands.split(", "), "model", "logs", "doctor"]:
+    for command in [*commands.split(", "), "model", "logs", "serve", "doctor"]:
         assert f"balltrain {command}" in readme, command

@@ -27,7 +27,7 @@ ORDER = (
         "records",
         "search",
     ),
-    *("tracking", "execution", "reporting", "doctor", "testing", "api", "cli"),
+    *("tracking", "execution", "reporting", "serving", "doctor", "testing", "api", "cli"),
 )
 NO_RAY = ("balls", "vision", "tasks", "programs", "integrations", "data", "training", "records", "search")
 # the search-space types that sweep files use

@@ -24,6 +24,7 @@ COMMANDS = {
     "sweep": ("sweep", "Search the hyperparameters of a task: many trials, the bad ones stopped early."),
     "watch": ("results", "Watch a sweep that runs elsewhere."),
     "stop": ("stop", "Stop a sweep that runs elsewhere, or one trial of it."),
+    "serve": ("serve", "Show the sweeps of a storage in a browser, as they run."),
     "logs": ("logs", "Show what the trials of a sweep have printed."),
     "results": ("results", "Show a sweep's best trials, or list the sweeps; also while they run."),
     "report": ("results", "Draw a sweep's results as one HTML file."),

@@ -107,11 +107,34 @@ def first_line(folder: Path) -> Line:
 
 def tail_journal(folder: Path) -> Iterator[list[Line]]:
     """Without an end: at each step the whole lines added since the one before. The journal must be there."""
-    path = folder / FILE
-    with open(path, "rb") as file:
-        lines = _Lines(path, file)
+    with Tail(folder / FILE) as tail:
         while True:
-            yield list(lines)
+            yield list(tail)
+
+
+class Tail:
+    """A journal as it grows: each iteration gives its whole lines since the one before, one by one."""
+
+    def __init__(self, path: Path):
+        self._file = open(path, "rb")  # noqa: SIM115 - closed by close()
+        self._lines = _Lines(path, self._file)
+
+    def __iter__(self) -> Iterator[Line]:
+        return iter(self._lines)
+
+    @property
+    def position(self) -> int:
+        """Bytes that were read."""
+        return self._file.tell()
+
+    def __enter__(self) -> Tail:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def encoded(line: Line) -> bytes:

@@ -303,8 +303,33 @@ def list_sweeps(storage: Path) -> list[dict[str, Any]]:
     """
     if not storage.is_dir():
         raise BalltrainError(f"there is no folder {storage}: give --storage, or run a sweep first")
-    found = [_summarise(folder) for folder in storage.iterdir() if is_sweep(folder)]
+    found = [summarise(folder) for folder in storage.iterdir() if is_sweep(folder)]
     return sorted(found, key=lambda sweep: sweep["started"] or "", reverse=True)
+
+
+def summarise(folder: Path) -> dict[str, Any]:
+    """What a list shows of one sweep; of one that cannot be read, its `error`."""
+    summary: dict[str, Any] = {
+        "name": folder.name,
+        "task": None,
+        "trials": 0,
+        **{status.value: 0 for status in Status},
+    }
+    summary |= {"planned": 0, "objective": None, "best": None, "started": None, "error": None}
+    try:
+        sweep = read_sweep(folder)
+        summary |= {"task": sweep.get("task"), "objective": sweep.get("objective")}
+        summary |= {"planned": sweep.get("trials") or 0, "started": sweep.get("created_at")}
+        if not (folder / c.TRIALS_FILE).is_file():
+            return summary
+        few = [c.TRIAL_ID, c.STATUS, c.OBJECTIVE, c.CHECKPOINT, c.STARTED_AT, c.SAME_AS, c.CONFIRMS]
+        trials = data_frame(read_table(folder / c.TRIALS_FILE, None if sweep.get("objectives") else few))
+        results = Results(folder, sweep, trials, frozenset())
+        best = plain(results.best[c.OBJECTIVE]) if results.best is not None else None
+        started = plain(trials[c.STARTED_AT].min()) or summary["started"]
+        return summary | {"trials": len(trials), **results.counts, "best": best, "started": started}
+    except (BalltrainError, KeyError) as error:
+        return summary | {"error": f"damaged: {error}"}
 
 
 def plain(value: Any) -> Any:
@@ -333,35 +358,6 @@ def _not_there(storage: Path, name: str) -> str:
         return f"no sweep {name!r} in {storage}: did you mean {near[0]}?"
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"no sweep {name!r} in {storage}: it has {', '.join(names[:5])}{more}"
-
-
-def _summarise(folder: Path) -> dict[str, Any]:
-    summary: dict[str, Any] = {
-        "name": folder.name,
-        "task": None,
-        "trials": 0,
-        **{status.value: 0 for status in Status},
-    }
-    summary |= {"planned": 0, "objective": None, "best": None, "started": None, "error": None}
-    try:
-        sweep = read_sweep(folder)
-        summary |= {"task": sweep.get("task"), "objective": sweep.get("objective")}
-        summary |= {"planned": sweep.get("trials") or 0, "started": sweep.get("created_at")}
-        if not (folder / c.TRIALS_FILE).is_file():
-            return summary
-        several = sweep.get("objectives")
-        wanted = (
-            None
-            if several
-            else [c.TRIAL_ID, c.STATUS, c.OBJECTIVE, c.CHECKPOINT, c.STARTED_AT, c.SAME_AS, c.CONFIRMS]
-        )
-        trials = data_frame(read_table(folder / c.TRIALS_FILE, wanted))
-        results = Results(folder, sweep, trials, frozenset())
-        best = plain(results.best[c.OBJECTIVE]) if results.best is not None else None
-        started = plain(trials[c.STARTED_AT].min()) or summary["started"]
-        return summary | {"trials": len(trials), **results.counts, "best": best, "started": started}
-    except (BalltrainError, KeyError) as error:
-        return summary | {"error": f"damaged: {error}"}
 
 
 def _decoded(cell: Any) -> Any:

@@ -41,7 +41,9 @@ def line_trace(
     text: list[str] | None = None,
     marks: bool = False,
     dash: str = "solid",
+    meta: dict[str, str] | None = None,
 ) -> dict[str, Any]:
+    """`meta` says of which `trial` and `column` of epochs it is, where rows that come later belong to it."""
     label = "%{text}" if text else escape(name)
     return {
         "type": "scatter",
@@ -53,6 +55,7 @@ def line_trace(
         "opacity": opacity,
         "line": {"color": color, "width": width, "dash": dash},
         "hovertemplate": f"{label}, %{{x}}: %{{y:.4g}}<extra></extra>",
+        **({} if meta is None else {"meta": meta}),
     }
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balltrain.errors import BalltrainError
-from balltrain.programs.handle import FILES
 from balltrain.records.results import Results
 from balltrain.reporting.page import note, section
 from balltrain.tasks.user_code import described, users_error
@@ -61,6 +60,8 @@ def gallery(results: Results, data_dir: Path | None = None) -> str:
 
 def own_pictures(checkpoint: Path) -> list[Path]:
     """Those that a function or a command has put into its folder, in the order of their names."""
+    from balltrain.programs.handle import FILES  # torch, which the rest of a report does without
+
     folder = checkpoint / FILES / "pictures"
     found = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
     return sorted(found)[:NUM_PICTURES]
@@ -70,7 +71,7 @@ def _own_gallery(checkpoint: Path) -> str:
     images = []
     for path in own_pictures(checkpoint):
         try:
-            images.append(f'<img alt="{escape(path.name)}" src="data:image/webp;base64,{_encoded(path)}">')
+            images.append(f'<img alt="{escape(path.name)}" src="data:image/webp;base64,{encoded(path)}">')
         except OSError as error:
             images.append(note(f"{path.name} cannot be shown: {error}."))
     return section("Pictures of the best trial", f"<div class=shots>{''.join(images)}</div>") if images else ""
@@ -145,7 +146,7 @@ def _pictures(checkpoint: Path, data_dir: Path | None) -> tuple[list[str], str]:
     """As base64, and a sentence that says what they show."""
     with tempfile.TemporaryDirectory(prefix="balltrain-gallery-") as temporary:
         paths, source = sample_predictions(checkpoint, data_dir, Path(temporary))
-        return [_encoded(path) for path in paths], source
+        return [encoded(path) for path in paths], source
 
 
 def _unseen(loaded: Loaded, data_dir: Path | None, temporary: Path) -> tuple[Dataset, Any, str]:
@@ -168,7 +169,8 @@ def _unseen(loaded: Loaded, data_dir: Path | None, temporary: Path) -> tuple[Dat
     return dataset, dataset.splits["all"], f"Generated with the seed {other.seed}, so that none was trained on."
 
 
-def _encoded(path: Path) -> str:
+def encoded(path: Path) -> str:
+    """A picture as base64 of a small WebP."""
     from PIL import Image
 
     with Image.open(path) as image:

@@ -91,7 +91,15 @@ def parallel_coordinates(results: Results) -> str:
         "cmin": 0,
         "cmax": 1,
     }
-    data = [{"type": "parcoords", "dimensions": dimensions, "line": line, "labelangle": -20}]
+    data = [
+        {
+            "type": "parcoords",
+            "dimensions": dimensions,
+            "line": line,
+            "labelangle": -20,
+            "ids": rows[c.TRIAL_ID].tolist(),
+        }
+    ]
     figure = figure_html(data, {"margin": {"l": 60, "r": 60, "t": 80, "b": 20}}, height=420)
     text = f"The best quarter of {len(rows)} trials is coloured. Drag along an axis to keep those in that range."
     return section("Hyperparameters together", f"<div class=wide>{figure}</div>", note(text))

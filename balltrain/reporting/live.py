@@ -6,13 +6,13 @@ import contextlib
 import math
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from balltrain.background import every
 from balltrain.records.columns import Status
 from balltrain.reporting.notebook import in_notebook, notebook_view
+from balltrain.reporting.pace import Pacer
 from balltrain.reporting.snapshot import CURVE_LENGTH, LiveSnapshot, LiveTrial
 from balltrain.reporting.terminal.style import STATUS_STYLE
 from balltrain.reporting.text import duration, short
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 REFRESH_S = 0.25
-RATE_WINDOW_S = 30.0
 MAX_WIDTH = 100  # of the panel
 LINES_AROUND_TRIALS = 9  # of the panel, without its rows of running trials
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -73,10 +72,7 @@ class View:
 
         `started`, by the clock, is when the first trial was; unless given, now.
         """
-        self._clock = clock
-        self._started = clock() if started is None else started
-        self._ended_before = 0 if since is None else since.num_ended
-        self._samples = deque([(self._started, 0 if since is None else since.num_epochs)])
+        self._pacer = Pacer(since, clock, started)
 
     def render(self, snapshot: LiveSnapshot, width: int, height: int) -> RenderableType:
         """The panel, no larger than this."""
@@ -100,36 +96,17 @@ class View:
         )
 
     def _rates(self, snapshot: LiveSnapshot) -> str:
-        now, epochs = self._clock(), snapshot.num_epochs
-        self._samples.append((now, epochs))
-        while len(self._samples) > 2 and self._samples[1][0] <= now - RATE_WINDOW_S:
-            self._samples.popleft()
-        since, before = self._samples[0]
-        rate = (epochs - before) / (now - since) if epochs > before and now > since else None
-        left = self._seconds_left(snapshot, now, rate)
+        pace = self._pacer.look(snapshot)
+        rate, left = pace.epochs_per_second, pace.left_s
         return "   ".join(
             f"[dim]{name}[/] {value}"
             for name, value in (
-                ("epochs", epochs),
+                ("epochs", snapshot.num_epochs),
                 ("per second", "—" if rate is None else short(rate, 3)),
-                ("elapsed", duration(now - self._started)),
+                ("elapsed", duration(pace.elapsed_s)),
                 ("left", "—" if left is None else f"about {duration(left)}"),
             )
         )
-
-    def _seconds_left(self, snapshot: LiveSnapshot, now: float, rate: float | None) -> float | None:
-        """From the trials ended per second; None before one has ended for each that runs at a time.
-
-        For those that go on after the search, from the epochs per second, `rate`.
-        """
-        by_this_run = snapshot.num_ended - self._ended_before
-        more, epochs = snapshot.trials_to_come, snapshot.epochs_to_come
-        if snapshot.time_used is not None and snapshot.time_budget is not None and snapshot.num_trials is None:
-            return None if snapshot.interrupted else max(0.0, snapshot.time_budget - snapshot.time_used)
-        few = more > 0 and by_this_run < max(2, snapshot.concurrency)
-        if snapshot.interrupted or few or (epochs and rate is None):
-            return None
-        return (more * (now - self._started) / by_this_run if more > 0 else 0.0) + epochs / (rate or 1.0)
 
 
 def _progress(snapshot: LiveSnapshot) -> RenderableType:

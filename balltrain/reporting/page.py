@@ -142,30 +142,43 @@ th { color: var(--soft); font-weight: 500 } td.n { font-variant-numeric: tabular
 tr.failed td { color: var(--bad) } td code { white-space: pre-wrap }
 """
 
-SCRIPT = """
-const dark = matchMedia("(prefers-color-scheme: dark)");
+# how a figure's JSON gets the page's colours: of the report, and of the page that `balltrain serve` shows
+PLOTTING = """
 const palettes = {
   light: { muted: "#a3abb5", faint: "#dfe3e8",
     ink: "#1c1f24", back: "#ffffff", 0: "#0b62c4", 1: "#d9480f", 2: "#2b8a3e", 3: "#862e9c", 4: "#b08800" },
   dark: { muted: "#6b7480", faint: "#343b44",
     ink: "#e4e7eb", back: "#14171b", 0: "#6cb0ff", 1: "#ff9f5a", 2: "#69db7c", 3: "#da9ff9", 4: "#ffd43b" } };
-function draw() {
-  const css = getComputedStyle(document.documentElement), palette = palettes[dark.matches ? "dark" : "light"];
+function colored(value, palette) {
+  if (typeof value == "string")
+    return value[0] == "@" && value.slice(1) in palette ? palette[value.slice(1)] : value;
+  if (Array.isArray(value)) return value.map(each => colored(each, palette));
+  if (value === null || typeof value != "object") return value;
+  const kept = (key, each) => key == "text" && typeof each == "string" ? each : colored(each, palette);
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, kept(key, each)]));
+}
+function styled(figure, isDark) {
+  const css = getComputedStyle(document.documentElement), palette = palettes[isDark ? "dark" : "light"];
   const ink = css.getPropertyValue("--soft").trim(), line = css.getPropertyValue("--line").trim();
   const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
-  for (const box of document.querySelectorAll(".figure")) {
-    const figure = JSON.parse(box.querySelector("script").textContent,
-      (key, value) => typeof value == "string" && value[0] == "@" && value.slice(1) in palette && key != "text"
-        ? palette[value.slice(1)] : value);
-    const layout = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest",
-      font: { color: ink, family: getComputedStyle(document.body).fontFamily, size: 12 },
-      margin: { l: 56, r: 12, t: 12, b: 44 }, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
-      ...figure.layout, xaxis: { ...axis, ...figure.layout.xaxis }, yaxis: { ...axis, ...figure.layout.yaxis } };
-    let target = box.querySelector(".plot");
-    if (!target) { target = document.createElement("div"); target.className = "plot"; box.append(target) }
-    Plotly.react(target, figure.data, layout, { responsive: true, displayModeBar: false });
-  }
+  const { data, layout } = colored(figure, palette);
+  return { data, layout: { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest",
+    font: { color: ink, family: getComputedStyle(document.body).fontFamily, size: 12 },
+    margin: { l: 56, r: 12, t: 12, b: 44 }, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
+    ...layout, xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis } } };
 }
+"""
+
+SCRIPT = f"""{PLOTTING}
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function draw() {{
+  for (const box of document.querySelectorAll(".figure")) {{
+    const figure = styled(JSON.parse(box.querySelector("script").textContent), dark.matches);
+    let target = box.querySelector(".plot");
+    if (!target) {{ target = document.createElement("div"); target.className = "plot"; box.append(target) }}
+    Plotly.react(target, figure.data, figure.layout, {{ responsive: true, displayModeBar: false }});
+  }}
+}}
 draw();
 dark.addEventListener("change", draw);
 """

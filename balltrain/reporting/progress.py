@@ -39,7 +39,8 @@ def learning_curves(results: Results) -> str:
             y_axis = objective_axis(results, there[column])
         else:
             y_axis = titled_axis(_title(column), there[column] if column.endswith("loss") else None)
-        figures.append(figure_html(data, {"xaxis": titled_axis("epoch"), "yaxis": y_axis}, height=400))
+        layout = {"xaxis": titled_axis("epoch"), "yaxis": y_axis, "meta": {"column": column}}
+        figures.append(figure_html(data, layout, height=400))
     if not figures:
         return ""
     return section("Learning curves", grid(figures), note(notes))
@@ -49,11 +50,19 @@ def best_trial(results: Results) -> str:
     """Training and validation of the best trial: do they part? And how long its epochs take."""
     if results.best is None:
         return ""
-    rows = results.epochs[results.epochs[c.TRIAL_ID] == results.best[c.TRIAL_ID]]
+    return trial_curves(results, results.best, f"Best trial, {results.best[c.TRIAL_ID]}")
+
+
+def trial_curves(results: Results, trial: pd.Series, title: str = "Curves") -> str:
+    """Losses, metrics and seconds of a trial by epoch, in training and validation."""
+    rows = results.epochs[results.epochs[c.TRIAL_ID] == trial[c.TRIAL_ID]]
     if rows.empty:
         return ""
     losses = [(c.TRAIN_LOSS, "@1"), (c.VAL_LOSS, "@0")]
-    data = [line_trace(rows[c.EPOCH], rows[name], name, color, marks=True) for name, color in losses]
+    data = [
+        line_trace(rows[c.EPOCH], rows[name], name, color, marks=True, meta=_meta(rows, name))
+        for name, color in losses
+    ]
     axes = {"xaxis": titled_axis("epoch"), "yaxis": titled_axis("loss", rows[[c.TRAIN_LOSS, c.VAL_LOSS]].stack())}
     figures = [figure_html(data, axes, height=320)]
     metrics = _metric_curves(results, rows)
@@ -61,12 +70,14 @@ def best_trial(results: Results) -> str:
         figures.append(
             figure_html(metrics, {"xaxis": titled_axis("epoch"), "yaxis": titled_axis("metric")}, height=320)
         )
-    seconds = line_trace(rows[c.EPOCH], rows[c.SECONDS], "seconds an epoch", "@0", marks=True)
+    seconds = line_trace(
+        rows[c.EPOCH], rows[c.SECONDS], "seconds an epoch", "@0", marks=True, meta=_meta(rows, c.SECONDS)
+    )
     axes = {"xaxis": titled_axis("epoch"), "yaxis": {**titled_axis("seconds an epoch"), "rangemode": "tozero"}}
     figures.append(figure_html([seconds], {**axes, "showlegend": False}, height=320))
     dashed = any(trace["line"]["dash"] == "dash" for trace in metrics)
     remark = "Metrics of the training batches are dashed: running over the epoch, of augmented items."
-    return section(f"Best trial, {results.best[c.TRIAL_ID]}", grid(figures), note(remark if dashed else ""))
+    return section(title, grid(figures), note(remark if dashed else ""))
 
 
 def distribution(results: Results) -> str:
@@ -193,12 +204,17 @@ def _metric_curves(results: Results, rows: pd.DataFrame) -> list[dict[str, Any]]
     beside = {c.training_column(name): name for name in there}
     data = []
     for number, column in enumerate([name for name in there if name not in beside][:NUM_HIGHLIGHTED]):
-        data.append(line_trace(rows[c.EPOCH], rows[column], _title(column), f"@{number}", marks=True))
+        meta = _meta(rows, column)
+        data.append(line_trace(rows[c.EPOCH], rows[column], _title(column), f"@{number}", marks=True, meta=meta))
         of_training = c.training_column(column)
         if of_training in there:
-            curve = rows[of_training]
-            data.append(line_trace(rows[c.EPOCH], curve, _title(of_training), f"@{number}", marks=True, dash="dash"))
+            trace = line_trace(rows[c.EPOCH], rows[of_training], _title(of_training), f"@{number}", marks=True)
+            data.append(trace | {"line": {**trace["line"], "dash": "dash"}, "meta": _meta(rows, of_training)})
     return data
+
+
+def _meta(rows: pd.DataFrame, column: str) -> dict[str, str]:
+    return {"trial": str(rows[c.TRIAL_ID].iloc[0]), "column": column}
 
 
 def _title(column: str) -> str:
@@ -227,7 +243,9 @@ def _curves(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[dic
         name = f"{trial_id} (best)" if rank == 0 else trial_id
         width = 3 if rank == 0 else 1.6
         labels = [trial_id] * len(curve)
-        line = line_trace(curve[c.EPOCH], _rounded(curve[column]), name, f"@{rank}", width=width, text=labels)
+        meta = {"trial": trial_id, "column": column}
+        y = _rounded(curve[column])
+        line = line_trace(curve[c.EPOCH], y, name, f"@{rank}", width=width, text=labels, meta=meta)
         data.append(line)
     remarks = []
     if len(drawn) < len(others):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from balltrain.records import columns as c
 from balltrain.records.columns import Status
@@ -48,6 +48,9 @@ from balltrain.reporting.progress import (
 from balltrain.reporting.text import duration, method_of, quoted, short
 from balltrain.reporting.timeline import timeline
 from balltrain.reporting.verdict import verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_TABLE_ROWS = 100
 
@@ -239,10 +242,14 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
 )
 
 
-def train_command(results: Results) -> str:
-    """`balltrain train …` for the best trial: what varies, and what the sweep fixed. A notebook's task: in Python."""
-    assert results.best is not None
-    sweep, config = results.sweep, results.config(results.best)
+def train_command(results: Results, trial: pd.Series | None = None) -> str:
+    """`balltrain train …` for a trial, the best unless given: what varies, and what the sweep fixed.
+
+    Of a notebook's task it is Python.
+    """
+    trial = results.best if trial is None else trial
+    assert trial is not None
+    sweep, config = results.sweep, results.config(trial)
     given = {**(sweep.get("hyperparameters") or {}), **(sweep.get("space") or {})}
     names = dict.fromkeys([*(column.removeprefix(c.CONFIG_PREFIX) for column in results.varied), *given])
     if sweep.get("task_code") and not sweep.get("task_file"):  # a class of a notebook's cell

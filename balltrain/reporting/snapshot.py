@@ -72,12 +72,16 @@ class LiveSnapshot:
 
 
 class Running(Protocol):
-    """A sweep that runs in this process, as `search.controller.Controller` holds it."""
+    """A sweep that runs in this process, as `search.controller.Controller` holds it; or one that is followed."""
 
-    state: SweepState
-    live: set[int]
-    concurrency: int
-    interrupted: bool
+    @property
+    def state(self) -> SweepState: ...
+    @property
+    def live(self) -> set[int]: ...
+    @property
+    def concurrency(self) -> int: ...
+    @property
+    def interrupted(self) -> bool: ...
 
 
 def snapshot_of(running: Running) -> LiveSnapshot:

@@ -1,0 +1,148 @@
+// Figures of the report, drawn when they are seen, with rows that have come since; the zoom stays.
+
+import { el } from "./dom.js";
+import { parallel } from "./parallel.js";
+import { styled } from "./plotting.js";
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const coarse = matchMedia("(pointer: coarse)");
+const plots = new Set();
+const REST = 4; // after a drawing as many times what it took, so that the browser stays free
+
+dark.addEventListener("change", () => plots.forEach(plot => plot.ask(true)));
+
+const seen = new IntersectionObserver(entries => {
+  for (const entry of entries) {
+    const plot = entry.target.plot;
+    plot.isSeen = entry.isIntersecting;
+    if (plot.isSeen) plot.ask();
+  }
+}, { rootMargin: "300px" });
+
+export class Plot {
+  // `live` has the epochs of trials that train, by trial and column; `brush` gets ids of trials that were dragged over
+  constructor(figure, live = null, brush = null) {
+    this.live = live; this.brush = brush;
+    this.target = el("div", { class: "plot" });
+    this.tools = el("div", { class: "tools" });
+    this.box = el("div", { class: "figure" }, this.tools, this.target);
+    this.box.plot = this;
+    this.axes = {};
+    this.isSeen = false; this.stale = true; this.pending = false; this.free = 0;
+    this.set(figure);
+    plots.add(this);
+    seen.observe(this.box);
+  }
+
+  set(figure) {
+    this.figure = figure;
+    this.box.style.minHeight = `${figure.layout.height}px`;
+    this.isParallel = figure.data[0]?.type == "parcoords";
+    this.column = figure.layout.meta?.column;
+    this.isPoints = this.brush && figure.data.some(trace => trace.mode == "markers" && Array.isArray(trace.text));
+    this.tools.replaceChildren(...this.buttons());
+    this.ask(true);
+  }
+
+  close() {
+    plots.delete(this);
+    seen.unobserve(this.box);
+    if (window.Plotly && this.drawn) window.Plotly.purge(this.target);
+  }
+
+  buttons() {
+    const lines = this.figure.data.some(trace => trace.type == "scatter" && /lines/.test(trace.mode || ""));
+    if (!lines) return [];
+    return ["x", "y"].map(name => {
+      const button = el("button", { type: "button", "aria-pressed": String(this.isLog(name)),
+        title: `logarithmic ${name} axis`, onclick: () => {
+          this.axes[name] = !this.isLog(name);
+          button.setAttribute("aria-pressed", String(this.isLog(name)));
+          this.ask(true);
+        } }, `log ${name}`);
+      return button;
+    });
+  }
+
+  isLog(name) {
+    return this.axes[name] ?? this.figure.layout[`${name}axis`]?.type == "log";
+  }
+
+  concerns(trial) {
+    return this.column !== undefined || this.figure.data.some(trace => trace.meta?.trial == trial);
+  }
+
+  // draw soon: as often as the browser can without being busy with it
+  ask(stale = true) {
+    this.stale ||= stale;
+    if (!this.isSeen || this.pending || !this.stale || !window.Plotly) return;
+    this.pending = true;
+    setTimeout(() => requestAnimationFrame(() => { this.pending = false; if (this.isSeen) this.draw(); }),
+      Math.max(0, this.free - performance.now()));
+  }
+
+  draw() {
+    const began = performance.now();
+    this.stale = false;
+    const figure = styled(this.composed(), dark.matches);
+    if (this.isParallel) parallel(this.target, figure, this.brush);
+    else {
+      window.Plotly.react(this.target, figure.data, figure.layout, { responsive: true, displayModeBar: false });
+      if (!this.drawn && this.isPoints) this.listen();
+    }
+    this.drawn = !this.isParallel;
+    this.free = performance.now() + Math.min(2000, REST * (performance.now() - began));
+  }
+
+  listen() {
+    this.target.on("plotly_selected", event => this.brush(event ? event.points.map(point => point.text) : null));
+    this.target.on("plotly_deselect", () => this.brush(null));
+  }
+
+  composed() {
+    const { data, layout } = this.figure;
+    const traces = data.map(trace => this.extended(trace));
+    if (this.column !== undefined && this.live) traces.push(...this.running(data));
+    const axes = {};
+    for (const name of ["x", "y"]) {
+      const axis = layout[`${name}axis`] || {};
+      axes[`${name}axis`] = this.axes[name] === undefined ? axis
+        : { ...axis, type: this.axes[name] ? "log" : "linear", dtick: undefined, uirevision: String(this.axes[name]) };
+    }
+    const drag = this.isPoints ? { dragmode: coarse.matches ? false : "select" } : {};
+    return { data: traces, layout: { ...layout, ...axes, ...drag, uirevision: "kept" } };
+  }
+
+  // a trace of one trial, with the epochs that have come since it was drawn
+  extended(trace) {
+    const curve = trace.meta && this.live?.get(trace.meta.trial), values = curve?.[trace.meta.column];
+    if (!values || !trace.x.length) return trace;
+    const from = curve.epoch.findIndex(epoch => epoch > trace.x[trace.x.length - 1]);
+    if (from < 0) return trace;
+    const x = trace.x.concat(curve.epoch.slice(from)), y = trace.y.concat(values.slice(from));
+    return { ...trace, x, y, text: Array.isArray(trace.text) ? x.map(() => trace.meta.trial) : trace.text };
+  }
+
+  // one trace of all other trials that train, with gaps between them
+  running(data) {
+    const own = new Set(data.map(trace => trace.meta?.trial));
+    const x = [], y = [], text = [];
+    for (const [trial, curve] of this.live) {
+      if (own.has(trial) || !curve[this.column]) continue;
+      x.push(...curve.epoch, null); y.push(...curve[this.column], null);
+      text.push(...curve.epoch.map(() => trial), null);
+    }
+    if (!x.length) return [];
+    return [{ type: "scatter", mode: "lines+markers", name: "running", x, y, text, meta: { live: true },
+      line: { color: "@2", width: 1.6 }, marker: { color: "@2", size: 3 },
+      hovertemplate: "%{text}, %{x}: %{y:.4g}<extra></extra>" }];
+  }
+}
+
+export function closeAll() {
+  plots.forEach(plot => plot.close());
+}
+
+export function rowsCame(trials) {
+  for (const plot of plots) if (plot.live && trials.some(trial => plot.concerns(trial))) plot.ask(true);
+}
