@@ -28,17 +28,15 @@ from balltrain.lease import CLAIMS, held
 MIRROR_EVERY_S = 5.0
 JOURNAL_FILE = "journal.jsonl"
 SWEEP_FILE = "sweep.json"
-<<<<<<< HEAD
 REQUESTS_FILE, ANSWERS_FILE = (
     ".requests.json",
     ".answers.json",
 )  # records/requests.py; read and written at their place
-=======
+MARKS_FILE = "marks.json"  # what people say of trials: records/marks.py
 SAME_TIME_S = 1e-4  # that a time may differ for being a float
->>>>>>> edc80b0 (balltrain serve: a page with the sweeps of a storage as they run, their trials, and several compared)
 RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
-# uploaded by the trials, or W&B's own affair
-NOT_MIRRORED = ("checkpoints", "logs", "wandb", ".ray", ".lock", CLAIMS, REQUESTS_FILE, ANSWERS_FILE)
+# uploaded by the trials, or by who asks or marks, or W&B's own affair
+NOT_MIRRORED = ("checkpoints", "logs", "wandb", ".ray", ".lock", CLAIMS, REQUESTS_FILE, ANSWERS_FILE, MARKS_FILE)
 
 
 class Storage:
@@ -57,6 +55,7 @@ class Storage:
         if self.remote is not None:
             # event files are appended to by the sweep's machine, and of use to nobody here
             self.remote.pull(self.root / name, name, skip=(*NOT_MIRRORED, "tensorboard"))
+            self._fetch(name, MARKS_FILE)
         return self.root / name
 
     def fetch_list(self) -> Path:
@@ -68,7 +67,7 @@ class Storage:
 
     def fetch_tables(self, name: str) -> Path:
         """The folder of a sweep with its tables and sweep.json, as they are by now."""
-        self._fetch(name, SWEEP_FILE, "trials.parquet", "epochs.parquet")
+        self._fetch(name, SWEEP_FILE, "trials.parquet", "epochs.parquet", MARKS_FILE)
         return self.root / name
 
     def modified_at(self, name: str, file: str) -> float | None:

@@ -20,6 +20,9 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on. Others than 127.0.0.1 are reached from other machines.")
     ] = HOST,
+    allow_control: Annotated[
+        bool, typer.Option("--allow-control", help="Let the page stop sweeps and trials, star trials, and note.")
+    ] = False,
     data_dir: Annotated[str | None, knob_info(Data, "data_dir")] = None,
 ) -> None:
     """Show the sweeps of a storage in a browser, as they run. Ctrl-C ends it, and no sweep."""
@@ -29,7 +32,9 @@ def serve(
     if not is_loopback(host):
         told = f"who reaches {host} with the URL sees these sweeps, and it travels in the clear"
         print(f"warning: {told}: docs/security.md", file=sys.stderr)
-    serve_page(Storage(storage_uri(storage)), host, port, data_dir=data_dir, announce=_announce)
+    serve_page(
+        Storage(storage_uri(storage)), host, port, data_dir=data_dir, allow_control=allow_control, announce=_announce
+    )
 
 
 def _announce(url: str) -> None:

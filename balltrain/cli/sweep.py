@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ from balltrain.search.sweep import Sweep
 from balltrain.tracking.mirrors import Tracking
 
 if TYPE_CHECKING:
+    from balltrain.api.preparing import Prepared
     from balltrain.programs.commands import Command
 
 
@@ -68,6 +70,9 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, time a few batches, show the plan, run no trial.")
     ] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show the sweep in a browser too, while it runs: docs/serving.md.")
+    ] = False,
     json_: Json = False,
     **options: Any,
 ) -> None:
@@ -86,7 +91,19 @@ def sweep(
         forecast = foresee(prepared, progress)
         print_json(forecast) if json_ else print_forecast(forecast, stdout())
         return
-    finish(run(prepared, progress), json_, to_go_on)
+    with _page(prepared) if serve else contextlib.nullcontext():
+        results = run(prepared, progress)
+    finish(results, json_, to_go_on)
+
+
+def _page(prepared: Prepared) -> contextlib.AbstractContextManager[None]:
+    """The page beside a sweep, whose URL is told on standard error."""
+    from balltrain.serving.beside import page_beside
+
+    def announce(url: str) -> None:
+        print(f"page: {url}", file=sys.stderr, flush=True)
+
+    return page_beside(prepared.place.uri, prepared.plan.name, announce, data_dir=prepared.data_dir)
 
 
 def _what(task_or_file: str | None, command: str | None, figures: str | None) -> str | Command:

@@ -9,7 +9,7 @@ from pathlib import Path
 from balltrain.doctor.check import FAIL, Check
 from balltrain.doctor.check import print_checks as print_checks
 from balltrain.doctor.hardware import SHARED_MEMORY, check_cpus, check_cuda, check_memory, check_shared_memory
-from balltrain.doctor.services import check_cluster, check_ray, check_token, check_wandb
+from balltrain.doctor.services import check_cluster, check_page, check_ray, check_token, check_wandb
 from balltrain.doctor.system import (
     check_folder,
     check_home,
@@ -37,6 +37,7 @@ def examine(storage: Path, data_dir: Path) -> list[Check]:
         ("Ray", check_ray),
         ("Ray cluster", check_cluster),
         ("Ray token", check_token),
+        ("live page", check_page),
         ("W&B", check_wandb),
         ("storage", lambda: check_folder("storage", storage)),
         ("data", lambda: check_folder("data", data_dir)),

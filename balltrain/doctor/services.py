@@ -74,6 +74,21 @@ def check_token() -> Check:
     return Check(name, OK, "none yet: a sweep makes one" if mode is None else f"{file}, read by its owner alone")
 
 
+def check_page() -> Check:
+    """Whether a page of `balltrain serve` is open to other machines."""
+    from balltrain.serving.security import is_loopback
+    from balltrain.serving.server import served_pages
+
+    pages = served_pages()
+    if not pages:
+        return Check("live page", OK, "none is served")
+    named = ", ".join(f"{host}:{port}" for host, port in pages)
+    if all(is_loopback(host) for host, _ in pages):
+        return Check("live page", OK, f"{named}, for this machine alone")
+    advice = "leave out --host, and reach it by ssh -L 8765:127.0.0.1:8765 HOST: docs/security.md"
+    return Check("live page", WARN, f"{named}: other machines reach it, and what is sent can be read", advice)
+
+
 def check_wandb() -> Check:
     """Its version, and whether there is a key; asks no server."""
     from balltrain.tracking.wandb import has_key

@@ -17,6 +17,7 @@ from balltrain.records.columns import Status
 from balltrain.records.confirmation import Confirmed
 from balltrain.records.figures import EPOCH_SECONDS, LATENCY_SECONDS, LOSSES, NUM_PARAMS
 from balltrain.records.goals import Goals
+from balltrain.records.marks import Mark, read_marks
 from balltrain.records.reading import check_table, data_frame, is_sweep, read_sweep, read_table
 
 if TYPE_CHECKING:
@@ -237,6 +238,11 @@ class Results:
         """The `metric.` columns with a value in any trial, but for the objective's own."""
         found = [column for column in self.trials.columns if column.startswith(c.METRIC_PREFIX)]
         return [column for column in found if column != self.objective_column and self.trials[column].notna().any()]
+
+    @cached_property
+    def marks(self) -> dict[str, Mark]:
+        """Stars and notes by trial_id."""
+        return read_marks(self.folder)
 
     @cached_property
     def num_epochs(self) -> int:

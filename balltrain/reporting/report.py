@@ -184,6 +184,18 @@ def trials_table(results: Results) -> str:
     return section("Trials", table(heads, rows[shown].itertuples(index=False), rows[c.STATUS]), note(text))
 
 
+def marked(results: Results) -> str:
+    """Trials with a star or a note."""
+    if not results.marks:
+        return ""
+    objectives = results.trials.set_index(c.TRIAL_ID)[c.OBJECTIVE]
+    rows = [
+        (trial_id, "★" if mark.star else "", objectives.get(trial_id), mark.note)
+        for trial_id, mark in results.marks.items()
+    ]
+    return section("Starred and noted", table(["trial", "", results.objective_name, "note"], rows))
+
+
 def failures_table(results: Results) -> str:
     found = failures(results)
     if not found:
@@ -220,6 +232,7 @@ def provenance(results: Results) -> str:
 SECTIONS: tuple[Callable[[Results], str], ...] = (
     findings_list,
     best_config,
+    marked,
     confirmation,
     front,
     learning_curves,

@@ -56,6 +56,7 @@ def results_json(results: Results, top: int) -> dict[str, Any]:
         "top": [_trial_json(results, trial) for _, trial in results.listed.head(top).iterrows()],
         "failures": [{"error": error, "trial_ids": trial_ids} for error, trial_ids in failures(results)],
         "objectives": described(results),
+        "marks": {trial_id: {"star": mark.star, "note": mark.note} for trial_id, mark in results.marks.items()},
         **({} if (reference := published(results)) is None else {"reference": dict(reference)}),
     }
 

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from balltrain import __version__
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.records.marks import Mark, set_mark
 from balltrain.records.output import FOLDER, output_file
 from balltrain.reporting.page import PLOTTING, STYLE
 from balltrain.serving.drawer import Drawer
@@ -34,14 +35,15 @@ CLOSING_EVERY_S = 0.5  # that a stream of events looks whether the server ends
 BEAT_EVERY_S = 15.0
 MAX_COMPARED = 8
 LOG_BYTES = 64 << 10
+MAX_BODY_BYTES = 16 << 10
 GROUPS = ("quick", "slow")
 
 
 class Page:
     """The application's state, and a method a route."""
 
-    def __init__(self, storage: Storage, data_dir: str | None = None):
-        self.storage, self.data_dir = storage, data_dir
+    def __init__(self, storage: Storage, data_dir: str | None = None, *, allow_control: bool = False):
+        self.storage, self.data_dir, self.allow_control = storage, data_dir, allow_control
         self.is_closing: Callable[[], bool] = lambda: False  # the server's, which waits for connections to end
         self.shelf = Shelf(storage)
         self.drawers = {group: Drawer() for group in (*GROUPS, "pictures")}
@@ -77,6 +79,7 @@ class Page:
             Route(trial, told(self.trial)),
             Route(f"{trial}/log", told(self.log)),
             Route(f"{trial}/pictures", told(self.pictures), methods=["POST"]),
+            Route(f"{trial}/mark", told(self.mark), methods=["POST"]),
         ]
 
     async def index(self, request: Request) -> Response:
@@ -110,7 +113,7 @@ class Page:
     async def sweep(self, request: Request) -> Any:
         channel = await self._channel(request)
         found = {**sweep_json(channel.followed), "plan": channel.plan(), "tables": channel.tables}
-        return {**found, "storage": self.storage.uri, "version": __version__}
+        return {**found, "marks": channel.marks(), "control": self.allow_control, "storage": self.storage.uri}
 
     async def curves(self, request: Request) -> Any:
         """All epochs of the trials that are asked for."""
@@ -169,6 +172,16 @@ class Page:
         asked = {"root": str(self._root), "name": channel.name, "trial_id": trial, "data_dir": self.data_dir}
         return {"pictures": await self.drawers["pictures"].ask("pictures", **asked)}
 
+    async def mark(self, request: Request) -> Any:
+        """Star a trial, or note something of it."""
+        self._check_control()
+        channel = await self._channel(request)
+        trial, asked = self._trial(channel, request), await _body(request)
+        mark = Mark(asked.get("star", False), asked.get("note", ""))
+        await asyncio.to_thread(set_mark, self.storage, channel.name, trial, mark)
+        channel.tell_marks()
+        return {"marks": channel.marks()}
+
     async def compare(self, request: Request) -> Any:
         names = request.query_params.getlist("sweep")
         if not 2 <= len(names) <= MAX_COMPARED:
@@ -207,6 +220,10 @@ class Page:
     @property
     def _root(self) -> Path:
         return self.storage.root.absolute()
+
+    def _check_control(self) -> None:
+        if not self.allow_control:
+            raise UsageError("this page only shows: start it with `balltrain serve --allow-control`")
 
     async def _channel(self, request: Request) -> Channel:
         return await self.shelf.channel(request.path_params["name"])
@@ -259,24 +276,25 @@ class Drawn:
     """What was drawn last of one group of a sweep's sections."""
 
     def __init__(self) -> None:
-        self._version = -1  # of the tables
+        self._version: tuple[int, int] = (-1, -1)  # of the tables, and of the marks
         self._sections: Any = None
         self._at = self._took_s = 0.0
         self._drawing = asyncio.Lock()
 
     async def get(self, channel: Channel, drawer: Drawer, group: str, *, now: bool) -> dict[str, Any]:
         async with self._drawing:
-            version = channel.tables
+            version = (channel.tables, channel.marked)
             wait_s = self._at + max(DRAW_EVERY_S, self._took_s / DRAW_SHARE) - time.monotonic()
-            ended = channel.plan()["state"] != "running"
-            if self._version != version and (now or ended or self._sections is None or wait_s <= 0):
+            free = now or channel.plan()["state"] != "running" or version[1] != self._version[1]
+            if self._version != version and (free or self._sections is None or wait_s <= 0):
                 began = time.monotonic()
                 root = str(channel.storage.root.absolute())
                 self._sections = await drawer.ask("sections", root=root, name=channel.name, group=group)
                 self._version, self._at = version, time.monotonic()
                 self._took_s, wait_s = self._at - began, 0.0
             again_s = max(0.0, wait_s) if self._version != version else None
-            return {"sections": self._sections, "tables": self._version, "again_s": again_s}
+            found = {"sections": self._sections, "tables": self._version[0], "again_s": again_s}
+            return {**found, "version": "-".join(map(str, self._version))}
 
 
 def told(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
@@ -292,6 +310,22 @@ def told(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], A
         return found if isinstance(found, Response) else JSONResponse(found)
 
     return answer
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """Raises UsageError for what is no JSON object, or too long for one that this page sends."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise UsageError(f"the request is longer than {MAX_BODY_BYTES} bytes")
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError("the request is no JSON object")
+    return found
 
 
 def _logs(folder: Path, trial: str) -> list[dict[str, Any]]:

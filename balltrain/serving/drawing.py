@@ -23,6 +23,7 @@ from balltrain.reporting import comparison, hyperparameters, progress, query, re
 from balltrain.reporting.pauses import pauses
 from balltrain.reporting.timeline import timeline
 from balltrain.serving.parts import title_of, tree_of
+from balltrain.storage import MARKS_FILE
 
 NICENESS = 10
 SPARK_POINTS = 40
@@ -30,6 +31,7 @@ SPARK_POINTS = 40
 GROUPS: dict[str, tuple[Callable[[Results], str], ...]] = {
     "quick": (
         report.best_config,
+        report.marked,
         report.confirmation,
         progress.learning_curves,
         progress.best_so_far,
@@ -149,7 +151,7 @@ class _Desk:
 
     def _load(self, root: str, name: str) -> Results:
         folder = Path(root) / name
-        files = [folder / file for file in ("sweep.json", c.TRIALS_FILE, c.EPOCHS_FILE)]
+        files = [folder / file for file in ("sweep.json", c.TRIALS_FILE, c.EPOCHS_FILE, MARKS_FILE)]
         version = [path.stat().st_mtime_ns if path.exists() else None for path in files]
         known = self._results.get(str(folder))
         if known is None or known[0] != version:

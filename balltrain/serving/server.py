@@ -26,9 +26,13 @@ def serve(
     port: int = PORT,
     *,
     data_dir: str | None = None,
+    allow_control: bool = False,
     announce: Callable[[str], None] = print,
 ) -> None:
-    """Serve until Ctrl-C. `announce` gets the URL, with its token. Raises BalltrainError where it cannot listen."""
+    """Serve until Ctrl-C. With `allow_control` the page may stop what runs, and mark trials.
+
+    `announce` gets the URL, with its token. Raises BalltrainError where it cannot listen.
+    """
     import uvicorn
 
     from balltrain.serving.app import Page
@@ -36,7 +40,7 @@ def serve(
     listening = _listening(host, port)
     port = listening.getsockname()[1]
     token = secrets.token_urlsafe(32)
-    page = Page(storage, data_dir)
+    page = Page(storage, data_dir, allow_control=allow_control)
     app = Guard(page.app(), token, host, port)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws="none", server_header=False, timeout_graceful_shutdown=1
@@ -47,6 +51,23 @@ def serve(
         announce(f"http://{_named(host)}:{port}/?token={token}")
         with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended
             server.run(sockets=[listening])
+
+
+def served_pages() -> list[tuple[str, int]]:
+    """Host and port of each page that this user serves on this machine."""
+    found = []
+    for path in sorted(_pages_folder().glob("*.json")):
+        try:
+            page = json.loads(path.read_text())
+            os.kill(int(page["pid"]), 0)  # raises where that process has ended
+            found.append((str(page["host"]), int(page["port"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _pages_folder() -> Path:
+    return user_cache_path("balltrain") / PAGES
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -78,7 +99,7 @@ def _named(host: str) -> str:
 @contextlib.contextmanager
 def _known_to_doctor(host: str, port: int) -> Iterator[None]:
     """While the block runs, `balltrain doctor` finds the page's address, and no token."""
-    path = pages_folder() / f"{os.getpid()}.json"
+    path = _pages_folder() / f"{os.getpid()}.json"
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"host": host, "port": port, "pid": os.getpid()}))
@@ -87,7 +108,3 @@ def _known_to_doctor(host: str, port: int) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-def pages_folder() -> Path:
-    return user_cache_path("balltrain") / PAGES

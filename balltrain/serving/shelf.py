@@ -8,16 +8,18 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from balltrain.errors import BalltrainError
 from balltrain.records import columns as c
+from balltrain.records.marks import read_marks
 from balltrain.records.reading import is_sweep, read_sweep
 from balltrain.reporting.watch import ENDED_AT, SILENT_S
 from balltrain.serving.following import Followed
-from balltrain.serving.views import pacer_of, plan_json, trial_json
-from balltrain.storage import JOURNAL_FILE, SWEEP_FILE, Storage
+from balltrain.serving.views import config_names, pacer_of, plan_json, trial_json
+from balltrain.storage import JOURNAL_FILE, MARKS_FILE, SWEEP_FILE, Storage
 
 POLL_S = 0.25  # of a journal on this machine
 PLAN_EVERY_S = 1.0
@@ -93,7 +95,7 @@ class Channel:
             self._journal = storage.root / COPIES / name / JOURNAL_FILE
         self._listeners: set[asyncio.Queue[dict[str, Any]]] = set()
         self._used = time.monotonic()
-        self._tables = self._sent_tables = 0
+        self._sent_tables = self._sent_marks = 0
         self._fetched = self._planned = 0.0
 
     async def open(self) -> None:
@@ -115,6 +117,21 @@ class Channel:
     def tables(self) -> int:
         """Version of the tables: when they were written, in nanoseconds; 0 while there are none."""
         return _modified_ns(self.folder / c.EPOCHS_FILE)
+
+    @property
+    def marked(self) -> int:
+        """When trials were marked last, in nanoseconds; 0 where none is."""
+        return _modified_ns(self.folder / MARKS_FILE)
+
+    def marks(self) -> dict[str, dict[str, Any]]:
+        """Stars and notes by trial_id."""
+        return {trial_id: asdict(mark) for trial_id, mark in read_marks(self.folder).items()}
+
+    def tell_marks(self) -> None:
+        """To all who look, where they have changed."""
+        if self._sent_marks != (marked := self.marked):
+            self._sent_marks = marked
+            self._tell({"kind": "marks", "marks": self.marks()})
 
     def plan(self) -> dict[str, Any]:
         written = _written(self.folder, self._journal)
@@ -175,10 +192,9 @@ class Channel:
         if self._sent_tables != (version := self.tables):
             self._sent_tables = version
             self._tell({"kind": "tables", "version": version})
+        self.tell_marks()
 
     def _changes(self, rows: list[Any], numbers: set[int]) -> dict[str, Any]:
-        from balltrain.serving.views import config_names
-
         names, state = config_names(self.followed), self.followed.state
         trials = [trial_json(self.followed, state.trials[number], names) for number in sorted(numbers)]
         return {"kind": "change", "line": self.followed.num_lines, "rows": rows, "trials": trials}

@@ -162,3 +162,32 @@ def test_without_the_cookie_there_is_nothing(growing, serve):
     client = serve()
     assert requests.get(f"{client.base}/api/sweeps").status_code == 401
     assert requests.get(f"{client.base}/static/app.js").status_code == 401
+
+
+def test_a_page_that_only_shows_marks_nothing(ran, serve):
+    refused = serve().post("/api/sweeps/toy-sweep/trials/00001/mark", {"star": True})
+    assert refused.status_code == 400
+    assert "--allow-control" in refused.json()["error"]
+    assert not (ran.folder / "marks.json").exists()
+
+
+def test_stars_and_notes_are_kept_and_shown_in_report_and_results(ran, serve, cli):
+    from balltrain.records.results import load_results
+    from balltrain.reporting.report import marked
+
+    client = serve(allow_control=True)
+    path = "/api/sweeps/toy-sweep/trials/00001/mark"
+    assert client.post(path, {"star": True, "note": "the <odd> one"}).status_code == 200
+    assert client.get("/api/sweeps/toy-sweep")["marks"] == {"00001": {"star": True, "note": "the <odd> one"}}
+    shown = marked(load_results(ran.folder.parent, "toy-sweep"))
+    assert "★" in shown
+    assert "the &lt;odd&gt; one" in shown
+    code, out, _ = cli("results", "toy-sweep", "--storage", ran.folder.parent)
+    assert (code, "00001 ★ the <odd> one" in out) == (0, True)
+    _, out, _ = cli("results", "toy-sweep", "--storage", ran.folder.parent, "--json")
+    assert json.loads(out)["marks"]["00001"]["star"] is True
+    for bad in ({"note": "x" * 2001}, {"star": 1}, [1]):
+        assert client.post(path, bad).status_code == 400, bad
+    assert client.session.post(client.base + path, json={"star": True}).status_code == 403  # no Origin
+    client.post(path, {})
+    assert client.get("/api/sweeps/toy-sweep")["marks"] == {}

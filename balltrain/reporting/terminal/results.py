@@ -34,6 +34,10 @@ def print_results(results: Results, console: Console, top: int = 10) -> None:
     if len(results.listed):
         console.print()
         print_top(results, console, top)
+    if results.marks:
+        console.print()
+        for trial_id, mark in results.marks.items():
+            console.print(f"{trial_id} {'★ ' * mark.star}{escape(mark.note)}", highlight=False)
     if found := failures(results):
         console.print()
         console.print(_failures_table(found))

@@ -8,7 +8,7 @@ import { trial } from "./trial.js";
 import { compare } from "./compare.js";
 import { sweepLink } from "./net.js";
 
-const KEYS = [["/", "the filter"], ["j k ↑ ↓", "along the rows"], ["Enter", "open the row"], ["Space", "tick the row"],
+const KEYS = [["/", "the filter"], ["j k ↑ ↓", "along the rows"], ["Enter", "open the row"], ["Space", "tick the sweep, star the trial"],
   ["u", "up: trial → sweep → all sweeps"], ["r", "draw the figures again"], ["?", "these keys"], ["Esc", "leave a field; show all rows again"]];
 let shown = null, serial = 0;
 

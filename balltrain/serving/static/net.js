@@ -17,6 +17,7 @@ export const sweepPath = name => `/api/sweeps/${encodeURIComponent(name)}`;
 export const sweepLink = name => `#/sweep/${encodeURIComponent(name)}`;
 export const trialLink = (name, trial) => `${sweepLink(name)}/trial/${encodeURIComponent(trial)}`;
 
+const RETRY_MS = 2000; // of a sweep that is not there yet
 const HIDDEN_MS = 60000; // that a page nobody sees stays connected
 
 // Calls `start` when connected, and again after each interruption; then `tell` with each message.
@@ -36,7 +37,13 @@ export function listen(path, start, tell) {
       const message = JSON.parse(event.data);
       if (ready) handle(message); else early.push(message);
     };
-    source.onerror = () => show("not connected: trying again …");
+    source.onerror = async () => {
+      show("not connected: trying again …");
+      if (source.readyState != EventSource.CLOSED) return; // it tries by itself
+      source = null;
+      try { await start(); } catch (error) { show(error.message); }
+      if (!closed) setTimeout(() => { if (!source && !closed) open(); }, RETRY_MS);
+    };
   }
   function handle(message) {
     if (message.kind == "trouble") show(message.text);

@@ -2,10 +2,10 @@
 
 import { built, duration, el, short } from "./dom.js";
 import { Plot, rowsCame } from "./figures.js";
-import { ask, listen, sweepPath, trialLink } from "./net.js";
+import { ask, listen, post, sweepPath, trialLink } from "./net.js";
 import { Table } from "./table.js";
 
-const ORDER = ["findings_list", "best_config", "confirmation", "learning_curves", "#trials", "parallel_coordinates", "importance",
+const ORDER = ["findings_list", "best_config", "marked", "confirmation", "learning_curves", "#trials", "parallel_coordinates", "importance",
   "best_so_far", "slices", "planes", "contours", "distribution", "rungs", "pauses", "timeline", "failures_table", "provenance"];
 const GROUPS = ["quick", "slow"];
 const MARKS = { running: "▶", completed: "✓", stopped: "■", failed: "✕", interrupted: "…", paused: "❙❙", infeasible: "∅" };
@@ -13,7 +13,7 @@ const STATES = { running: "running", silent: "no sign of life", ended: "ended" }
 
 export async function sweep(root, name) {
   const live = new Map(), trials = new Map(), places = {}, sections = {};
-  let facts = {}, line = 0, plan = null, chosen = null, brushed = null, tablesVersion = 0, dirty = false, closed = false, again = {};
+  let facts = {}, marks = {}, control = false, line = 0, plan = null, chosen = null, brushed = null, tablesVersion = 0, dirty = false, closed = false, again = {}, whole = null;
   const kicker = el("p", { class: "kicker" }), lead = el("p", { class: "lead" }), bar = el("progress", { "aria-label": "progress" });
   const tiles = el("div", { class: "tiles" }), drawnAt = el("span", { class: "note" });
   const filter = el("input", { class: "filter", type: "search", spellcheck: "false", "aria-label": "filter trials by an expression",
@@ -21,7 +21,7 @@ export async function sweep(root, name) {
     onsearch: () => select() });
   const trouble = el("span", { class: "trouble", role: "alert" });
   const brushNote = el("button", { type: "button", hidden: true, onclick: () => brush(null) });
-  const table = new Table([], { open: row => { location.hash = trialLink(name, row.trial_id); }, label: "trials",
+  const table = new Table([], { open: row => { location.hash = trialLink(name, row.trial_id); }, label: "trials", toggle: row => star(row.trial_id),
     id: row => row.trial_id, css: row => row.status });
   table.filter = row => (!chosen || chosen.has(row.trial_id)) && (!brushed || brushed.has(row.trial_id));
   root.append(el("header", {}, kicker, el("h1", {}, name), bar, lead, tiles));
@@ -32,7 +32,9 @@ export async function sweep(root, name) {
 
   function columns(found) {
     const plain = (key, label, width, numeric = true) => ({ key, label, width, numeric, value: row => row[key], cell: row => short(row[key]) });
+    const starred = control || Object.keys(marks).length;
     return [
+      ...(starred ? [{ key: "star", label: "★", width: 3, value: row => (marks[row.trial_id]?.star ? 0 : marks[row.trial_id] ? 1 : null), cell: starCell }] : []),
       { key: "trial_id", label: "trial", width: 7, value: row => row.trial_id, cell: row => el("a", { href: trialLink(name, row.trial_id) }, row.trial_id) },
       { key: "status", label: "status", width: 13, value: row => row.status, cell: row => `${MARKS[row.status] || ""} ${row.status}` },
       plain("objective", facts.objective, Math.max(9, (facts.objective || "").length + 1)), plain("best_epoch", "best epoch", 9), plain("epochs", "epochs", 7),
@@ -41,14 +43,36 @@ export async function sweep(root, name) {
         value: row => row.config[key], cell: row => short(row.config[key]) })),
       ...found.metrics.filter(key => key != facts.objective).map(key => ({ key: `metric.${key}`, label: key, width: Math.max(9, key.length + 1),
         numeric: true, value: row => row.metrics[key], cell: row => short(row.metrics[key]) })),
+      ...(starred ? [{ key: "note", label: "note", width: 24, value: row => marks[row.trial_id]?.note }] : []),
       { key: "node", label: "node", width: 14, value: row => row.node }, { key: "error", label: "error", width: 40, value: row => row.error },
     ];
+  }
+
+  function starCell(row) {
+    const mark = marks[row.trial_id], text = mark?.star ? "★" : mark ? "✎" : control ? "☆" : "";
+    if (!control) return text;
+    return el("button", { type: "button", class: "star", "aria-pressed": String(Boolean(mark?.star)), "aria-label": `star trial ${row.trial_id}`,
+      onclick: () => star(row.trial_id) }, text);
+  }
+
+  async function star(trial) {
+    if (!control) return;
+    const mark = marks[trial] || { star: false, note: "" };
+    try { marked((await post(`${sweepPath(name)}/trials/${trial}/mark`, { ...mark, star: !mark.star })).marks); }
+    catch (error) { trouble.textContent = error.message; }
+  }
+
+  function marked(found) {
+    const before = Object.keys(marks).length > 0;
+    marks = found;
+    if (whole && before != Object.keys(marks).length > 0) table.setColumns(columns(whole));
+    table.update();
   }
 
   // everything anew: when connected, and when the connection was lost
   async function start() {
     const found = await ask(sweepPath(name));
-    facts = found.facts; line = found.line;
+    facts = found.facts; line = found.line; marks = found.marks; control = found.control; whole = found;
     trials.clear(); live.clear();
     for (const row of found.trials) trials.set(row.trial_id, row);
     for (const [trial, curve] of Object.entries(found.curves)) live.set(trial, curve);
@@ -76,6 +100,7 @@ export async function sweep(root, name) {
       if (!dirty) { dirty = true; setTimeout(() => { dirty = false; if (!closed) table.setRows(ordered()); }, 250); }
       rowsCame(message.rows.map(([trial]) => trial));
     } else if (message.kind == "plan") showPlan(message.plan);
+    else if (message.kind == "marks") { marked(message.marks); draw(false); }
     else if (message.kind == "tables") { tablesVersion = message.version; draw(false); if (chosen) select(); }
   }
 
@@ -109,7 +134,7 @@ export async function sweep(root, name) {
       try {
         const found = await ask(`${sweepPath(name)}/sections/${group}${now ? "?now=1" : ""}`);
         if (closed) return;
-        if (sections[group] !== found.tables) { sections[group] = found.tables; found.sections.forEach(place); forget(found.tables / 1e9, group); }
+        if (sections[group] !== found.version) { sections[group] = found.version; found.sections.forEach(place); forget(found.tables / 1e9, group); }
         drawnAt.textContent = found.tables ? `as of ${new Date(found.tables / 1e6).toLocaleTimeString()}` : "";
         if (found.again_s !== null) again[group] = setTimeout(() => draw(false), 1000 * found.again_s + 500);
       } catch (error) {

@@ -13,7 +13,7 @@ export async function trial(root, name, id) {
   const kicker = el("p", { class: "kicker" }), lead = el("p", { class: "lead" });
   const home = {};
   const place = (key, title) => (home[key] = el("section", { "data-section": key }, ...(title ? [el("h2", {}, title)] : [])));
-  root.append(el("header", {}, kicker, el("h1", {}, `Trial ${id}`), lead), place("curves"), place("config"), place("attempts"),
+  root.append(el("header", {}, kicker, el("h1", {}, `Trial ${id}`), lead), place("mark"), place("curves"), place("config"), place("attempts"),
     place("pictures", "Predictions"), place("command"), place("log"));
   const button = el("button", { type: "button", onclick: draw }, "Draw them by its last checkpoint");
   const shots = el("div", { class: "shots" }), why = el("p", { class: "note" }, "Runs the task's code, as the report does.");
@@ -26,6 +26,7 @@ export async function trial(root, name, id) {
     live.set(id, found.rows);
     row = whole.trials.find(each => each.trial_id == id);
     show(whole.facts);
+    showMark(whole.marks[id] || { star: false, note: "" }, whole.control);
     if (found.curves) fill("curves", built(found.curves, figure => new Plot(figure, live).box));
     else fill("curves", [el("p", { class: "note" }, found.trouble || "No epoch has ended yet.")]);
     showConfig(found.config, found.best);
@@ -40,6 +41,28 @@ export async function trial(root, name, id) {
     const value = row.objective === null ? "no objective yet" : `${facts.objective} ${short(row.objective, 5)} at epoch ${row.best_epoch}`;
     lead.textContent = [row.status, value, `${row.epochs} epochs in ${duration(row.seconds)}`, row.node && `on ${row.node}`, `seed ${row.seed}`]
       .filter(Boolean).join(" · ");
+  }
+
+  function showMark(mark, control) {
+    if (!control) {
+      fill("mark", mark.star || mark.note ? [el("p", { class: "noted" }, `${mark.star ? "★ " : ""}${mark.note}`)] : []);
+      return;
+    }
+    const said = el("span", { class: "note", role: "status" });
+    const text = el("textarea", { rows: "2", maxlength: "2000", placeholder: "a note on this trial", "aria-label": "note" });
+    text.value = mark.note;
+    const starred = el("button", { type: "button", class: "star", "aria-pressed": String(mark.star), onclick: () => save({ star: !mark.star }) },
+      mark.star ? "★ starred" : "☆ star");
+    async function save(change) {
+      try {
+        const { marks } = await post(`${path}/mark`, { star: mark.star, note: text.value, ...change });
+        mark = marks[id] || { star: false, note: "" };
+        starred.textContent = mark.star ? "★ starred" : "☆ star";
+        starred.setAttribute("aria-pressed", String(mark.star));
+        said.textContent = "kept";
+      } catch (error) { said.textContent = error.message; }
+    }
+    fill("mark", [el("div", { class: "tools" }, starred, el("button", { type: "button", class: "keep", onclick: () => save({}) }, "Keep the note"), said), text]);
   }
 
   function showConfig(config, best) {
