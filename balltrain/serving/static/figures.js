@@ -2,12 +2,12 @@
 
 import { el } from "./dom.js";
 import { parallel } from "./parallel.js";
-import { styled } from "./plotting.js";
+import { palettes, styled } from "./plotting.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const coarse = matchMedia("(pointer: coarse)");
 const plots = new Set();
-const REST = 4; // after a drawing as many times what it took, so that the browser stays free
+const REST = 2; // after a drawing as many times what it took, so that the browser stays free
 
 dark.addEventListener("change", () => plots.forEach(plot => plot.ask(true)));
 
@@ -17,7 +17,7 @@ const seen = new IntersectionObserver(entries => {
     plot.isSeen = entry.isIntersecting;
     if (plot.isSeen) plot.ask();
   }
-}, { rootMargin: "300px" });
+}, { rootMargin: "80px" });
 
 export class Plot {
   // `live` has the epochs of trials that train, by trial and column; `brush` gets ids of trials that were dragged over
@@ -36,6 +36,7 @@ export class Plot {
 
   set(figure) {
     this.figure = figure;
+    this.base = null;
     this.box.style.minHeight = `${figure.layout.height}px`;
     this.isParallel = figure.data[0]?.type == "parcoords";
     this.column = figure.layout.meta?.column;
@@ -84,14 +85,14 @@ export class Plot {
   draw() {
     const began = performance.now();
     this.stale = false;
-    const figure = styled(this.composed(), dark.matches);
+    const figure = this.composed();
     if (this.isParallel) parallel(this.target, figure, this.brush);
     else {
       window.Plotly.react(this.target, figure.data, figure.layout, { responsive: true, displayModeBar: false });
       if (!this.drawn && this.isPoints) this.listen();
     }
     this.drawn = !this.isParallel;
-    this.free = performance.now() + Math.min(2000, REST * (performance.now() - began));
+    this.free = performance.now() + Math.min(1000, REST * (performance.now() - began));
   }
 
   listen() {
@@ -99,18 +100,24 @@ export class Plot {
     this.target.on("plotly_deselect", () => this.brush(null));
   }
 
+  // what was drawn by the tables in the page's colours, which is kept; and what has come since
   composed() {
-    const { data, layout } = this.figure;
-    const traces = data.map(trace => this.extended(trace));
-    if (this.column !== undefined && this.live) traces.push(...this.running(data));
-    const axes = {};
+    const colors = dark.matches ? "dark" : "light", key = `${colors} ${this.axes.x} ${this.axes.y}`;
+    if (this.base?.key != key) this.base = { key, ...styled({ data: this.figure.data, layout: this.layout() }, dark.matches) };
+    const traces = this.base.data.map(trace => this.extended(trace));
+    if (this.column !== undefined && this.live) traces.push(...this.running(this.figure.data, palettes[colors][2]));
+    return { data: traces, layout: this.base.layout };
+  }
+
+  layout() {
+    const { layout } = this.figure, axes = {};
     for (const name of ["x", "y"]) {
       const axis = layout[`${name}axis`] || {};
       axes[`${name}axis`] = this.axes[name] === undefined ? axis
         : { ...axis, type: this.axes[name] ? "log" : "linear", dtick: undefined, uirevision: String(this.axes[name]) };
     }
     const drag = this.isPoints ? { dragmode: coarse.matches ? false : "select" } : {};
-    return { data: traces, layout: { ...layout, ...axes, ...drag, uirevision: "kept" } };
+    return { ...layout, ...axes, ...drag, uirevision: "kept" };
   }
 
   // a trace of one trial, with the epochs that have come since it was drawn
@@ -124,7 +131,7 @@ export class Plot {
   }
 
   // one trace of all other trials that train, with gaps between them
-  running(data) {
+  running(data, color) {
     const own = new Set(data.map(trace => trace.meta?.trial));
     const x = [], y = [], text = [];
     for (const [trial, curve] of this.live) {
@@ -134,7 +141,7 @@ export class Plot {
     }
     if (!x.length) return [];
     return [{ type: "scatter", mode: "lines+markers", name: "running", x, y, text, meta: { live: true },
-      line: { color: "@2", width: 1.6 }, marker: { color: "@2", size: 3 },
+      line: { color, width: 1.6 }, marker: { color, size: 3 },
       hovertemplate: "%{text}, %{x}: %{y:.4g}<extra></extra>" }];
   }
 }
