@@ -1,5 +1,6 @@
 """Sweeps in object storage: a real S3 server on this machine."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,9 +13,11 @@ from toy import TOY_FILE
 
 from balltrain import lease
 from balltrain.errors import BalltrainError, UsageError
+from balltrain.execution.trial import _uploading
 from balltrain.records.journal import read_journal
 from balltrain.records.state import SweepState
-from balltrain.storage import Storage, Uploads, retrying
+from balltrain.search.controller import Attempt
+from balltrain.storage import Remote, Storage, Uploads, retrying
 
 
 def keys(uri):
@@ -160,3 +163,16 @@ def test_a_sweep_in_s3_is_resumed_by_another_machine(bucket, tmp_path, capsys, m
     assert [trial.attempts for trial in state.trials.values()] == [1] * 5
     trials = pd.read_parquet(Storage(bucket).open("s") / "trials.parquet")
     assert len(trials) == 5
+
+
+def test_what_a_lost_machine_has_left_of_another_configuration_is_not_gone_on_from(bucket, tmp_path):
+    """Its journal's last seconds were not uploaded, and the trial of that number may be another now."""
+    remote, folder = Remote(bucket), tmp_path / "checkpoints" / "00003"
+    first = Attempt(3, "00003", 1, {}, 0, 0)
+    for left in (True, False):
+        if left:
+            remote.push(b"of another configuration", "checkpoints/00003/state.pt")
+        with _uploading(folder, bucket, first, rank=0):
+            assert not folder.exists()
+        with _uploading(folder, bucket, dataclasses.replace(first, attempt=2), rank=0):
+            assert not (folder / "state.pt").exists()

@@ -209,6 +209,8 @@ def _uploading(folder: Path, remote_uri: str | None, attempt: Attempt, rank: int
     remote, relative = Remote(remote_uri), f"checkpoints/{attempt.trial_id}"
     if attempt.attempt > 1:  # the attempt before may have run on another node
         retrying(lambda: remote.pull(folder, relative))
+    elif rank == 0:  # of a machine that was lost with the end of its journal: it may be of another configuration
+        retrying(lambda: remote.delete(relative))
     if rank > 0:
         yield lambda: None
         return

@@ -85,7 +85,6 @@ class World:
         self.now = 1000.0
         self.disk = ForgettingDisk(self.rng)
         self.root = Path(tempfile.mkdtemp(prefix="simulated-", dir=MEMORY))
-        self.folder = self.root / plans.NAME
         self.nodes = dict(enumerate(slots))  # number to slots
         self.driver: Driver | None = None
         self.saved: dict[int, list[dict[str, Any]]] = {}  # checkpoints: the rows of a trial
@@ -99,6 +98,11 @@ class World:
         self.is_forgiving = False
         self._failures: Counter[tuple[int, int]] = Counter()
         self._trained: Counter[tuple[int, int]] = Counter()
+
+    @property
+    def folder(self) -> Path:
+        """Of the sweep, on the machine of its driver."""
+        return self.root / plans.NAME
 
     def run(self, actions: list[tuple[str, int]]) -> World:
         """All that happens, and then the rest of the sweep in peace."""
@@ -114,11 +118,11 @@ class World:
         clock = types.SimpleNamespace(time=lambda: self.now)
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self.root, ignore_errors=True)
-            stack.enter_context(_instead(durable, "disk", self.disk))
-            stack.enter_context(_instead(sweep_folder, "time", clock))
-            stack.enter_context(_instead(sweep_folder, "provenance", lambda: {"created_at": "2026-11-28T00:00:00Z"}))
-            stack.enter_context(_instead(sweep_folder, "write_tables", lambda *_: None))
-            stack.enter_context(_instead(sweep_folder, "Journal", self._journal))
+            stack.enter_context(instead(durable, "disk", self.disk))
+            stack.enter_context(instead(sweep_folder, "time", clock))
+            stack.enter_context(instead(sweep_folder, "provenance", lambda: {"created_at": "2026-11-28T00:00:00Z"}))
+            stack.enter_context(instead(sweep_folder, "write_tables", lambda *_: None))
+            stack.enter_context(instead(sweep_folder, "Journal", self._journal))
             try:
                 yield
             finally:
@@ -169,7 +173,7 @@ class World:
                     self._train(running)
                     self._deliver(running)
             if not free:
-                self.now += 1.0
+                self._pass(1.0)
                 self._deliver_all()
                 self._ask()
 
@@ -265,7 +269,7 @@ class World:
             self._leave()
 
     def wait(self, number: int) -> None:
-        self.now += 4.0 * number
+        self._pass(4.0 * number)
         self._ask()
 
     # -- the driver
@@ -273,14 +277,15 @@ class World:
     def _start(self) -> None:
         """Begin the sweep, or go on with it; a disk that fails may prevent it."""
         self.disk.revive()
-        is_there = (self.folder / "journal.jsonl").exists() and next(read_journal(self.folder), None) is not None
-        was_broken = self.disk.is_full or self.disk.fails_to_sync
+        was_broken = self._is_broken
         with contextlib.ExitStack() as stack:
             try:
+                is_there = self._fetch()
                 load_sweep_data(self.plan, self.folder, None, resume=is_there)
+                self._mirror(stack)
                 files = sweep_files(self.plan, self.folder, None, {}, is_there, self.now)
                 journal, state = stack.enter_context(files)
-            except BalltrainError as error:
+            except (BalltrainError, OSError) as error:
                 if not was_broken:
                     raise Wrong(f"the sweep does not go on: {error}") from error
                 self.disk.is_full = False  # its user makes room
@@ -303,6 +308,20 @@ class World:
             self.driver = Driver(stack.pop_all(), controller, searcher, scheduler)
         self._ask()
 
+    @property
+    def _is_broken(self) -> bool:
+        return self.disk.is_full or self.disk.fails_to_sync
+
+    def _fetch(self) -> bool:
+        """Whether there is a sweep to go on with; from elsewhere, it is fetched."""
+        return (self.folder / "journal.jsonl").exists() and next(read_journal(self.folder), None) is not None
+
+    def _mirror(self, files: contextlib.ExitStack) -> None:
+        """Keep what is elsewhere up to date while the sweep runs."""
+
+    def _pass(self, seconds: float) -> None:
+        self.now += seconds
+
     def _dropped(self, state: SweepState) -> list[Trial]:
         """Trials whose checkpoints a resume deletes once more."""
         return [t for t in state.trials.values() if t.rows and not t.has_checkpoint]
@@ -317,7 +336,7 @@ class World:
 
         journal = Acknowledging(folder)
         rest = self._journal_bytes()[len(self._content) :].splitlines(keepends=True)
-        self.acknowledged[self._num_checked :] = [_line(raw) for raw in rest]
+        self.acknowledged[self._num_checked :] = [line_of(raw) for raw in rest]
         self._check()
         return journal
 
@@ -325,7 +344,7 @@ class World:
         driver, self.driver = self.driver, None
         self.kills += 1
         if driver is not None:
-            with contextlib.suppress(Killed):
+            with contextlib.suppress(Killed, BalltrainError):  # of what is done no more
                 driver.files.__exit__(Killed, Killed(), None)
         self.disk.revive()
         self._check(driver)
@@ -375,7 +394,7 @@ class World:
         """The sweep's process ends by itself."""
         driver, self.driver = self.driver, None
         assert driver is not None
-        is_broken = self.disk.is_full or self.disk.fails_to_sync
+        is_broken = self._is_broken
         try:
             driver.files.close()
         except BalltrainError as error:
@@ -448,7 +467,7 @@ class World:
         if running.told == len(rows):
             epoch = len(rows) + 1
             seconds = 1.0 + attempt.number % 3
-            self.now += seconds / max(1, self._slots)
+            self._pass(seconds / max(1, self._slots))
             self.epochs += 1
             if plans.fails_by_itself(attempt.config, attempt.seed, epoch):
                 running.row = {"cause": Cause.DETERMINISTIC, "error": "ValueError: no", "traceback": ""}
@@ -498,7 +517,7 @@ class World:
     def _fail(self, running: Running, cause: Cause) -> None:
         """Its process died."""
         assert self.driver is not None
-        with _instead(ray_tune, "_death", lambda trial: (cause, "it died")):
+        with instead(ray_tune, "_death", lambda trial: (cause, "it died")):
             self.driver.scheduler.on_trial_error(None, running)
         self._note_closed()
 
@@ -531,7 +550,7 @@ class World:
             raise Wrong("lines that were promised are not there, or others")
         raws = content[len(self._content) :].splitlines(keepends=True)
         told = self.acknowledged[self._num_checked :]
-        lines = [_line(raw) for raw in raws[: len(told)]]
+        lines = [line_of(raw) for raw in raws[: len(told)]]
         if lines != told:
             raise Wrong(f"of {len(told)} lines that were promised, {len(raws)} are there, or they are others")
         if sum(raw.endswith(b"\n") for raw in raws) > len(told) + 1:
@@ -553,7 +572,7 @@ class World:
         return path.read_bytes() if path.exists() else b""
 
 
-def _line(raw: bytes) -> dict[str, Any]:
+def line_of(raw: bytes) -> dict[str, Any]:
     """As it was appended. Raises Wrong where it is not that."""
     body, mark, sum_ = raw.rpartition(b',"crc":"')
     if not mark or sum_ != b'%08x"}\n' % zlib.crc32(body):
@@ -590,7 +609,7 @@ def check_same(state: SweepState, replayed: SweepState) -> None:
 
 
 @contextlib.contextmanager
-def _instead(module: Any, name: str, value: Any) -> Iterator[None]:
+def instead(module: Any, name: str, value: Any) -> Iterator[None]:
     before = getattr(module, name)
     setattr(module, name, value)
     try:
