@@ -6,7 +6,7 @@ STORAGE ?= runs
 COMPUTING := tests/balls tests/data tests/tasks tests/training tests/vision
 NAME ?= first-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: sweep test test-slow test-processors chaos crash simulate test-cluster lint bench wheel clean
+.PHONY: sweep test test-slow test-processors chaos crash simulate mutation test-cluster lint bench wheel clean
 
 # made again when what is to be installed changes
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -44,6 +44,10 @@ crash: $(VENV)/installed
 simulate: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m simulated
 
+## whether tests notice that one thing was changed in what records and decides: 300 of 2 200 changes, an hour
+mutation: $(VENV)/installed
+	$(BIN)/python tests/mutation.py --sample 300
+
 ## a cluster of hosts of our own, by namespaces and ssh, cut off, killed and joined: 10 minutes at most, as root
 test-cluster: $(VENV)/installed
 	for tool in sshd ip rsync; do PATH=$$PATH:/usr/sbin command -v $$tool > /dev/null || \
@@ -79,4 +83,4 @@ wheel: $(VENV)/installed
 	cp constraints.txt cluster/dist/
 
 clean:
-	rm -rf $(VENV) runs build dist cluster/dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) runs mutants build dist cluster/dist .pytest_cache .ruff_cache .mypy_cache
