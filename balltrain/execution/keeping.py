@@ -51,9 +51,10 @@ def finish_sweep(controller: Controller, folder: Path, remote: str | None = None
 
     Raises what ended the sweep early, and where its budgets had room for no epoch.
     """
-    for trial in best_and_front(controller.state) if remote is not None else []:
-        # it may have been trained on another node
-        Remote(remote).pull(folder / "checkpoints" / trial.trial_id, f"checkpoints/{trial.trial_id}")
+    away = None if remote is None else Remote(remote)
+    for trial in best_and_front(controller.state) if away is not None else []:
+        assert away is not None  # a trial may have been trained on another node
+        away.pull(folder / "checkpoints" / trial.trial_id, f"checkpoints/{trial.trial_id}")
     _keep_best(controller.state, folder)
     if controller.error is not None:
         raise controller.error

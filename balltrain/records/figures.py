@@ -15,7 +15,7 @@ LOSSES = ("val_loss", "train_loss")
 
 
 def figure_of(name: str, row: EpochRow, before: Sequence[EpochRow] = ()) -> float | None:
-    """A figure at the row of an epoch; `before` are the rows of the epochs before it. None where it has none."""
+    """A figure at the row of an epoch, None where it has none; `before` are the trial's rows before it, or all."""
     if name == EPOCH_SECONDS:
         seconds = [each["seconds"] or 0.0 for each in (*before[: row["epoch"] - 1], row)]
         return sum(seconds) / len(seconds)

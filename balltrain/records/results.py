@@ -188,7 +188,7 @@ class Results:
         status, objective, checkpoint = ([] if column is None else column.tolist() for column in columns)
         confirms, same_as = self.confirms.tolist(), self.same_as.tolist()
         several = self.goals is not None and len(self.trials) > 0
-        figures = self.figures.to_dict("records") if several else [{}] * len(self.trials)
+        figures: list[Any] = self.figures.to_dict("records") if several else [{}] * len(self.trials)
         return [
             _Standing(
                 row=row,
@@ -278,7 +278,8 @@ class _Standing(NamedTuple):
     figures: dict[str, float]  # of several objectives
 
     def figure(self, name: str) -> float | None:
-        return plain(self.figures.get(name))
+        found: float | None = plain(self.figures.get(name))
+        return found
 
 
 def load_results(storage: Path, name: str) -> Results:

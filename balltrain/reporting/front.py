@@ -33,17 +33,17 @@ ONE_SEED = (
 def front_json(results: Results) -> dict[str, Any]:
     """The objectives and the trials of the front, the best first; `volume` is the share of the box that it covers."""
     goals = _goals(results)
-    figures = results.figures
+    figures: list[Any] = results.figures.loc[results.front.index].to_dict("records")
     best = None if results.best is None else results.best[c.TRIAL_ID]
     trials = [
         {
             "trial_id": row[c.TRIAL_ID],
-            "figures": {name: plain(figures.loc[at, name]) for name in goals.names},
+            "figures": {name: plain(value) for name, value in own.items()},
             "epoch": plain(row[c.BEST_EPOCH]),
             "config": results.config(row),
             "checkpoint": _checkpoint(results, str(row[c.TRIAL_ID]), is_best=row[c.TRIAL_ID] == best),
         }
-        for at, row in results.front.iterrows()
+        for own, (_, row) in zip(figures, results.front.iterrows(), strict=True)
     ]
     return {
         "objectives": [str(objective) for objective in goals.objectives],
@@ -113,11 +113,11 @@ def front(results: Results) -> str:
     if results.goals is None or results.ranked.empty:
         return ""
     goals, rows = results.goals, results.front.head(MAX_ROWS)
-    figures = results.figures.loc[rows.index]
+    figures: list[Any] = results.figures.loc[rows.index].to_dict("records")
     heads = ["trial", *goals.names, "epoch", *(name.removeprefix(c.CONFIG_PREFIX) for name in results.varied)]
     lines = [
-        [row[c.TRIAL_ID], *figures.loc[at], row[c.BEST_EPOCH], *(row[name] for name in results.varied)]
-        for at, row in rows.iterrows()
+        [row[c.TRIAL_ID], *own.values(), row[c.BEST_EPOCH], *(row[name] for name in results.varied)]
+        for own, (_, row) in zip(figures, rows.iterrows(), strict=True)
     ]
     left_out = len(results.front) - len(rows)
     pairs = [_scatter(results, goals.objectives[0], other) for other in goals.objectives[1:]]
@@ -194,7 +194,8 @@ def _growth(results: Results) -> str:
 
 
 def _trade(goals: Goals, one: str, other: str, a: pd.Series, b: pd.Series) -> str:
-    gained, lost = [], []
+    gained: list[str] = []
+    lost: list[str] = []
     for objective in goals.objectives:
         before, after = float(a[objective.figure]), float(b[objective.figure])
         if before == after:

@@ -383,8 +383,8 @@ class Controller:
             if not trial.fold and self._searcher is not None:
                 self._searcher.add(trial.order // (self.plan.sweep.folds or 1), trial.point or {})
             self._first_with.setdefault(_key(trial.searched_config, trial.fold or 0), trial)
-            for place, row in enumerate(trial.rows[: trial.continued_after]):
-                heard = judging.heard(self._goals, row, trial.rows[:place])
+            for row in trial.rows[: trial.continued_after]:
+                heard = judging.heard(self._goals, row, trial.rows)
                 if row["decision"] not in WITHOUT_OBJECTIVE and heard is not None:
                     self._stopping.goes_on(trial.trial_id, row[c.EPOCH], heard)
         if self._freeze_thaw is not None:

@@ -77,12 +77,13 @@ class OptunaSearcher(_Told):
 
     def suggest(self, number: int) -> Point:
         import optuna
+        from optuna.study import StudyDirection
         from optuna.trial import TrialState
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is experimental
-            directions = ["minimize"] * self.num_objectives
+            directions = [StudyDirection.MINIMIZE] * self.num_objectives
             study = optuna.create_study(sampler=self.sampler(self._seed(number)), directions=directions)
             study.add_trials([self._trial(point, TrialState.COMPLETE, losses) for point, losses in self._known()])
             study.add_trials([self._trial(point, TrialState.RUNNING) for point in self._running()])
