@@ -13,6 +13,7 @@ import argparse
 import heapq
 import json
 import math
+import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -139,13 +140,14 @@ def summary(runs: list[dict[str, np.ndarray]], methods: list[str]) -> dict:
     return out
 
 
-def show(out: dict, methods: list[str]) -> None:
-    print(f"{out['runs']} runs{'':20}" + "".join(f"{method:>20}" for method in methods))
-    print(f"{'hypervolume, of the best':27}" + "".join(f"{out['volume'][method]:20.3f}" for method in methods))
+def show(out: dict, methods: list[str], to=sys.stdout) -> None:
+    print(f"{out['runs']} runs{'':20}" + "".join(f"{method:>20}" for method in methods), file=to)
+    cells = "".join(f"{out['volume'][method]:20.3f}" for method in methods)
+    print(f"{'hypervolume, of the best':27}{cells}", file=to, flush=True)
     for baseline in BASELINES:
         for what, words in (("epochs_ratio", "epochs to"), ("median", "the median"), ("reached", "reached it")):
             cells = "".join(f"{out[what][f'{method} to {baseline}']:20.2f}" for method in methods)
-            print(f"{words + ' ' + baseline:27}" + cells)
+            print(f"{words + ' ' + baseline:27}{cells}", file=to, flush=True)
 
 
 def main() -> None:
@@ -171,6 +173,8 @@ def main() -> None:
                 traces[method] = data.volumes(how(data, method, options.workers, budget, seed))
                 spent[method] += time.perf_counter() - began
             runs.append(traces)
+            print(f"{name.split('|')[2]}, seed {seed}", file=sys.stderr, flush=True)
+            show(summary(runs, methods), methods, sys.stderr)
     out = summary(runs, methods)
     out["seconds"] = spent
     print(json.dumps(out)) if options.json else show(out, methods)
