@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from ray import tune
 
 from balltrain.api.preparing import prepare
 from balltrain.errors import UsageError
+from balltrain.execution.keeping import finish_sweep
 from balltrain.records.columns import Status
 from balltrain.records.goals import Goals
 from balltrain.records.state import SweepState
@@ -15,6 +17,11 @@ from balltrain.search.sweep import Sweep, override
 from balltrain.testing.virtual import outcome
 
 TWO = ["val_loss", "error:max"]
+
+
+def learns(trial):
+    for _ in trial.epochs():
+        trial.report(accuracy=0.5, memory=1.0)
 
 
 @pytest.fixture
@@ -168,3 +175,31 @@ def test_a_search_is_flat_once_the_front_grows_no_more(several):
     grew = [not any(a <= x and b <= y for a, b in values[:at]) for at, (x, y) in enumerate(values)]
     assert not any(grew[-6:])
     assert sum(grew) > 1
+
+
+def test_best_has_the_checkpoints_of_the_front(several, tmp_path):
+    sim = several(searcher="random", keep_checkpoints=4)
+    sim.run()
+    for trial in sim.state.trials.values():
+        if trial.has_checkpoint:
+            (tmp_path / "checkpoints" / trial.trial_id).mkdir(parents=True)
+            (tmp_path / "checkpoints" / trial.trial_id / "config.json").write_text(trial.trial_id)
+    finish_sweep(sim.controller, tmp_path)
+    assert (tmp_path / "best" / "config.json").read_text() == sim.state.best.trial_id
+    others = sorted(path.name for path in (tmp_path / "best" / "front").iterdir())
+    front = {trial.trial_id for trial in sim.state.front}
+    assert len(others) == 3
+    assert set(others) < front - {sim.state.best.trial_id}
+
+
+def test_a_function_has_the_objectives_that_it_reports(tmp_path):
+    space = {"lr": tune.loguniform(1e-4, 1e-2)}
+    options = {"epochs": 3, "trials": 4, "name": "f", "storage": tmp_path, "wandb": "off"}
+    plan = prepare(learns, space, {**options, "objectives": ["accuracy:max", "memory:min", "num_params"]}).plan
+    assert (plan.task.objective, plan.task.mode) == ("accuracy", "max")
+    assert plan.to_json()["objectives"] == ["accuracy:max", "memory:min", "num_params:min"]
+    with pytest.raises(UsageError, match="is memory to be small or large"):
+        prepare(learns, space, {**options, "objectives": ["accuracy:max", "memory"]})
+    with pytest.raises(UsageError, match="is accuracy to be small or large"):
+        prepare(learns, space, {**options, "objectives": ["accuracy", "num_params"]})
+    assert prepare(learns, space, {**options, "objectives": ["accuracy:max"]}).plan.task.mode == "max"
