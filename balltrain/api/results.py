@@ -149,6 +149,14 @@ class Results:
             checkpoint=self.tables.checkpoint,
         )
 
+    @property
+    def front(self) -> pd.DataFrame:
+        """The trials that no other beats in all objectives, the best first: a column each of the objectives' figures,
+        by `trial_id`. With one objective it is the best alone.
+        """
+        rows = self.tables.front
+        return self.tables.figures.loc[rows.index].set_axis(rows[c.TRIAL_ID], axis=0)
+
     @in_python
     def refresh(self) -> Results:
         """The results as they are by now. Raises BalltrainError where they are gone."""

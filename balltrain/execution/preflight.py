@@ -149,7 +149,8 @@ def num_checkpoints(plan: Plan, placement: Placement) -> int:
     repeats = plan.num_trials - plan.num_searched
     kept = plan.num_trials if plan.sweep.folds else min(plan.num_searched, kept) + repeats
     paused = min(plan.num_searched, MAX_PAUSED) if plan.sweep.searcher == FREEZE_THAW else 0
-    return kept + paused + placement.concurrency + 1
+    best = 1 if plan.goals is None else plan.sweep.keep_checkpoints  # of a front several
+    return kept + paused + placement.concurrency + best
 
 
 def epochs_of_budgets(plan: Plan, placement: Placement, epoch_seconds: float) -> float:
@@ -187,6 +188,11 @@ def expected_rungs(plan: Plan, budget: float = math.inf) -> tuple[list[dict[str,
     every = range(1, plan.epochs + 1) if SCHEDULERS.is_plugin(plan.sweep.scheduler) else ()  # a rule may have none
     epochs = rungs or every
     reached = dict.fromkeys([*rungs, plan.epochs], 0)
+    several = 0 if plan.goals is None else len(plan.goals.objectives)
+
+    def heard(quality: float) -> Any:  # as good in each of several objectives: as many are kept at a rung as of one
+        return (quality,) * several if several else quality
+
     total = started = 0
     for trial, quality in enumerate(np.random.default_rng(0).permutation(plan.num_searched).tolist()):
         if total >= budget:
@@ -195,7 +201,7 @@ def expected_rungs(plan: Plan, budget: float = math.inf) -> tuple[list[dict[str,
         for epoch in epochs:
             if epoch in reached:
                 reached[epoch] += 1
-            if not stopping.goes_on(str(trial), epoch, float(quality)):
+            if not stopping.goes_on(str(trial), epoch, heard(float(quality))):
                 total += epoch
                 break
         else:

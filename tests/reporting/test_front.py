@@ -142,3 +142,14 @@ def test_an_exported_study_has_all_directions(sweep: Run, tmp_path: Path):
     completed = {trial.user_attrs["trial_id"]: trial.values for trial in study.trials if trial.values}
     at = results.trials.set_index("trial_id").index.get_indexer(list(completed))
     assert list(completed.values()) == [pytest.approx(values) for values in results.figures.iloc[at].to_numpy()]
+
+
+def test_python_has_the_front_by_trial(sweep: Run, tmp_path: Path):
+    import balltrain
+
+    tables = sweep(**THREE)
+    found = balltrain.load(tables.name, storage=tmp_path).front
+    assert list(found.columns) == ["val_loss", "num_params", "epoch_seconds"]
+    assert found.index.tolist() == tables.front.trial_id.tolist()
+    sweep(name="one")
+    assert len(balltrain.load("one", storage=tmp_path).front) == 1

@@ -8,6 +8,7 @@ from ray import tune
 from balltrain.api.preparing import prepare
 from balltrain.errors import UsageError
 from balltrain.execution.keeping import finish_sweep
+from balltrain.execution.preflight import expected_rungs
 from balltrain.records.columns import Status
 from balltrain.records.goals import Goals
 from balltrain.records.state import SweepState
@@ -203,3 +204,12 @@ def test_a_function_has_the_objectives_that_it_reports(tmp_path):
     with pytest.raises(UsageError, match="is accuracy to be small or large"):
         prepare(learns, space, {**options, "objectives": ["accuracy", "num_params"]})
     assert prepare(learns, space, {**options, "objectives": ["accuracy:max"]}).plan.task.mode == "max"
+
+
+def test_the_plan_expects_rungs_as_with_one_objective(make_toy_plan):
+    options = {"trials": 30, "epochs": 9, "grace": 1, "searcher": "random"}
+    rungs, started, epochs = expected_rungs(make_toy_plan(**options, objectives=TWO))
+    assert started == 30
+    assert [rung["epoch"] for rung in rungs] == [1, 3, 9]
+    assert rungs[0]["trials"] == 30 > rungs[1]["trials"] > rungs[2]["trials"]
+    assert 30 < epochs < 30 * 9

@@ -34,6 +34,7 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
         + (f" of the numbers {f['sobol_numbers']}" if f["sobol_numbers"] != "scipy" else "")
         + (", not scrambled" if not f["sobol_scramble"] else "")
         + (": all of them at random, 20 come before it learns" if f["searcher"] == "hyperopt" else ""),
+        "objectives": ", ".join(f["objectives"]) + (f"; best/: {f['prefer']}" if f["prefer"] else ""),
         "constraints": _constraints(f),
         "scheduler": scheduler["name"] if scheduler["name"] == "none" else f"{scheduler['name']}: {rungs}, expected",
         "then": f"the best {f['continue_best']} go on to epoch {f['continue_epochs']}"
@@ -50,7 +51,7 @@ def print_forecast(forecast: dict[str, Any], console: Console) -> None:
     }
     if f["search_epochs"]:
         del rows["scheduler"]
-    for subject in ("budget", "constraints"):
+    for subject in ("budget", "objectives", "constraints"):
         if not rows[subject]:
             del rows[subject]
     if not f["continue_best"]:
