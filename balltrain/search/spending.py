@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from balltrain.records.columns import Decision
+from balltrain.records.columns import Decision, Status
 from balltrain.records.goals import Signed
 from balltrain.records.state import SweepState, Trial
 from balltrain.search.judging import ended_at
@@ -173,11 +173,11 @@ class Spending:
 def no_epoch(plan: Plan, state: SweepState, now: float) -> str | None:
     """Of a sweep that has ended: that its budgets were too small for one epoch, and how long one takes."""
     budgets = list(plan.sweep.budgets)
-    if not budgets or any(trial.rows for trial in state.trials.values()):
-        return None
+    trials = [trial for trial in state.trials.values() if trial.status != Status.INFEASIBLE]
+    if not budgets or any(trial.rows or trial.status != Status.INTERRUPTED for trial in trials):
+        return None  # a trial that failed without a row is another matter
     used = state.usage.at(now)
     ended = min(budgets, key=lambda budget: budget.seconds - getattr(used, budget.kind))
-    trials = list(state.trials.values())
     runs = [t.ended_at - t.started_at for t in trials if t.started_at is not None and t.ended_at is not None]
     took = (
         f"one takes more than {min(used.wall, max(runs)):.1f} s here"

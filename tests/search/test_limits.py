@@ -221,5 +221,11 @@ def test_a_budget_too_small_for_an_epoch_says_how_long_one_takes(options, says):
     found = no_epoch(sim.controller.plan, sim.state, sim.now)
     assert found is None if says is None else found.startswith(says)
     if attempt is not None:
-        longer = run(lines=sim.lines, searcher="random", workers=1, trials=1, **{"time_budget": 600})
+        longer = run(lines=sim.lines, searcher="random", workers=1, trials=1, time_budget=600)
         assert no_epoch(longer.controller.plan, longer.state, longer.now) is None
+
+
+def test_trials_that_fail_before_their_first_epoch_are_no_matter_of_the_budget():
+    sim = VirtualSweep(PROBLEM, plan_of(PROBLEM, time_budget=600), workers=1)
+    sim.controller.fail(sim.controller.next_attempt().number, Cause.DETERMINISTIC, "ValueError: no such file")
+    assert no_epoch(sim.controller.plan, sim.state, 601.0) is None

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from toy import TOY_FILE
@@ -136,10 +137,26 @@ def test_a_target_is_told_once_and_not_again_on_resume(server, sweep):
     assert bodies(server)[0]["text"].startswith("s has reached its target: val_loss 0.4 in epoch 2 of trial 0000")
 
 
-def test_no_progress_is_told_once(server, sweep):
-    sweep(server.url, during=lambda: time.sleep(0.6), more={"notify_stalled": 0.2})
-    assert [told["event"] for told in bodies(server)] == ["stalled", "end"]
-    assert bodies(server)[0]["text"].startswith("s does not progress: no epoch has ended for ")
+def test_no_progress_is_told_once_and_again_after_some(server, tmp_path, monkeypatch):
+    now = [1000.0]
+    clock = SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0], sleep=time.sleep)
+    notices = Tracking(notify=server.url, notify_stalled="30m").notices()
+    monkeypatch.setattr(module, "time", clock)
+    watch = module._Watch(notices, tmp_path, "s")
+    journal = Journal(tmp_path)
+    header = {"type": "sweep", "version": 6, "sweep": {"name": "s", "mode": "min"}, "time": 1000.0}
+    row = {"type": "report", "number": 0, "row": {"epoch": 1, "objective": 0.5}}
+    for seconds, line in ((10, header), (1799, None), (2, None), (900, None), (5, row), (1799, None), (2, None)):
+        now[0] += seconds
+        if line is not None:
+            journal.append({**line, "time": now[0]})
+        watch.look()
+    journal.close()
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "WAIT_S", 20.0)
+    notices.finish()
+    texts = sorted(told["text"] for told in bodies(server))
+    assert texts == ["s does not progress: no epoch has ended for 30 min"] * 2
 
 
 def test_a_template_makes_what_another_server_takes(server, sweep):
