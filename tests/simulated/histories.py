@@ -14,11 +14,19 @@ from typing import Any
 from simulated import plans
 from simulated.oracle import Wrong
 from simulated.stored import StoredWorld
-from simulated.world import World, outcome
+from simulated.world import World
 
 # actions, and how often each comes
 COMMON = {"rounds": 40, "work": 6, "hold": 5, "deliver": 5, "double": 2}
-NODES = {"node_joins": 1, "node_dies": 1, "node_is_cut": 1, "trial_is_killed": 1, "dies_late": 1, "trial_raises": 2}
+NODES = {
+    "node_joins": 1,
+    "node_dies": 1,
+    "node_is_cut": 1,
+    "trial_is_killed": 1,
+    "dies_late": 1,
+    "trial_raises": 2,
+    "stop_trial": 1,
+}
 ENDS = {"kill": 2, "kill_soon": 3, "lose_power": 2, "interrupt": 1, "terminate": 1, "trial_cannot_write": 0.5}
 DISKS = {"disk_fills": 0.5, "disk_has_room": 1, "sync_fails": 1, "wait": 1}
 STORES = {"store_is_away": 2, "store_loses_answers": 2, "second_driver": 2, "falls_asleep": 1, "wakes": 2}
@@ -43,7 +51,7 @@ class History:
         alone = self.slots == (1,) and "node_joins" not in dict(self.actions)
         world.is_forgiving = alone and limits.time_budget is None and limits.cpu_hours is None
         world.run(list(self.actions))
-        if world.is_forgiving and outcome(world) != in_peace(json.dumps(self.options)):
+        if world.is_forgiving and world.promises.outcome() != in_peace(json.dumps(self.options)):
             raise Wrong("the sweep came to something else than if nothing had happened to it")
         return world
 
@@ -105,7 +113,7 @@ def _said(error: BaseException) -> str:
 
 @functools.lru_cache(64)
 def in_peace(options: str) -> list[Any]:
-    return outcome(World(json.loads(options), slots=(1,)).run([]))
+    return World(json.loads(options), slots=(1,)).run([]).promises.outcome()
 
 
 def history_of(seed: int, *, slow: float = 0.02) -> History:

@@ -58,6 +58,7 @@ class Reader:
         self.sign = 1 if plan.task.mode == "min" else -1
         self.trials: dict[int, Seen] = {}
         self.searched: list[Seen] = []
+        self.to_stop: set[int] = set()  # by users
         self.first_with: dict[str, Seen] = {}
         self.session, self.limit = 0, False
         self.count = 0
@@ -202,6 +203,8 @@ class Reader:
 
     def _end(self, line: dict[str, Any]) -> None:
         trial, cause = self.trials[line["number"]], line.get("cause")
+        if line["status"] == "stopped" and trial.number in self.to_stop:
+            return self._over(trial, "stopped")
         if line["status"] == "stopped":
             if trial.status in OVER or (trial.status == "running" and trial.session == self.session):
                 raise Wrong(f"trial {trial.number} is stopped, which is {trial.status}")
@@ -219,6 +222,12 @@ class Reader:
         if line["status"] != ("interrupted" if again else "failed"):
             raise Wrong(f"trial {trial.number} is {line['status']} by {cause} after {trial.num_failures} failures")
         self._over(trial, line["status"])
+
+    def _stop(self, line: dict[str, Any]) -> None:
+        trial = self.trials[line["number"]]
+        if trial.status in OVER or trial.same_as is not None:
+            raise Wrong(f"trial {trial.number} is stopped by a user, which is {trial.status}")
+        self.to_stop.add(trial.number)
 
     def _thaw(self, line: dict[str, Any]) -> None:
         trial = self.trials[line["number"]]
@@ -254,6 +263,8 @@ class Reader:
 
     def _over(self, trial: Seen, status: str) -> None:
         trial.status = status
+        if status in OVER:
+            self.to_stop.discard(trial.number)
         if status in OVER and trial.order is not None and trial.continued_after is None:
             trial.objective_of_search = None if status == "failed" else trial.best(self.sign)
 
@@ -265,6 +276,8 @@ class Reader:
         goes_on = trial.is_after_search or objective is None or self._reaches(trial.number, row["epoch"], objective)
         if row["epoch"] >= (self.plan.most_epochs if trial.is_after_search else self.plan.epochs):
             return {"complete"}
+        if trial.number in self.to_stop:
+            return {"stop"}
         reached = (
             sweep.until is not None and objective is not None and self.sign * objective <= self.sign * sweep.until
         )

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from simulated import plans
-from simulated.oracle import Reader, Wrong
+from simulated.oracle import Wrong
+from simulated.promises import journal_in
+from simulated.runner import Driver, instead
 from simulated.store import Objects, SimulatedRemote
-from simulated.world import Driver, World, instead, line_of
+from simulated.world import World
 
 from balltrain import lease, storage
 from balltrain.errors import BalltrainError
-from balltrain.records.state import SweepState
-from balltrain.search.controller import Attempt
+from balltrain.search.attempts import Attempt
 from balltrain.storage import Storage
 
 UPLOADED_WITHIN_S = storage.MIRROR_EVERY_S + 4.0  # with the epoch that is trained in between
@@ -96,7 +97,7 @@ class StoredWorld(World):
             self.wakes(0)
         super().finish()
         content = self.objects.objects[f"bucket/{plans.NAME}/journal.jsonl"][0]
-        if content != self._journal_bytes():
+        if content != journal_in(self.folder):
             raise Wrong("the storage has not the whole journal at the end")
 
     # -- what happens
@@ -216,27 +217,18 @@ class StoredWorld(World):
 
     def _go_elsewhere(self) -> None:
         """What was not uploaded is forgotten, by those as well who had been told of it."""
-        here = self._journal_bytes()
+        here = journal_in(self.folder)
         there = self.objects.objects.get(f"bucket/{plans.NAME}/journal.jsonl", (b"", 0.0))[0]
         if not here.startswith(there):
             raise Wrong("the storage has another journal than the sweep")
         if self.asleep is None:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.machine += 1
-        lines = [line_of(raw) for raw in there.splitlines(keepends=True) if raw.endswith(b"\n")]
-        late = self.acknowledged[len(lines) :]
+        late = self.promises.lines[there.count(b"\n") :]
         ago = self.now - late[0]["time"] if late else 0.0
         if self.asleep is None and ago > UPLOADED_WITHIN_S and self.now - self.broken_at > lease.DEAD_AFTER_S:
             raise Wrong(f"a line of {ago:.0f} s ago was not uploaded")
-        self.acknowledged = lines
-        for session in [session for session, count in self.closed_at.items() if count > len(lines)]:
-            del self.closed_at[session]
-        self._content, self._num_checked = there, len(lines)
-        self.reader, self.replayed = Reader(self.plan, self.closed_at), SweepState()
-        for line in lines:
-            self.reader.read(line)
-            self.replayed.apply(line)
-        self._continued.clear()
+        self.promises.forget_from(there)
         # a checkpoint may be deleted before the line is uploaded by which its trial ended: it is trained again
         for key in [key for key in self._trained if key[0] not in self.saved]:
             del self._trained[key]
