@@ -25,7 +25,7 @@ def main() -> None:
     options.add_argument("--sample", type=int, default=None, help="mutants to try; all unless given")
     options.add_argument("--seed", type=int, default=0, help="of the sample")
     given = options.parse_args()
-    os.environ.setdefault("SIMULATED_EPOCHS", "3000")
+    os.environ.setdefault("SIMULATED_EPOCHS", "1500")
     _generate()
     names = sorted(_codes())
     if given.sample is not None:
