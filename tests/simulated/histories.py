@@ -31,7 +31,7 @@ ENDS = {"kill": 2, "kill_soon": 3, "lose_power": 2, "interrupt": 1, "terminate":
 DISKS = {"disk_fills": 0.5, "disk_has_room": 1, "sync_fails": 1, "wait": 1}
 STORES = {"store_is_away": 2, "store_loses_answers": 2, "second_driver": 2, "falls_asleep": 1, "wakes": 2}
 STORES |= {"machine_is_lost": 2}
-MOST = {"rounds": 30, "kill_soon": 60}
+MOST = {"rounds": 16, "kill_soon": 60}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def history_of(seed: int, *, slow: float = 0.02) -> History:
     rng = random.Random(seed)
     calm = rng.random() < 0.6
     options = plans.options_of(rng, slow=slow)
-    alone, is_stored = rng.random() < 0.3, rng.random() < 0.2
+    alone, is_stored = rng.random() < 0.2, rng.random() < 0.2
     slots = (1,) if alone else tuple(rng.choice([1, 2, 4]) for _ in range(rng.choice([1, 2, 3])))
     chances = COMMON | NODES | ENDS | DISKS
     if is_stored:
@@ -128,7 +128,7 @@ def history_of(seed: int, *, slow: float = 0.02) -> History:
     if alone:
         chances = {name: chance for name, chance in chances.items() if name != "node_joins"}
     if calm:
-        chances |= {"rounds": 400}
+        chances |= {"rounds": 150}
     names = rng.choices(list(chances), list(chances.values()), k=rng.choice([20, 60]))
     actions = tuple((name, rng.randrange(MOST.get(name, 8))) for name in names)
     return History(seed, options, slots, actions, is_stored)

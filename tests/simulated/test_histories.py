@@ -31,7 +31,7 @@ def test_nothing_is_lost_in_many_histories():
 
 def test_nor_where_proposals_learn():
     """Of searchers that take milliseconds for one."""
-    for seed in range(8):
+    for seed in range(4):
         run_seed(seed, slow=1.0)
 
 
@@ -98,7 +98,7 @@ def test_nor_in_those_that_hypothesis_chooses():
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=40,
+            max_examples=20,
             stateful_step_count=30,
             derandomize=True,
             deadline=None,
