@@ -236,22 +236,17 @@ class Remote:
         with contextlib.suppress(FileNotFoundError):  # deleted in this moment
             os.utime(local, (written, written))
 
-    def pull_more(self, local: Path, relative: str) -> None:
-        """Fetch what a file that grows has more than the copy of it; all of it where it is a shorter one.
-
-        The copy is nobody else's: a part of a line at its end is completed by the next call.
-        """
-        durable.make_folder(local.parent)
+    def read_after(self, relative: str, offset: int) -> bytes | None:
+        """What a file that grows has after so many bytes; None where it is shorter, or not there."""
         with self._named("read"):
             try:
-                with self._fs.open_input_file(f"{self._base}/{relative}") as stream, open(local, "ab") as copy:
-                    if copy.tell() > stream.size():
-                        copy.truncate(0)
-                    at = os.fstat(copy.fileno()).st_size
-                    stream.seek(at)
-                    copy.write(stream.read())
+                with self._fs.open_input_file(f"{self._base}/{relative}") as stream:
+                    if offset > stream.size():
+                        return None
+                    stream.seek(offset)
+                    return bytes(stream.read())
             except FileNotFoundError:
-                return
+                return None
 
     def modified_at(self, relative: str) -> float | None:
         with self._named("read"):

@@ -2,10 +2,10 @@
 
     python benchmarks/serving.py [--trials 1000] [--epochs 90] [--seconds 120]
 
-A sweep of so many trials lies in a storage. Four trials then report ten rows a second each, through the controller and
-the fsynced journal of a real sweep, while Chromium, headless and without a GPU, shows it. A row's time is that in its
-line of the journal; its pixel's is the frame after the drawing that has it. The baseline of the browser's memory is an
-empty page in the same browser.
+A sweep of so many trials lies in a storage. Four trials then report ten rows a second each, through the controller
+and the fsynced journal of a real sweep, while Chromium, headless and without a GPU, shows it. A row's time is that in
+its line of the journal; its pixel's is the frame after the drawing that has it. The baseline of the browser's memory
+is an empty page in the same browser.
 """
 
 import argparse

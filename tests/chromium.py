@@ -48,7 +48,7 @@ class Tab:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 20) -> None:
+    def wait(self, script: str, seconds: float = 40) -> None:
         """Until an expression is true in the page."""
         deadline = time.monotonic() + seconds
         while not self.ask(f"Boolean({script})"):

@@ -46,17 +46,13 @@ def set_mark(place: Storage, name: str, trial_id: str, mark: Mark) -> dict[str, 
 
     Raises UsageError for a note that is too long, StorageError where it cannot be written.
     """
-    path, relative = place.root / name / MARKS_FILE, f"{name}/{MARKS_FILE}"
     with _writing:
-        if place.remote is not None and (there := place.remote.read(relative)) is not None:
-            marks = _parsed(there)
-        else:
-            marks = read_marks(path.parent)
-        marks = {key: each for key, each in {**marks, trial_id: mark}.items() if each != Mark()}
-        content = json.dumps({"trials": {key: asdict(marks[key]) for key in sorted(marks)}}, indent=1).encode()
+        marks = {**_parsed(place.read_file(name, MARKS_FILE) or b""), trial_id: mark}
+        marks = {key: marks[key] for key in sorted(marks) if marks[key] != Mark()}
+        content = json.dumps({"trials": {key: asdict(each) for key, each in marks.items()}}, indent=1).encode()
+        place.write_file(name, MARKS_FILE, content)
         if place.remote is not None:
-            place.remote.push(content, relative)
-        durable.replace(path, content)
+            durable.replace(place.root / name / MARKS_FILE, content)
     return marks
 
 

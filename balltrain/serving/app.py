@@ -20,6 +20,7 @@ from balltrain import __version__
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.records.marks import Mark, set_mark
 from balltrain.records.output import FOLDER, output_file
+from balltrain.records.requests import Requests, StopRequest
 from balltrain.reporting.page import PLOTTING, STYLE
 from balltrain.serving.drawer import Drawer
 from balltrain.serving.shelf import Channel, Shelf
@@ -30,6 +31,7 @@ STATIC = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 LIST_EVERY_S = 2.0
 DRAW_SHARE = 0.015  # of a core, that redrawing one group of sections of a running sweep may take
+FIRST_TABLES_S = 3.0
 DRAW_EVERY_S = 20.0  # at most as often: the tables are written so
 CLOSING_EVERY_S = 0.5  # that a stream of events looks whether the server ends
 BEAT_EVERY_S = 15.0
@@ -73,6 +75,7 @@ class Page:
             Route("/api/events", told(self.events)),
             Route("/api/compare", told(self.compare)),
             Route(sweep, told(self.sweep)),
+            Route(f"{sweep}/stop", told(self.stop), methods=["POST"]),
             Route(f"{sweep}/sections/{{group}}", told(self.sections)),
             Route(f"{sweep}/select", told(self.select)),
             Route(f"{sweep}/curves", told(self.curves)),
@@ -126,6 +129,8 @@ class Page:
         if group not in GROUPS:
             raise UsageError(f"there is no group of sections {group!r}: it is one of {', '.join(GROUPS)}")
         channel = await self._channel(request)
+        if not channel.tables:  # it has just begun
+            return {"sections": [], "tables": 0, "again_s": FIRST_TABLES_S, "version": ""}
         drawn = self._drawn.setdefault((channel.name, group), Drawn())
         return await drawn.get(channel, self.drawers[group], group, now="now" in request.query_params)
 
@@ -181,6 +186,24 @@ class Page:
         await asyncio.to_thread(set_mark, self.storage, channel.name, trial, mark)
         channel.tell_marks()
         return {"marks": channel.marks()}
+
+    async def stop(self, request: Request) -> Any:
+        """Ask who runs the sweep to stop it, or one trial of it; what they answer."""
+        self._check_control()
+        channel = await self._channel(request)
+        asked = await _body(request)
+        trial = channel.followed.trial(str(asked.get("trial") or ""))
+        if (trial is None) != (asked.get("trial") is None):
+            raise UsageError(f"{channel.name} has no trial {asked['trial']!r}")
+        if channel.plan()["state"] == "ended":
+            raise UsageError(f"nobody runs {channel.name}: it has ended, or was interrupted")
+        stop = StopRequest(None if trial is None else trial.number, asked.get("now") is True)
+        answer = await asyncio.to_thread(Requests(self.storage, channel.name).ask, stop)
+        if answer is None:
+            raise BalltrainError(f"nobody who runs {channel.name} has answered: its process was killed, or is older")
+        if not answer.taken:
+            raise UsageError(f"{channel.name}: {answer.says}")
+        return {"says": answer.says}
 
     async def compare(self, request: Request) -> Any:
         names = request.query_params.getlist("sweep")

@@ -19,7 +19,7 @@ from balltrain.records.reading import is_sweep, read_sweep
 from balltrain.reporting.watch import ENDED_AT, SILENT_S
 from balltrain.serving.following import Followed
 from balltrain.serving.views import config_names, pacer_of, plan_json, trial_json
-from balltrain.storage import JOURNAL_FILE, MARKS_FILE, SWEEP_FILE, Storage
+from balltrain.storage import JOURNAL_FILE, MARKS_FILE, SWEEP_FILE, Remote, Storage
 
 POLL_S = 0.25  # of a journal on this machine
 PLAN_EVERY_S = 1.0
@@ -212,9 +212,21 @@ class Channel:
         remote = self.storage.remote
         if remote is None or time.monotonic() - self._fetched < FETCH_EVERY_S:
             return
-        await asyncio.to_thread(remote.pull_more, self._journal, f"{self.name}/{JOURNAL_FILE}")
+        await asyncio.to_thread(_copy_more, remote, self._journal, f"{self.name}/{JOURNAL_FILE}")
         await asyncio.to_thread(self.storage.fetch_tables, self.name)
         self._fetched = time.monotonic()
+
+
+def _copy_more(remote: Remote, copy: Path, relative: str) -> None:
+    """Append what a journal in object storage has more than its copy; where it has less, the copy begins anew."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    at = copy.stat().st_size if copy.exists() else 0
+    more = remote.read_after(relative, at)
+    if more is None:
+        copy.unlink(missing_ok=True)
+    elif more:
+        with copy.open("ab") as file:
+            file.write(more)
 
 
 def _written(folder: Path, journal: Path | None = None) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Growing(Simulation):
         self.write_sweep()
 
     def append(self, line: dict[str, Any]) -> None:
+        line.setdefault("time", self.clock())
         super().append(line)
         self.journal.write(encoded(line))
         self.journal.flush()

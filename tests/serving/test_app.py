@@ -11,10 +11,10 @@ from balltrain.serving.drawing import GROUPS
 
 @pytest.fixture
 def ran(growing):
-    """A sweep of 14 trials, one of which failed with an error that is HTML."""
+    """A sweep of 9 trials, one of which failed with an error that is HTML."""
     from balltrain.search.policy import Cause
 
-    sweep = growing(trials=14)
+    sweep = growing(trials=9)
     number = sweep.start()
     sweep.epoch(number)
     sweep.controller.fail(number, Cause.DETERMINISTIC, "<script>alert(1)</script>")
@@ -191,3 +191,27 @@ def test_stars_and_notes_are_kept_and_shown_in_report_and_results(ran, serve, cl
     assert client.session.post(client.base + path, json={"star": True}).status_code == 403  # no Origin
     client.post(path, {})
     assert client.get("/api/sweeps/toy-sweep")["marks"] == {}
+
+
+def test_a_trial_is_stopped_by_who_runs_the_sweep(growing, serve, tmp_path):
+    from balltrain.records.requests import Answer, Requests
+    from balltrain.storage import Storage
+
+    sweep = growing()
+    number = sweep.start()
+    asked = []
+
+    def follow(request):
+        asked.append(request)
+        return Answer(request.trial == number, "trial 0 ends" if request.trial == number else "it has no such trial")
+
+    client = serve(allow_control=True)
+    path = "/api/sweeps/toy-sweep/stop"
+    with Requests(Storage(str(tmp_path / "runs")), "toy-sweep").heard(follow):
+        assert client.post(path, {"trial": "00000"}).json() == {"says": "trial 0 ends"}
+        assert client.post(path).json()["error"] == "toy-sweep: it has no such trial"
+    assert [(request.trial, request.now) for request in asked] == [(0, False), (None, False)]
+    assert "has no trial '7'" in client.post(path, {"trial": "7"}).json()["error"]
+    sweep.write(ended=True)
+    assert "it has ended" in client.post(path).json()["error"]
+    assert "--allow-control" in serve().post(path).json()["error"]

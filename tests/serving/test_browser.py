@@ -127,7 +127,7 @@ def test_trials_are_filtered_sorted_walked_and_opened_by_the_keyboard(tab, growi
 
 
 def test_dragging_along_an_axis_filters_the_table(tab, growing, serve):
-    sweep = growing(trials=20, epochs=1)
+    sweep = growing(trials=9, epochs=1)  # of ten, importances are estimated, which takes seconds
     sweep.run()
     sweep.write(ended=True)
     tab.open(serve().url + "#/sweep/toy-sweep")
@@ -139,14 +139,14 @@ def test_dragging_along_an_axis_filters_the_table(tab, growing, serve):
         " return [box.x + box.width / 2, box.y, box.height] })()"
     )
     tab.drag((x, top + height * 0.5), (x, top + height))
-    tab.wait("/^\\d+ of 20$/.test(document.querySelector('#trials .note').textContent)")
+    tab.wait("/^\\d+ of 9$/.test(document.querySelector('#trials .note').textContent)")
     kept = tab.ask(f"{ROWS}.map(row => row.dataset.id)")
-    assert 0 < len(kept) < 20
+    assert 0 < len(kept) < 9
     best = min(sweep.state.trials.values(), key=lambda trial: trial.objective)
     assert best.trial_id in kept
-    assert tab.ask("document.querySelectorAll('.line.out').length") == 20 - len(kept)
+    assert tab.ask("document.querySelectorAll('.line.out').length") == 9 - len(kept)
     tab.press("Escape")
-    tab.wait("document.querySelector('#trials .note').textContent == '20'")
+    tab.wait("document.querySelector('#trials .note').textContent == '9'")
 
 
 def test_ticked_sweeps_are_compared(tab, growing, serve):
@@ -165,15 +165,49 @@ def test_ticked_sweeps_are_compared(tab, growing, serve):
     assert tab.ask("document.querySelector('.plot').data.length") == 2
 
 
-@pytest.mark.parametrize("width", [400, 1200])
-def test_light_and_dark_fit_a_phone_and_a_screen(tab, growing, serve, width):
-    sweep = growing(trials=12, epochs=3)
+def test_light_and_dark_fit_a_phone_and_a_screen(tab, growing, serve):
+    sweep = growing(trials=9, epochs=3)
     sweep.run()
     sweep.write(ended=True)
-    tab.size(width, 3000, dark=width == 400)
+    tab.size(1200, 2000)
     tab.open(serve().url + "#/sweep/toy-sweep")
-    tab.wait("document.querySelector('[data-section=timeline], [data-section=provenance] dl')")
-    tab.wait(f"document.querySelector('{CURVES} .main-svg')")
+    tab.wait(
+        f"document.querySelector('[data-section=provenance] dl') && document.querySelector('{CURVES} .main-svg')"
+    )
+    back = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
     assert tab.ask("document.documentElement.scrollWidth - innerWidth") <= 0
-    back = [int(part) for part in tab.ask("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")]
-    assert max(back) < 60 if width == 400 else min(back) > 240
+    assert min(tab.ask(back)) > 240
+    tab.size(400, 2000, dark=True)
+    tab.wait(f"document.querySelector('{CURVES} .main-svg').clientWidth < 400")
+    assert tab.ask("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert max(tab.ask(back)) < 60
+
+
+def test_a_trial_is_starred_noted_and_stopped_on_the_page(tab, growing, serve, tmp_path):
+    from balltrain.records.marks import read_marks
+    from balltrain.records.requests import Answer, Requests
+    from balltrain.storage import Storage
+
+    sweep = growing()
+    sweep.epoch(sweep.start())
+    asked = []
+    tab.open(serve(allow_control=True).url + "#/sweep/toy-sweep")
+    tab.wait("document.querySelector('#trials .star')")
+    tab.ask("document.querySelector('#trials .star').click()")
+    tab.wait("document.querySelector('#trials .star').textContent == '★'")
+    tab.ask("document.querySelector('#trials a').click()")
+    tab.wait("document.querySelector('textarea')")
+    tab.ask("document.querySelector('textarea').value = 'falls <fast>'")
+    tab.ask("document.querySelector('.keep').click()")
+    until(lambda: [(m.star, m.note) for m in read_marks(sweep.folder).values()] == [(True, "falls <fast>")])
+
+    def follow(request):
+        asked.append(request.trial)
+        return Answer(True, "trial 0 ends after this epoch")
+
+    with Requests(Storage(str(tmp_path / "runs")), "toy-sweep").heard(follow):
+        tab.ask("document.querySelector('.stop').click()")
+        assert asked == []  # it asks once more
+        tab.ask("document.querySelector('.stop').click()")
+        tab.wait("document.body.innerText.includes('trial 0 ends after this epoch')")
+    assert asked == [0]

@@ -39,7 +39,9 @@ export function short(value, digits = 4) {
   if (value === null || value === undefined) return "";
   if (typeof value != "number") return typeof value == "object" ? JSON.stringify(value) : String(value);
   if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
-  return String(Number(value.toPrecision(digits))).replace("e+", "e");
+  const rounded = Number(value.toPrecision(digits));
+  const text = rounded && Math.abs(rounded) < 1e-3 ? rounded.toExponential() : String(rounded);
+  return text.replace("e+", "e");
 }
 
 export function duration(seconds) {
@@ -52,6 +54,26 @@ export function duration(seconds) {
     return `${Math.floor(whole / size)} ${unit}` + (rest ? ` ${rest} ${partUnit}` : "");
   }
   return `${whole} s`;
+}
+
+// A button that asks once more before it does what cannot be undone; `act` gives a promise of what to say.
+export function stopButton(what, act) {
+  const said = el("span", { class: "note", role: "status" });
+  let asked = null;
+  const button = el("button", { type: "button", class: "stop", onclick: async () => {
+    if (!asked) {
+      button.textContent = `Really stop ${what}?`;
+      asked = setTimeout(() => { asked = null; button.textContent = `Stop ${what}`; }, 5000);
+      return;
+    }
+    clearTimeout(asked); asked = null;
+    button.disabled = true;
+    button.textContent = `Stop ${what}`;
+    said.textContent = "asking who runs it …";
+    try { said.textContent = await act(); } catch (error) { said.textContent = error.message; }
+    button.disabled = false;
+  } }, `Stop ${what}`);
+  return el("span", { class: "tools" }, button, said);
 }
 
 export function sparkline(values, isMin, width = 96, height = 22) {

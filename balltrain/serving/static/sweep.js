@@ -1,6 +1,6 @@
 // One sweep, as it runs: its rows as they come, and the report's sections whenever its tables are new.
 
-import { built, duration, el, short } from "./dom.js";
+import { built, duration, el, short, stopButton } from "./dom.js";
 import { Plot, rowsCame } from "./figures.js";
 import { ask, listen, post, sweepPath, trialLink } from "./net.js";
 import { Table } from "./table.js";
@@ -24,7 +24,8 @@ export async function sweep(root, name) {
   const table = new Table([], { open: row => { location.hash = trialLink(name, row.trial_id); }, label: "trials", toggle: row => star(row.trial_id),
     id: row => row.trial_id, css: row => row.status });
   table.filter = row => (!chosen || chosen.has(row.trial_id)) && (!brushed || brushed.has(row.trial_id));
-  root.append(el("header", {}, kicker, el("h1", {}, name), bar, lead, tiles));
+  const stopping = stopButton("the sweep", async () => (await post(`${sweepPath(name)}/stop`)).says);
+  root.append(el("header", {}, kicker, el("h1", {}, name), bar, lead, tiles, stopping));
   const box = el("section", { id: "trials" }, el("h2", {}, "Trials"),
     el("div", { class: "tools" }, filter, el("button", { type: "button", onclick: () => select() }, "Filter"), brushNote, table.count, trouble), table.box);
   for (const id of ORDER) root.append(places[id] = id == "#trials" ? box : el("div", { "data-section": id }));
@@ -111,6 +112,7 @@ export async function sweep(root, name) {
     const counts = Object.entries(plan.counts).filter(([, count]) => count).map(([status, count]) => `${count} ${status}`).join(" · ");
     const state = plan.state == "silent" ? `no sign of life for ${duration(plan.silent_s)}: if it was killed, --resume goes on with it` : STATES[plan.state];
     lead.textContent = `${state}. ${counts}`;
+    stopping.hidden = !control || plan.state == "ended";
     lead.className = plan.state == "silent" ? "lead warn" : "lead";
     const budget = facts.budget || {}, hours = seconds => `${short(seconds / 3600, 3)} h`;
     const of = (used, limit) => (limit ? `${used} of ${limit}` : used);

@@ -1,6 +1,6 @@
 // One trial: its configuration beside the best's, curves, attempts, what it printed, its predictions, its command.
 
-import { built, duration, el, short } from "./dom.js";
+import { built, duration, el, short, stopButton } from "./dom.js";
 import { Plot, rowsCame } from "./figures.js";
 import { ask, listen, post, sweepPath } from "./net.js";
 import { append } from "./sweep.js";
@@ -9,11 +9,13 @@ const LOG_EVERY_MS = 3000;
 
 export async function trial(root, name, id) {
   const live = new Map(), path = `${sweepPath(name)}/trials/${encodeURIComponent(id)}`;
-  let line = 0, row = null, closed = false, timer = null;
+  let line = 0, row = null, control = false, closed = false, timer = null;
   const kicker = el("p", { class: "kicker" }), lead = el("p", { class: "lead" });
   const home = {};
   const place = (key, title) => (home[key] = el("section", { "data-section": key }, ...(title ? [el("h2", {}, title)] : [])));
-  root.append(el("header", {}, kicker, el("h1", {}, `Trial ${id}`), lead), place("mark"), place("curves"), place("config"), place("attempts"),
+  const stopping = stopButton("this trial", async () => (await post(`${sweepPath(name)}/stop`, { trial: id })).says);
+  stopping.hidden = true;
+  root.append(el("header", {}, kicker, el("h1", {}, `Trial ${id}`), lead), stopping, place("mark"), place("curves"), place("config"), place("attempts"),
     place("pictures", "Predictions"), place("command"), place("log"));
   const button = el("button", { type: "button", onclick: draw }, "Draw them by its last checkpoint");
   const shots = el("div", { class: "shots" }), why = el("p", { class: "note" }, "Runs the task's code, as the report does.");
@@ -26,6 +28,8 @@ export async function trial(root, name, id) {
     live.set(id, found.rows);
     row = whole.trials.find(each => each.trial_id == id);
     show(whole.facts);
+    control = whole.control;
+    stopping.hidden = !control || row.status != "running";
     showMark(whole.marks[id] || { star: false, note: "" }, whole.control);
     if (found.curves) fill("curves", built(found.curves, figure => new Plot(figure, live).box));
     else fill("curves", [el("p", { class: "note" }, found.trouble || "No epoch has ended yet.")]);
