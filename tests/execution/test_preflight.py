@@ -83,8 +83,8 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic(forecast):
 def test_freeze_thaw_is_foreseen_by_its_epochs_and_its_paused_checkpoints(forecast):
     found = forecast(searcher="freeze-thaw", trials=100, epochs=13, start=[{"lr": 0.01}])
     assert found["rungs"] == []
-    assert found["all_epochs"]["expected"] == 260
-    assert found["all_epochs"]["at_most"] == 260 + 13 * found["at_a_time"]
+    assert found["all_epochs"]["expected"] == 390
+    assert found["all_epochs"]["at_most"] == 390 + 13 * found["at_a_time"]
     assert found["checkpoints"] == 5 + 30 + found["at_a_time"] + 1
     assert [example["lr"] for example in found["examples"][:2]] == [0.01, 1e-3]
     assert found["random_proposals"] == 10

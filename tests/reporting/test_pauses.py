@@ -42,7 +42,7 @@ def test_the_live_view_counts_the_paused_and_measures_by_epochs(freeze_thaw, tmp
     assert paused
     text = panel(snapshot)
     assert f"{paused} paused" in text
-    total = math.ceil(0.2 * 24 * 13)
+    total = math.ceil(0.3 * 24 * 13)
     assert f"60/{total} epochs" in text
     assert " freeze-thaw " in text
     assert "none" not in text

@@ -44,7 +44,28 @@ def test_all_trials_start_with_the_defaults_first_and_some_train_to_the_end(make
     assert trials[0].config["lr"] == 1e-3
     assert {t.status for t in trials} == {Status.COMPLETED, Status.STOPPED}
     assert sim.state.best.status == Status.COMPLETED
-    assert sum(t.epochs for t in trials) <= 0.2 * 30 * 20 + 20
+    assert sum(t.epochs for t in trials) <= 0.3 * 30 * 20 + 20
+
+
+@pytest.mark.parametrize("start", [[], [{"lr": 0.05}, {"lr": 2e-3}]])
+def test_the_best_of_what_is_known_to_be_good_goes_to_its_end_first(make_plan, simulate, start):
+    plan = make_plan(trials=30, epochs=20, start=start)
+    sim = simulate(plan, concurrency=1)
+    sim.run()
+    reports = [(line["number"], line["row"]["epoch"]) for line in sim.lines if line["type"] == "report"]
+    leader = next(number for number, epoch in reports if epoch == 20)
+    at_milestone = [t.rows[1]["objective"] for t in sim.state.searched[: len(start) + 1]]
+    assert leader == at_milestone.index(min(at_milestone))
+    before = reports[: reports.index((leader, 20))]
+    assert all(epoch <= 2 for number, epoch in before if number != leader)
+
+
+def test_the_mere_middle_of_a_space_is_not_known_to_be_good():
+    problem = Problem("middle", {"x": tune.uniform(-1, 1)}, 20, lambda c: c["x"] ** 2 + 1 / np.arange(1, 21))
+    for start, whole in (([], False), ([{"x": 0.5}], True)):
+        plan = plan_of(problem, trials=30, searcher="freeze-thaw", start=start)
+        first = VirtualSweep(problem, plan, workers=1).run(20).state.searched[0]
+        assert (first.epochs == 20) == whole
 
 
 def test_trials_pause_at_milestones_and_go_on_where_they_stood(make_plan, simulate):
