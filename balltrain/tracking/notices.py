@@ -207,7 +207,7 @@ def _summary(folder: Path, event: Event, error: str, to_go_on: str) -> dict[str,
     with contextlib.suppress(BalltrainError, OSError):
         state = SweepState.replay(read_journal(folder))
         trials = list(state.trials.values())
-        counts = {status: sum(t.status == status for t in trials) for status in Status}
+        counts: dict[str, int] = {status: sum(t.status == status for t in trials) for status in Status}
         facts |= {"trials": len(trials), **counts, "epochs": sum(t.epochs for t in trials)}
         words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         text += f" {_counted(len(trials), 'trial')} ({words}), {_counted(facts['epochs'], 'epoch')}" if trials else ""
