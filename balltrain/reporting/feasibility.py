@@ -57,4 +57,4 @@ def infeasible(results: Results) -> str:
 
 
 def _some(trial_ids: list[str]) -> str:
-    return " ".join(trial_ids[:20]) + " …" * (len(trial_ids) > 20)
+    return " ".join(trial_ids[:5]) + " …" * (len(trial_ids) > 5)

@@ -10,7 +10,6 @@ import numpy as np
 from balltrain.records.confirmation import Confirmed
 from balltrain.records.results import Results
 from balltrain.reporting.cross_validation import cross_validation
-from balltrain.reporting.front import ONE_SEED
 from balltrain.reporting.reference import described, published
 from balltrain.reporting.significance import resampled
 from balltrain.reporting.text import short
@@ -19,6 +18,8 @@ TRAINED_ONCE = (
     "It was trained once, so that no interval can be given: --resume --confirm 3 --repeats 5 trains the best again "
     "with new seeds."
 )
+
+EACH_ONCE = "Each was trained once, so that no interval can be given."
 
 
 def of_best(results: Results) -> str:
@@ -38,7 +39,7 @@ def of_best(results: Results) -> str:
         return f"The best configuration's mean over {folds} folds is {mean} ± {half} (95 %)."
     if entries:
         return "Not all of the best have been trained again yet, so that no interval can be given."
-    return ONE_SEED if results.goals is not None else TRAINED_ONCE
+    return EACH_ONCE if results.goals is not None else TRAINED_ONCE
 
 
 def ahead(winner: Confirmed, second: Confirmed, mode: str) -> str:

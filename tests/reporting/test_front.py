@@ -47,11 +47,13 @@ def test_the_front_is_what_no_trial_beats(sweep: Run, accurate):
 def test_tables_and_state_have_the_same_front(simulate, tmp_path: Path):
     from balltrain.records.results import load_results
 
-    simulation = simulate(**THREE)
-    for _ in range(60):
+    bounds = {"constraints": ["num_params <= 90000", "iou > -4"]}
+    simulation = simulate(**THREE, **bounds, failing=lambda number: {3: "nan", 5: "broken"}.get(number))
+    for _ in range(40):
         simulation.step()
     results = load_results(tmp_path, simulation.write(tmp_path).name)
     state = simulation.state
+    assert {"failed", "infeasible", "running"} <= {trial.status for trial in state.trials.values()}
     assert results.front.trial_id.tolist() == [trial.trial_id for trial in state.front]
     assert results.ranked.trial_id.tolist() == [trial.trial_id for trial in state.ranked()]
     assert results.best.trial_id == state.best.trial_id
