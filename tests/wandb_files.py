@@ -7,7 +7,7 @@ def read_wandb_run(path):
     """An offline run, read back from its file: LevelDB's log format around W&B's own messages."""
     from wandb.proto import wandb_internal_pb2
 
-    run = {"history": [], "config": {}, "finished": False, "steps": {}, "artifacts": {}}
+    run = {"history": [], "config": {}, "finished": False, "steps": {}, "artifacts": {}, "summary": {}}
     for data in leveldb_records(path.read_bytes()[7:]):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
@@ -19,7 +19,9 @@ def read_wandb_run(path):
             items = record.history.item
             run["history"].append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
         elif kind == "summary":
-            run |= {item.key: json.loads(item.value_json) for item in record.summary.update if item.key == "status"}
+            found = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.summary.update}
+            run["summary"] |= found
+            run |= {key: value for key, value in found.items() if key == "status"}
         elif kind == "metric" and record.metric.glob_name:
             run["steps"][record.metric.glob_name] = record.metric.step_metric
         elif kind == "request" and record.request.HasField("log_artifact"):

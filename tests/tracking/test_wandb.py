@@ -157,3 +157,13 @@ def test_a_server_that_is_down_slow_or_refusing_costs_the_trials_nothing(written
     assert "W&B: no answer (" in text
     assert "wandb sync" in text
     check(sim)  # all of it is kept offline
+
+
+def test_a_run_has_the_figures_of_several_objectives(written):
+    sim = written(trials=2, objectives=["val_loss", "error:max", "num_params"])
+    follow(sim)
+    for trial in sim.state.trials.values():
+        summary = runs_of(sim)[trial.trial_id]["summary"]
+        assert summary["objectives/val_loss"] == trial.objective
+        assert summary["objectives/error"] == trial.figure("error")
+        assert summary["objectives/num_params"] == 49
