@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from balltrain.tasks.base import Trainable
 
 ONE_BY_ONE = ("random", *IN_ORDER)  # searchers that learn nothing
-DEFAULT = "optuna-tpe"  # searcher of a sweep with several objectives that names none
+DEFAULT = NSGA2  # searcher of a sweep with several objectives that names none
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,7 +150,8 @@ class Spending:
         ended = self.state.ended_in_order[self._num_ended :]
         self._num_ended += len(ended)
         for trial in ended:
-            if trial.confirms is not None or trial.same_as is not None:
+            untrained = trial.status == Status.INFEASIBLE and not trial.rows  # which has cost nothing
+            if untrained or trial.confirms is not None or trial.same_as is not None:
                 continue
             self._num_flat = 0 if self._is_better(trial) else self._num_flat + 1
             self._most_flat = max(self._most_flat, self._num_flat)

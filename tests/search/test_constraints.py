@@ -94,6 +94,14 @@ def test_a_resumed_sweep_refuses_what_one_that_ran_through_does(foreseen, kill_a
     assert outcome(SweepState.replay(resumed.lines)) == outcome(whole.state)
 
 
+def test_trials_that_cost_nothing_are_not_what_a_search_waits_for(foreseen):
+    sim = foreseen(trials=None, stop_when_flat=5, searcher="random", epochs=1)
+    sim.run(objective=lambda attempt, epoch: 1.0)
+    trained = [t for t in sim.state.searched if t.rows]
+    assert len(trained) == 6
+    assert len(sim.state.searched) > 6
+
+
 def test_a_trial_ends_at_the_first_epoch_that_breaks_one(make_toy_plan, simulate):
     sim = simulate(make_toy_plan(trials=1, epochs=4, constraints=["error <= 0.3 from epoch 2"]))
     attempt = sim.controller.next_attempt()

@@ -47,7 +47,7 @@ def several(make_toy_plan, simulate):
 def test_objectives_are_recorded_with_their_modes(make_toy_plan):
     recorded = make_toy_plan(objectives=["val_loss", "num_params", "error:max"], prefer="num_params < 9").to_json()
     assert recorded["objectives"] == ["val_loss:min", "num_params:min", "error:max"]
-    assert (recorded["objective"], recorded["mode"], recorded["searcher"]) == ("val_loss", "min", "optuna-tpe")
+    assert (recorded["objective"], recorded["mode"], recorded["searcher"]) == ("val_loss", "min", "optuna-nsga2")
     assert Goals.of(recorded).names == ("val_loss", "num_params", "error")
     assert Goals.of(make_toy_plan().to_json()) is None
 
@@ -99,7 +99,7 @@ def test_the_command_line_gives_one_or_several(tmp_path):
 def test_a_file_of_one_objective_takes_a_searcher_of_several():
     sweep = Sweep("detect", {"lr": 1})
     assert sweep.searcher == "hyperopt"
-    assert override(sweep, objectives=["val_loss", "iou:max"]).searcher == "optuna-tpe"
+    assert override(sweep, objectives=["val_loss", "iou:max"]).searcher == "optuna-nsga2"
     assert override(sweep, objectives=["val_loss", "iou:max"], searcher="random").searcher == "random"
     assert HyperOptSearcher.num_random == 20
 
