@@ -16,7 +16,7 @@ from balltrain.records.results import Results, plain
 from balltrain.reporting.figures import line_trace, titled_axis
 from balltrain.reporting.history import history
 from balltrain.reporting.page import bullets, figure_html, grid, note, paragraph, section, table
-from balltrain.reporting.text import short
+from balltrain.reporting.text import short, time_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ def front(results: Results) -> str:
     return section(
         "The front",
         paragraph(f"{front_in_words(results)}. {_chosen(results)}"),
-        grid([*pairs, _growth(results)]),
+        grid([*pairs, *_growth(results)]),
         bullets(trades(results)),
         table(heads, lines),
         note((f"{left_out} more are on it. " if left_out else "") + ONE_SEED),
@@ -155,7 +155,7 @@ def _scatter(results: Results, first: Objective, second: Objective) -> str:
         "x": others[second.figure].tolist(),
         "y": others[first.figure].tolist(),
         "text": names[~on].tolist(),
-        "marker": {"size": 7, "color": epochs[~on].tolist(), **(scale if len(others) else {})},
+        "marker": {"size": 7, "color": epochs[~on].tolist(), **scale},
     }
     best = {
         "mode": "lines+markers",
@@ -171,26 +171,35 @@ def _scatter(results: Results, first: Objective, second: Objective) -> str:
         "xaxis": titled_axis(second.figure, figures[second.figure] if is_cost else None),
         "yaxis": titled_axis(first.figure, figures[first.figure] if _is_loss(first, figures) else None),
     }
-    return figure_html([{**trace, **dominated}, {**trace, **best}], axes, height=360)
+    drawn = [dominated, best] if len(others) else [best]
+    return figure_html([{**trace, **each} for each in drawn], axes, height=360)
 
 
 def _is_loss(objective: Objective, figures: pd.DataFrame) -> bool:
     return objective.mode == "min" and bool((figures[objective.figure] > 0).all())
 
 
-def _growth(results: Results) -> str:
-    """The hypervolume over the epochs that all trials trained."""
+def _growth(results: Results) -> list[str]:
+    """The hypervolume over time, and over the epochs that all trials trained."""
     rows = growth(results)
     steps = rows[rows["volume"].diff().fillna(1.0) != 0]
     steps = steps.iloc[:: max(1, -(-len(steps) // MAX_STEPS))]
-    x, y = [*steps["trained"], int(rows["trained"].iloc[-1])], [*steps["volume"], float(rows["volume"].iloc[-1])]
-    line = line_trace(x, y, "hypervolume", "@0", text=[*steps[c.TRIAL_ID], ""])
-    line["line"]["shape"] = "hv"
-    axes = {
-        "xaxis": titled_axis("epochs trained by all trials"),
-        "yaxis": {**titled_axis("hypervolume, of that at the end"), "range": [0, 1.05]},
-    }
-    return figure_html([line], {**axes, "showlegend": False}, height=360)
+    last = rows.iloc[-1]
+    size, unit = time_unit(float(last["seconds_since_start"]))
+    found = []
+    for title, column, scale in (
+        (f"time since the start ({unit})", "seconds_since_start", size),
+        ("epochs trained by all trials", "trained", 1),
+    ):
+        x, y = [*(steps[column] / scale), float(last[column]) / scale], [*steps["volume"], float(last["volume"])]
+        line = line_trace(x, y, "hypervolume", "@0", text=[*steps[c.TRIAL_ID], ""])
+        line["line"]["shape"] = "hv"
+        axes = {
+            "xaxis": titled_axis(title),
+            "yaxis": {**titled_axis("hypervolume, of that at the end"), "range": [0, 1.05]},
+        }
+        found.append(figure_html([line], {**axes, "showlegend": False}, height=360))
+    return found
 
 
 def _trade(goals: Goals, one: str, other: str, a: pd.Series, b: pd.Series) -> str:
