@@ -28,10 +28,11 @@ NODES = {
     "stop_trial": 1,
 }
 ENDS = {"kill": 2, "kill_soon": 3, "lose_power": 2, "interrupt": 1, "terminate": 1, "trial_cannot_write": 0.5}
+ENDS |= {"start_is_killed": 2}
 DISKS = {"disk_fills": 0.5, "disk_has_room": 1, "sync_fails": 1, "wait": 1}
 STORES = {"store_is_away": 2, "store_loses_answers": 2, "second_driver": 2, "falls_asleep": 1, "wakes": 2}
 STORES |= {"machine_is_lost": 2}
-MOST = {"rounds": 16, "kill_soon": 60}
+MOST = {"rounds": 16, "kill_soon": 60, "start_is_killed": 40}
 
 
 @dataclass(frozen=True)

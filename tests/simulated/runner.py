@@ -84,7 +84,8 @@ class Runner:
         self.promises = Promises(self.plan)
         self.epochs = self.kills = 0
         self.has_ended = False
-        self.is_forgiving = False
+        self.is_forgiving = self.power_goes = False
+        self.fuse_of_next: int | None = None  # that of the disk for the next start
         self._failures: Counter[tuple[int, int]] = Counter()
         self._trained: Counter[tuple[int, int]] = Counter()
 
@@ -114,6 +115,7 @@ class Runner:
     def _start(self) -> None:
         """Begin the sweep, or go on with it; a disk that fails may prevent it."""
         self.disk.revive()
+        self.disk.fuse, self.fuse_of_next = self.fuse_of_next, None
         was_broken = self._is_broken
         with contextlib.ExitStack() as stack:
             try:
@@ -123,6 +125,8 @@ class Runner:
                 files = sweep_files(self.plan, self.folder, None, {}, is_there, self.now)
                 journal, state = stack.enter_context(files)
             except (BalltrainError, OSError) as error:
+                if self.disk.is_dead:
+                    raise Killed from error
                 if not was_broken:
                     raise Wrong(f"the sweep does not go on: {error}") from error
                 self.disk.is_full = False  # its user makes room
@@ -182,6 +186,9 @@ class Runner:
             with contextlib.suppress(Killed, BalltrainError):  # of what is done no more
                 driver.files.__exit__(Killed, Killed(), None)
         self.disk.revive()
+        if self.power_goes:
+            self.power_goes = False
+            self.disk.lose_power()
         self.promises.check(self.folder, driver.state if driver is not None else None)
 
     def _ask(self) -> None:
@@ -233,6 +240,8 @@ class Runner:
         try:
             driver.files.close()
         except BalltrainError as error:
+            if self.disk.is_dead:
+                raise Killed from error
             if not is_broken:
                 raise Wrong(f"the sweep cannot end: {error}") from error
         error = driver.controller.error

@@ -10,6 +10,7 @@ from simulated.disk import Killed
 from simulated.oracle import Wrong
 from simulated.runner import Runner
 
+from balltrain.errors import BalltrainError
 from balltrain.search.policy import Cause
 
 MOST_STEPS = 200_000  # to the end of a sweep whose world has been mended
@@ -31,17 +32,20 @@ class World(Runner):
         if self.has_ended:
             return
         try:
-            if self.driver is None:
+            if self.driver is None and name != "start_is_killed":
                 self._start()
-            if self.driver is not None:
+            if self.driver is not None or name == "start_is_killed":
                 getattr(self, name)(number)
-        except Killed:
+        except (Killed, BalltrainError):
+            if not self.disk.is_dead:
+                raise
             self._died()
 
     def finish(self) -> None:
         """Mend what is broken, and go on to the end."""
         self.disk.is_full = self.disk.fails_to_sync = False
-        self.disk.fuse = None
+        self.disk.fuse = self.fuse_of_next = None
+        self.power_goes = False
         if not self.nodes:
             self.nodes[0] = 1
         for _ in range(MOST_STEPS):
@@ -138,6 +142,11 @@ class World(Runner):
     def kill_soon(self, number: int) -> None:
         """In an operation on a file."""
         self.disk.fuse = number + 1
+
+    def start_is_killed(self, number: int) -> None:
+        """The next one, in an operation on a file; perhaps it is the power that goes."""
+        self.kill(0)
+        self.fuse_of_next, self.power_goes = number // 2 + 1, bool(number % 2)
 
     def lose_power(self, number: int) -> None:
         self.kill(0)
