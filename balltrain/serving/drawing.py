@@ -20,6 +20,8 @@ from balltrain.errors import BalltrainError
 from balltrain.records import columns as c
 from balltrain.records.results import Results, load_results, plain, summarise
 from balltrain.reporting import comparison, hyperparameters, progress, query, report
+from balltrain.reporting.feasibility import infeasible
+from balltrain.reporting.front import front
 from balltrain.reporting.pauses import pauses
 from balltrain.reporting.timeline import timeline
 from balltrain.serving.parts import title_of, tree_of
@@ -33,10 +35,12 @@ GROUPS: dict[str, tuple[Callable[[Results], str], ...]] = {
         report.best_config,
         report.marked,
         report.confirmation,
+        front,
         progress.learning_curves,
         progress.best_so_far,
         progress.distribution,
         progress.rungs,
+        infeasible,
         pauses,
         timeline,
         report.failures_table,

@@ -157,7 +157,8 @@ class Followed:
             self.curves.setdefault(number, Curves()).append(figures)
             if rows is not None:
                 rows.append((trial.trial_id, figures))
-        _let_go(trial)
+        if self.state.goals is None:  # several objectives are asked of all epochs
+            _let_go(trial)
 
     def _end_killed(self) -> None:
         """What had not ended when the sweep goes on was killed, after the last line before."""

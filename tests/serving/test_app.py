@@ -1,6 +1,7 @@
 """What the page asks for and gets, of a sweep that runs and of its storage."""
 
 import json
+import re
 import threading
 
 import pytest
@@ -49,6 +50,17 @@ def test_sections_are_the_reports(ran, serve):
     (parallel,) = [section for section in slow if section["id"] == "parallel_coordinates"]
     assert '"ids": ["0' in json.dumps(parallel)
     assert "there is no group of sections 'x'" in client.error("/api/sweeps/toy-sweep/sections/x")
+
+
+def test_every_section_of_the_report_has_its_place_on_the_page():
+    from balltrain.reporting.report import SECTIONS
+    from balltrain.serving.app import STATIC
+
+    elsewhere = {"best_trial", "gallery", "trials_table"}  # a trial's own page, and the live table
+    drawn = {draw.__name__ for group in GROUPS.values() for draw in group}
+    assert drawn == {draw.__name__ for draw in SECTIONS} - elsewhere
+    placed = re.search(r"const ORDER = \[(.*?)\]", (STATIC / "sweep.js").read_text(), re.DOTALL)[1]
+    assert drawn == set(re.findall(r'"(\w+)"', placed))
 
 
 def test_trials_are_chosen_by_sql_and_told_by_id(ran, serve):

@@ -5,6 +5,7 @@ import pytest
 from balltrain.errors import BalltrainError
 from balltrain.records.journal import encoded, read_journal
 from balltrain.records.state import SweepState
+from balltrain.reporting.snapshot import snapshot_of
 from balltrain.serving.following import Followed
 
 
@@ -75,3 +76,12 @@ def test_a_damaged_journal_is_named(growing, tmp_path):
         Followed(sweep.folder / "journal.jsonl").look()
     with pytest.raises(BalltrainError, match="cannot read"):
         Followed(tmp_path / "none.jsonl")
+
+
+def test_a_sweep_of_several_objectives_has_its_front(growing):
+    sweep = growing(trials=5, objectives=["val_loss:min", "error:min"])
+    sweep.run()
+    followed = Followed(sweep.folder / "journal.jsonl")
+    followed.look()
+    assert [trial.trial_id for trial in followed.state.front] == [trial.trial_id for trial in sweep.state.front]
+    assert "on the front" in snapshot_of(followed).front

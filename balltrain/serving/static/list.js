@@ -70,7 +70,7 @@ export async function list(root) {
   return { close: stop, escape: () => { filter.value = ""; table.update(); } };
 }
 
-const done = row => (row.completed || 0) + (row.stopped || 0) + (row.failed || 0);
+const done = row => (row.completed || 0) + (row.stopped || 0) + (row.failed || 0) + (row.infeasible || 0);
 
 function progress(row) {
   const bar = el("progress", { max: Math.max(1, row.planned || row.trials || 1), value: done(row), "aria-label": "trials that have ended" });

@@ -5,10 +5,11 @@ import { Plot, rowsCame } from "./figures.js";
 import { ask, listen, post, sweepPath, trialLink } from "./net.js";
 import { Table } from "./table.js";
 
-const ORDER = ["findings_list", "best_config", "marked", "confirmation", "learning_curves", "#trials", "parallel_coordinates", "importance",
-  "best_so_far", "slices", "planes", "contours", "distribution", "rungs", "pauses", "timeline", "failures_table", "provenance"];
+const ORDER = ["findings_list", "best_config", "marked", "confirmation", "front", "learning_curves", "#trials", "parallel_coordinates", "importance",
+  "best_so_far", "slices", "planes", "contours", "distribution", "rungs", "infeasible", "pauses", "timeline", "failures_table", "provenance"];
 const GROUPS = ["quick", "slow"];
 const MARKS = { running: "▶", completed: "✓", stopped: "■", failed: "✕", interrupted: "…", paused: "❙❙", infeasible: "∅" };
+const NEVER_BEST = ["failed", "infeasible"];
 const STATES = { running: "running", silent: "no sign of life", ended: "ended" };
 
 export async function sweep(root, name) {
@@ -88,7 +89,7 @@ export async function sweep(root, name) {
 
   function ordered() {
     const sign = facts.mode == "max" ? -1 : 1;
-    const bad = row => row.objective === null || row.status == "failed" || row.same_as !== null || row.confirms !== null;
+    const bad = row => row.objective === null || NEVER_BEST.includes(row.status) || row.same_as !== null || row.confirms !== null;
     return [...trials.values()].sort((a, b) => (b.status == "running") - (a.status == "running") || bad(a) - bad(b)
       || (bad(a) ? 0 : sign * (a.objective - b.objective)) || a.trial_id.localeCompare(b.trial_id));
   }
@@ -125,6 +126,7 @@ export async function sweep(root, name) {
       ["CPUs", of(hours(plan.used.cpu), budget.cpu_hours && `${budget.cpu_hours} h`), "held by trials"],
       ...(plan.used.gpu || budget.gpu_hours ? [["GPUs", of(hours(plan.used.gpu), budget.gpu_hours && `${budget.gpu_hours} h`), "held by trials"]] : []),
     ];
+    if (plan.front) shown.push(["front", plan.front, ""]);
     if (plan.limit) shown.push(["the search has ended", plan.limit, ""]);
     tiles.replaceChildren(...shown.map(([title, value, more]) => el("div", { class: "tile" }, el("span", { class: "note" }, title), el("strong", {}, value), el("span", { class: "note" }, more))));
   }
