@@ -15,7 +15,8 @@ View = Callable[[Any, Any], contextlib.AbstractContextManager[Any]]  # of a cont
 
 @dataclass
 class Progress:
-    """Shows a run on standard error, or in the notebook. Of a quiet one nothing but an interruption is said.
+    """Shows a run on standard error, or in the notebook. Of a quiet one nothing but an interruption
+    is said, and what it waits for.
 
     `view` makes what is shown beside a run, `how_to_go_on` is what resumes it.
     """
@@ -55,6 +56,11 @@ class Progress:
         again = "another interrupt" if in_notebook() else "Ctrl-C again"
         print(f"ending after the epochs that run; {again} ends at once", file=sys.stderr)
         print(f"to go on: {self.how_to_go_on}", file=sys.stderr, flush=True)
+
+    def waiting(self, text: str) -> None:
+        """Said where no live view shows it."""
+        if self.quiet or self.view is None or not (in_notebook() or sys.stderr.isatty()):
+            print(text, file=sys.stderr, flush=True)
 
     @property
     def hooks(self) -> dict[str, Any]:

@@ -105,6 +105,7 @@ def run(prepared: Prepared, progress: Progress) -> Results:
             mirrors=prepared.mirrors,
             resume=prepared.resume,
             storage=place,
+            on_waiting=progress.waiting,
             **progress.hooks,
         )
         tell(ran.interrupted)

@@ -59,6 +59,23 @@ def wait_for_first_trial(placement: Placement, on_phase: Callable[[str], None]) 
         remove_placement_group(waiting)
 
 
+def names_of_nodes() -> dict[str, str]:
+    """The host names of nodes that live, by their ids."""
+    return {node["NodeID"]: node["NodeManagerHostname"] for node in living_nodes()}
+
+
+def what_is_missing(placement: Placement) -> str:
+    """What a trial waits for, in words that end a sentence: "1 CPU: 0 of 4 are free"."""
+    import ray
+
+    there, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]  # Ray's own
+    needed = {name: amount for name, amount in placement.worker_resources.items() if ":" not in name}
+    needs = " and ".join(f"{placement.workers * amount:g} {name}" for name, amount in needed.items())
+    has = ", ".join(f"{free.get(name, 0.0):g} of {there.get(name, 0.0):g} {name} are free" for name in needed)
+    grows = _amount(nodes_expected()) > _amount(nodes_there())
+    return f"{needs}: {has}" + ", and the cluster, which may grow, has started no node" * grows
+
+
 def _possible_nodes() -> list[Node]:
     """What the cluster has when its autoscaler has started all it may; nothing where there is none.
 

@@ -24,6 +24,7 @@ PRIVATE = {
     "ray.core.generated.gcs_service_pb2_grpc:NodeInfoGcsServiceStub": "sends that question",
     "ray._private.utils:set_sigterm_handler": "`ray.init` takes SIGTERM for itself, by a handler that loses some",
     "ray._private.worker:_global_node": "tells whether the processes live that `ray.init` has started",
+    "ray._private.state:state": "tells on which node the process of an actor is, without asking the actor",
     "ray._private.auto_init_hook:enable_auto_connect": "keeps a call that comes after `ray.shutdown` from "
     "starting a new Ray: RAY_ENABLE_AUTO_CONNECT is read once, when Ray is imported",
     "ray.train.v2._internal.constants:ENV_VARS_TO_PROPAGATE": "has Train pass a variable on to a trial's workers",
@@ -94,6 +95,14 @@ def dead_process() -> str | None:
         if any(info.process.poll() is not None for info in processes.get(kind, ())):
             return kind
     return None
+
+
+def node_of(actor: Any) -> str | None:
+    """The id of the node that an actor's process is on; asks Ray, and not the actor, which may be busy."""
+    from ray._private.state import state
+
+    found: dict[str, Any] = state.actor_table(actor._actor_id.hex())  # type: ignore[no-untyped-call]  # Ray's own
+    return found.get("Address", {}).get("NodeID")
 
 
 @contextlib.contextmanager

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import socket
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,21 @@ from typing import Any
 import ray
 from pydantic_core import from_json
 from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
+from ray.util import placement_group_table
 
+from balltrain.background import every
 from balltrain.errors import BalltrainError
 from balltrain.execution import ray_internals
 from balltrain.execution.interrupts import Interrupts
+from balltrain.execution.nodes import names_of_nodes, what_is_missing
 from balltrain.execution.placement import Placement
 from balltrain.execution.ray_session import RaySession
 from balltrain.execution.requested import follow
 from balltrain.execution.trial import END, ROW, TrialContext, run_attempt
+from balltrain.execution.watchdog import Watchdog, Whereabouts
 from balltrain.records.columns import Decision
 from balltrain.records.requests import Answer, Requests, StopRequest
 from balltrain.search import policy
@@ -37,6 +44,7 @@ from balltrain.search.policy import Cause
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
+WATCH_EVERY_S = 1.0
 # that leaving may take, where Ray still answers and where it does not
 LEAVE_S, LEAVE_DEAD_S = 8.0, 1.0
 
@@ -49,10 +57,12 @@ def run_on_ray(
     session: RaySession,
     interrupts: Interrupts,
     requests: Requests,
+    on_waiting: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Run the controller's attempts until it is done, or is to end before. What ended it is in `controller.error`.
 
-    What is asked meanwhile in the sweep's storage is followed. Raises KeyboardInterrupt at a second Ctrl-C.
+    What is asked meanwhile in the sweep's storage is followed; `on_waiting` is told what the sweep waits for, where
+    nothing is reported for long. Raises KeyboardInterrupt at a second Ctrl-C.
     """
     if controller.done:
         return
@@ -63,7 +73,10 @@ def run_on_ray(
             return follow(request, controller, interrupts, run.to_kill.add)
 
     run.start()
-    with requests.heard(answer):
+    watchdog = Watchdog(controller, socket.gethostname(), run.whereabouts, on_waiting)
+    # Ray is asked: that may fail in many ways, or take as long as a Ray that is gone
+    watching = every(WATCH_EVERY_S, watchdog.look, ignoring=(Exception,), patience_s=0.0)
+    with requests.heard(answer), watching:
         _wait(run, session, interrupts)
     if interrupts.at_once:
         raise KeyboardInterrupt
@@ -108,6 +121,8 @@ class _TuneRun(threading.Thread):
         self.left: type[BaseException] | None = None
         self.ended = threading.Event()
         self.to_kill: set[int] = set()  # numbers of trials whose process is to end
+        self.trials: list[Any] = []  # Tune's, of all attempts
+        self.turned = time.monotonic()  # when its loop was last seen
 
     def run(self) -> None:
         try:
@@ -138,6 +153,27 @@ class _TuneRun(threading.Thread):
         if self.ended.wait(LEAVE_DEAD_S if session.gone else LEAVE_S):
             ray_internals.start_automatically(self._started_automatically)
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def whereabouts(self) -> Whereabouts:
+        """What Ray knows of the trials that run; asks it. Called by another thread."""
+        turned = time.monotonic() - self.turned
+        live = {trial.config["attempt"].number: trial for trial in list(self.trials)}
+        live = {number: trial for number, trial in live.items() if number in self.controller.live}
+        waiting = [number for number, trial in live.items() if trial.status == Trial.PENDING]
+        # what has its resources and is not there yet is being started
+        groups = placement_group_table().values() if waiting else ()
+        lacks = any(group["state"] in ("PENDING", "RESCHEDULING") for group in groups)
+        names, nodes = names_of_nodes(), {}
+        for number, trial in live.items():
+            if (actor := trial.temporary_state.ray_actor) is not None:
+                nodes[number] = names.get(ray_internals.node_of(actor) or "", "a node that is gone")
+        return Whereabouts(
+            pending=waiting if lacks else (),
+            starting=() if lacks else waiting,
+            nodes=nodes,
+            resources=what_is_missing(self.placement) if lacks else "",
+            loop_s=turned,
+        )
 
     def _tuner(self) -> tune.Tuner:
         attempt = partial(run_attempt, context=self.context)
@@ -180,6 +216,7 @@ class _Ending(_NotSaved, tune.Callback):
         self.run = run
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.run.trials, self.run.turned = trials, time.monotonic()
         left = self.run.left
         if left is not None:
             _kill(trials if left is _Left else [])

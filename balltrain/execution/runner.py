@@ -63,6 +63,7 @@ def run_sweep(
     on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
     on_interrupt: Callable[[], None] = lambda: None,
+    on_waiting: Callable[[str], None] = lambda text: None,
 ) -> SweepResult:
     """Run a plan to its end, or until Ctrl-C. `folder` is <storage>/<name>, on this machine.
 
@@ -70,7 +71,8 @@ def run_sweep(
     address; else on one of its own. The first Ctrl-C ends trials after their epoch, a second raises
     KeyboardInterrupt; SIGTERM and SIGHUP end the sweep within seconds.
 
-    `on_start` makes the live view, `on_phase` is told what is being prepared, `on_interrupt` of the first Ctrl-C.
+    `on_start` makes the live view, `on_phase` is told what is being prepared, `on_interrupt` of the first Ctrl-C,
+    `on_waiting` of what the sweep waits for, where nothing is reported for longer than its epochs take.
     Raises BalltrainError where the sweep cannot run: its name exists (unless `resume`), the cluster is too small or
     out of reach, the data cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
     """
@@ -116,7 +118,7 @@ def run_sweep(
                 from balltrain.execution.ray_tune import run_on_ray
 
                 requests = Requests(storage or Storage(str(folder.parent)), folder.name)
-                run_on_ray(controller, context, placement, folder, session, interrupts, requests)
+                run_on_ray(controller, context, placement, folder, session, interrupts, requests, on_waiting)
         finish_sweep(controller, folder, remote)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
 

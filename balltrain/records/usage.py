@@ -52,6 +52,15 @@ class Usage:
         """CPUs and GPUs that a trial holds."""
         return self._each
 
+    @property
+    def last(self) -> float:
+        """When the last line was written, in seconds since 1970."""
+        return self._last
+
+    def since(self, number: int) -> float | None:
+        """When the attempt at a trial began that holds its resources now; None where none does."""
+        return self._since.get(number)
+
     def _release(self, number: int, time: float) -> None:
         if (since := self._since.pop(number, None)) is not None:
             cpus, gpus = self._each

@@ -80,11 +80,14 @@ class View:
         from rich.panel import Panel
 
         parts: list[Any] = [_line(_interrupted_text(len(snapshot.running)))] if snapshot.interrupted else []
+        if snapshot.waiting is not None:
+            parts.append(_line(f"[yellow]{_escape(snapshot.waiting)}[/]"))
         parts.append(_progress(snapshot))
         front = [] if snapshot.front is None else [f"[dim]front[/] {_escape(snapshot.front)}"]
         texts = (_counts(snapshot), _best(snapshot), *front, self._rates(snapshot))
         parts += [_line(text) for text in texts]
-        rows = max(1, height - LINES_AROUND_TRIALS - snapshot.interrupted - len(front))
+        more = len(front) + snapshot.interrupted + (snapshot.waiting is not None)
+        rows = max(1, height - LINES_AROUND_TRIALS - more)
         parts.append(_running(snapshot.running, rows, snapshot.objective))
         # a terminal echoes ^C behind the panel: at its right edge that would make a line more
         return Panel(

@@ -5,6 +5,7 @@ What was planned is in `sweep.json`'s contents, which state and results hold ali
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,7 @@ class LiveSnapshot:
     time_used: float | None = None  # seconds of a time budget, where there is one and it is known
     time_budget: float | None = None  # seconds
     front: str | None = None  # of several objectives: how many trials are on it, and from where to where they reach
+    waiting: str | None = None  # for what, where nothing has been reported for long
 
     @property
     def num_ended(self) -> int:
@@ -82,13 +84,15 @@ class Running(Protocol):
     def concurrency(self) -> int: ...
     @property
     def interrupted(self) -> bool: ...
+    @property
+    def waiting(self) -> str | None: ...
 
 
 def snapshot_of(running: Running) -> LiveSnapshot:
     """Of a sweep that another thread changes. Raises RuntimeError where it did so right now: ask again."""
     state = running.state
     best = state.best
-    return _snapshot(
+    snapshot = _snapshot(
         state.sweep,
         list(state.trials.values()),
         [_live_trial(state, number) for number in sorted(running.live)],
@@ -98,6 +102,7 @@ def snapshot_of(running: Running) -> LiveSnapshot:
         time_used=state.usage.at(time.time()).wall if _time_budget(state.sweep) else None,
         front=_front(state),
     )
+    return dataclasses.replace(snapshot, waiting=running.waiting)
 
 
 def snapshot_of_results(results: Results) -> LiveSnapshot:

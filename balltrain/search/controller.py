@@ -52,6 +52,7 @@ class Controller:
         self.live: set[int] = set()
         self.interrupted = False
         self.error: BaseException | None = None  # ends the sweep
+        self.waiting: str | None = None  # for what, in words, where nothing is reported for long
         self.on_dropped: Callable[[Trial], None] = lambda trial: None  # for who deletes its checkpoint
         self.on_row: Callable[[Trial, EpochRow], None] = lambda trial, row: None  # for who watches
         self._journal, self._clock, self._foresee = journal, clock, foresee
