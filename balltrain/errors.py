@@ -29,6 +29,10 @@ class NodeError(StorageError):
     """A node that joined a sweep cannot run its trials: no trial's fault either, and the same for each next one."""
 
 
+class SweepStopped(BalltrainError):
+    """A sweep ended before its time, by no fault of what it trains: what is recorded stays, and it can be resumed."""
+
+
 class UserCodeError(BalltrainError):
     """A user's own code has raised something: the message says where, `kinds` are the names of its classes.
 

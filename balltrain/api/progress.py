@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from balltrain.errors import SweepStopped
 from balltrain.reporting.notebook import Output, in_notebook
 
 View = Callable[[Any, Any], contextlib.AbstractContextManager[Any]]  # of a controller and its placement
@@ -44,9 +45,13 @@ class Progress:
 
     @contextlib.contextmanager
     def cleared(self) -> Iterator[None]:
-        """No phase stays where an error ends the block."""
+        """No phase stays where an error ends the block, and what goes on with a sweep is said."""
         try:
             yield
+        except SweepStopped:
+            self.phase("")
+            print(f"to go on: {self.how_to_go_on}", file=sys.stderr, flush=True)
+            raise
         except BaseException:
             self.phase("")
             raise

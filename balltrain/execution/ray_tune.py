@@ -25,7 +25,7 @@ from ray.tune.search import Searcher
 from ray.util import placement_group_table
 
 from balltrain.background import every
-from balltrain.errors import BalltrainError
+from balltrain.errors import SweepStopped
 from balltrain.execution import ray_internals
 from balltrain.execution.interrupts import Interrupts
 from balltrain.execution.nodes import names_of_nodes, what_is_missing
@@ -147,7 +147,7 @@ class _TuneRun(threading.Thread):
             self._started_automatically = ray_internals.start_automatically(False)
             controller = self.controller
             if session.gone is not None and not controller.interrupted and controller.error is None:
-                controller.error = BalltrainError(f"{session.gone}; the sweep has stopped and can be resumed")
+                controller.error = SweepStopped(f"{session.gone}; the sweep has stopped and can be resumed")
             for number in sorted(controller.live):
                 controller.fail(number, Cause.NODE_LOST, "the sweep was ended within an epoch")
         if self.ended.wait(LEAVE_DEAD_S if session.gone else LEAVE_S):

@@ -29,7 +29,7 @@ from balltrain.programs.program import ProgramRef
 from balltrain.records.journal import read_journal
 from balltrain.records.requests import Requests
 from balltrain.records.state import SweepState
-from balltrain.records.tables import write_tables
+from balltrain.records.tables import FollowingTables
 from balltrain.search.controller import Controller
 from balltrain.search.plan import Plan
 from balltrain.storage import Storage
@@ -148,13 +148,12 @@ def _look_at_cluster(
 def _kept_up(controller: Controller, placement: Placement, folder: Path, session: RaySession) -> Iterator[None]:
     """In the block the tables follow the journal, and the number of trials the nodes of a cluster."""
 
-    def compact() -> None:  # from the journal: the state belongs to another thread
-        write_tables(SweepState.replay(read_journal(folder)), controller.plan.task, folder)
+    tables = FollowingTables(folder, controller.plan.task)  # of the journal: the state belongs to another thread
 
     def follow_nodes() -> None:  # that join, and that are lost
         controller.concurrency = max(1, placement.on(nodes_expected()).concurrency)
 
-    compacting = every(COMPACT_EVERY_S, compact, ignoring=(OSError, BalltrainError))
+    compacting = every(COMPACT_EVERY_S, tables.write, ignoring=(OSError, BalltrainError))
     # a Ray that is gone is asked in vain for a minute
     following = every(LOOK_AT_NODES_EVERY_S, follow_nodes, ignoring=(Exception,), patience_s=1.0)
     with compacting, contextlib.nullcontext() if session.is_own else following:

@@ -20,6 +20,7 @@ from balltrain import durable
 from balltrain.programs.program import Program
 from balltrain.records import columns as c
 from balltrain.records.figures import NUM_PARAMS
+from balltrain.records.journal import tail_journal
 from balltrain.records.state import SweepState
 from balltrain.tasks.base import Trainable
 from balltrain.training.rows import EpochRow
@@ -35,6 +36,24 @@ def write_tables(state: SweepState, task: Trainable, folder: Path) -> None:
     trials, epochs = trial_rows(state, task, folder), epoch_rows(state, task)
     _write(pa.Table.from_pylist(trials, trials_schema(task, names)), folder / c.TRIALS_FILE)
     _write(pa.Table.from_pylist(epochs, epochs_schema(task, names)), folder / c.EPOCHS_FILE)
+
+
+class FollowingTables:
+    """The tables of a sweep that runs, from its journal: each `write` reads what is new in it alone."""
+
+    def __init__(self, folder: Path, task: Trainable):
+        self.folder, self.task = folder, task
+        self._state, self._new = SweepState(), tail_journal(folder)
+
+    def write(self) -> None:
+        try:
+            for line in next(self._new):
+                self._state.apply(line)
+        except BaseException:  # next time from the journal's begin
+            self._state, self._new = SweepState(), tail_journal(self.folder)
+            raise
+        if self._state.sweep:
+            write_tables(self._state, self.task, self.folder)
 
 
 def reported_names(state: SweepState) -> list[str]:

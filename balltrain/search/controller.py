@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from balltrain.errors import BalltrainError
+from balltrain.errors import BalltrainError, SweepStopped
 from balltrain.records import columns as c
 from balltrain.records.columns import WITHOUT_OBJECTIVE, Decision, Status
 from balltrain.records.journal import Kind, Line, finite_or_none
@@ -124,7 +124,7 @@ class Controller:
         if number in self.state.to_stop:
             return self._end_stopped(number)
         if cause == Cause.STORAGE and self.error is None:
-            self.error = BalltrainError(f"{error}; the sweep has stopped and can be resumed")
+            self.error = SweepStopped(f"{error}; the sweep has stopped and can be resumed")
         counting = trial.attempts - trial.lost_attempts - (lost := cause.is_nobodys_fault)
         again = self._closing or policy.is_retried(cause, counting)
         status = Status.INTERRUPTED if again else Status.FAILED

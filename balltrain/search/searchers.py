@@ -93,9 +93,10 @@ class HyperOptSearcher:
     """
 
     num_random = 20
-    # of more trials than that the latest are modelled, and of the others the best and those that run: each hundred
-    # costs a proposal milliseconds, and TPE forgets the oldest anyway, all but the best 25
-    most, most_of_best = 800, 25
+    # of more trials than `most` the latest are modelled, and of the others the best and those that run: each hundred
+    # costs a proposal milliseconds, and TPE forgets the oldest anyway, all but the best 25. The latest are fewer than
+    # `most`, so that the last of ten thousand trials costs what the first thousand cost in the mean
+    most, most_latest, most_of_best = 800, 500, 25
 
     def __init__(self, space: Space, mode: str, seed: int):
         import hyperopt
@@ -133,7 +134,8 @@ class HyperOptSearcher:
         self._docs[number] = {"tid": number, "misc": misc, "result": {"status": "new"}, **_NO_EXPERIMENT}
         self._running.add(number)
         self._count += 1
-        self._forget(number - self.most)
+        for earlier in list(self._docs) if self._count == self.most + 1 else (number - self.most_latest,):
+            self._forget(earlier)
 
     def tell(self, number: int, objective: float | None) -> None:
         from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK
@@ -157,7 +159,7 @@ class HyperOptSearcher:
 
     def _forget(self, number: int) -> None:
         """Of a trial that is neither of the latest, nor running, nor of the best: it will be none of them again."""
-        is_late = number >= self._count - self.most
+        is_late = self._count <= self.most or number >= self._count - self.most_latest
         if not (is_late or number in self._running or any(number == best for _, best in self._best)):
             self._docs.pop(number, None)
 

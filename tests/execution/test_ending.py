@@ -145,10 +145,17 @@ def patience():
     return WITHIN_S * max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
 
 
-def child(process, name):
-    """The id of a process that another one has started, by its command."""
+def descendant(process, name):
+    """The id of a process that another one, or one of its own, has started, by its command."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return next(int(pid) for pid in children if name in Path(f"/proc/{pid}/cmdline").read_text())
+    while children:
+        pid = children.pop()
+        with contextlib.suppress(OSError):
+            if name in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "):
+                return int(pid)
+            for task in os.listdir(f"/proc/{pid}/task"):
+                children += Path(f"/proc/{pid}/task/{task}/children").read_text().split()
+    raise AssertionError(f"there is no {name}")
 
 
 @pytest.mark.slow
@@ -186,14 +193,25 @@ def test_sigterm_in_an_epoch_that_takes_longer_than_the_system_waits_ends_in_sec
 
 
 @pytest.mark.chaos
-def test_a_ray_that_dies_is_said_within_seconds_and_the_sweep_resumes(tmp_path):
+@pytest.mark.parametrize(
+    ("killed", "gone"),
+    [
+        ("gcs_server", "gcs_server"),
+        ("raylet/raylet", "raylet"),
+        ("ray::DashboardAgent", "raylet"),  # which ends with it
+        ("ray::RuntimeEnvAgent", "raylet"),
+    ],
+)
+def test_a_ray_that_dies_is_said_within_seconds_and_the_sweep_resumes(tmp_path, killed, gone):
     file = slow_toy(tmp_path, 0.3)
     process = start_cli(tmp_path, "--scheduler", "none", file=file, trials=2, epochs=6)
     wait_for_reports(tmp_path, 2)
-    os.kill(child(process, "gcs_server"), signal.SIGKILL)
+    os.kill(descendant(process, killed), signal.SIGKILL)
     _, err = process.communicate(timeout=patience())
     assert process.returncode == 1
-    assert err.strip() == "error: Ray has ended: its gcs_server is gone; the sweep has stopped and can be resumed"
+    how, end = err.splitlines()
+    assert how.startswith("to go on: balltrain sweep ")
+    assert end == f"error: Ray has ended: its {gone} is gone; the sweep has stopped and can be resumed"
     assert (tmp_path / "k" / "trials.parquet").exists()
     process = start_cli(tmp_path, "--scheduler", "none", "--resume", file=file, trials=2, epochs=6)
     _, err = process.communicate(timeout=200)

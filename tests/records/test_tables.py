@@ -5,9 +5,12 @@ from typing import Literal
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from balltrain.records.columns import EPOCHS_FILE, JSON_MARK, TRIALS_FILE
-from balltrain.records.tables import epochs_schema, trial_rows, trials_schema, write_tables
+from balltrain.records.journal import Journal, read_journal
+from balltrain.records.state import SweepState
+from balltrain.records.tables import FollowingTables, epochs_schema, trial_rows, trials_schema, write_tables
 from balltrain.tasks import task_ref
 from balltrain.tasks.base import Hyperparameters, Task
 
@@ -108,3 +111,37 @@ def test_columns_that_hold_json_are_marked_in_the_file(make_toy_plan, simulate, 
     assert table["config.mixed"] == ['"auto"', "3", '"auto"']
     assert table["config.either"] == [None, "3", '"3"']
     assert table["config.text"] == ["", "", "[1]"]
+
+
+def test_tables_that_follow_a_journal_are_those_of_all_its_lines(make_toy_plan, simulate, tmp_path):
+    plan = make_toy_plan(trials=6, epochs=3, grace=1)
+    sim = simulate(plan)
+    sim.run()
+    journal = Journal(tmp_path)
+    journal.append(sim.lines[0])
+    following = FollowingTables(tmp_path, plan.task)
+    for line in sim.lines[1:]:
+        journal.append(line)
+        if line["type"] == "end" or line["number"] % 2:
+            following.write()
+    following.write()
+    found = [pq.read_table(tmp_path / name).to_pylist() for name in (TRIALS_FILE, EPOCHS_FILE)]
+    journal.close()
+    write_tables(SweepState.replay(read_journal(tmp_path)), plan.task, tmp_path)
+    assert [pq.read_table(tmp_path / name).to_pylist() for name in (TRIALS_FILE, EPOCHS_FILE)] == found
+    assert len(found[0]) == 6
+
+
+def test_tables_follow_again_after_what_could_not_be_read(make_toy_plan, simulate, tmp_path):
+    plan = make_toy_plan(trials=2, epochs=1)
+    following = FollowingTables(tmp_path, plan.task)
+    with pytest.raises(OSError, match="journal"):
+        following.write()
+    sim = simulate(plan)
+    sim.run()
+    journal = Journal(tmp_path)
+    for line in sim.lines:
+        journal.append(line)
+    following.write()
+    journal.close()
+    assert len(pq.read_table(tmp_path / TRIALS_FILE)) == 2

@@ -74,8 +74,9 @@ def played(searcher, count):
 
 @pytest.fixture
 def small_window(monkeypatch):
-    """TPE with a window of 30 trials and the best 5, so that a test comes to its end."""
-    monkeypatch.setattr(HyperOptSearcher, "most", 30)
+    """TPE with a window of 30 of more than 50 trials, and the best 5, so that a test comes to its end."""
+    monkeypatch.setattr(HyperOptSearcher, "most", 50)
+    monkeypatch.setattr(HyperOptSearcher, "most_latest", 30)
     monkeypatch.setattr(HyperOptSearcher, "most_of_best", 5)
 
 
@@ -92,7 +93,8 @@ def test_tpe_models_the_latest_the_best_and_those_that_run(small_window, monkeyp
     searcher = HyperOptSearcher(SPACE, "min", 0)
     _, told = played(searcher, 80)
     searcher.suggest(80)
-    assert modelled[30] == list(range(30))  # as many as there is room for are all modelled
+    assert modelled[50] == list(range(50))  # as many as there is room for are all modelled
+    assert len(modelled[51]) < 30 + 5 + 3
     best = sorted((loss, number) for number, loss in told if loss is not None)[:5]
     running = set(range(80)) - {number for number, _ in told}
     assert set(modelled[80]) == {*range(50, 80), *(number for _, number in best), *running}
