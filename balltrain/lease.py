@@ -46,26 +46,28 @@ class Lease:
     def __init__(self, remote: Store, name: str):
         self.remote, self.name = remote, name
         self.lost: str | None = None
-        self._claim = f"{name}/{CLAIMS}/{uuid.uuid4().hex}.json"
+        self.claim = f"{name}/{CLAIMS}/{uuid.uuid4().hex}.json"
         self._who = _this_process()
         self._beat_at = time.monotonic()
 
     def acquire(self) -> None:
         """Raises BalltrainError that says who runs the sweep, and since when."""
+        _held.add(self.claim)
         for left in reversed(range(TRIES)):
             self._write()
             alive = self._others_alive()
             if not alive:
                 return
-            self.remote.delete_file(self._claim)
+            self.remote.delete_file(self.claim)
             # a claim that is as new as this one may withdraw as well
             if left == 0 or min(age for _, age in alive) > PAUSE_S[1]:
+                _held.discard(self.claim)
                 raise BalltrainError(_refusal(self.name, *alive[0]))
             time.sleep(random.uniform(*PAUSE_S))
 
     def beat(self) -> None:
         """Say that this driver is alive. Raises BalltrainError where another has taken the sweep over."""
-        if self.lost is None and not self.remote.is_there(self._claim):
+        if self.lost is None and not self.remote.is_there(self.claim):
             self.lost = f"another machine has taken the sweep {self.name} over"
             others = self._others_alive()
             if others:
@@ -80,26 +82,27 @@ class Lease:
             self.beat()
 
     def release(self) -> None:
+        _held.discard(self.claim)
         if self.lost is None:
             with contextlib.suppress(BalltrainError):
-                self.remote.delete_file(self._claim)
+                self.remote.delete_file(self.claim)
 
     def _write(self) -> None:
-        self.remote.push(json.dumps(self._who).encode(), self._claim)
+        self.remote.push(json.dumps(self._who).encode(), self.claim)
         self._beat_at = time.monotonic()
 
     def _others_alive(self) -> list[tuple[dict[str, Any], float]]:
         """Claims of other drivers that are alive, and seconds since each was last written; others are taken away."""
         times = self.remote.times(f"{self.name}/{CLAIMS}")
-        now = times.get(self._claim) or max(times.values(), default=0.0)
+        now = times.get(self.claim) or max(times.values(), default=0.0)
         found = []
         for claim, written in times.items():
-            if claim == self._claim:
+            if claim == self.claim:
                 continue
             who = self._read(claim)
             if who is None:
                 continue
-            if now - written > DEAD_AFTER_S or _has_ended_here(who):
+            if now - written > DEAD_AFTER_S or _has_ended_here(who, claim):
                 self.remote.delete_file(claim)
             else:
                 found.append((who, now - written))
@@ -140,6 +143,9 @@ def held(remote: Store, name: str, on_lost: Callable[[str], None]) -> Iterator[L
         lease.release()
 
 
+_held: set[str] = set()  # by this process: a claim that could not be deleted, as the store was away, is none of them
+
+
 def this_user() -> str:
     """user@host, as people know who it is."""
     return f"{_user()}@{socket.gethostname()}"
@@ -170,10 +176,12 @@ def _machine() -> str:
         return f"{socket.gethostname()} {uuid.getnode()}"
 
 
-def _has_ended_here(who: dict[str, Any]) -> bool:
-    """Whether it is of a process of this machine that is no more."""
+def _has_ended_here(who: dict[str, Any], claim: str) -> bool:
+    """Whether it is of a process of this machine that is no more, or of a sweep of this process that has ended."""
     if who.get("machine") != _machine() or not isinstance(who.get("pid"), int):
         return False
+    if who["pid"] == os.getpid():
+        return claim not in _held
     try:
         os.kill(who["pid"], 0)
     except ProcessLookupError:

@@ -22,7 +22,7 @@ from platformdirs import user_cache_path
 
 from balltrain import durable
 from balltrain.background import every
-from balltrain.errors import BalltrainError, StorageError, UsageError
+from balltrain.errors import BalltrainError, StorageError, SweepStopped, UsageError
 from balltrain.lease import CLAIMS, held
 
 MIRROR_EVERY_S = 5.0
@@ -35,6 +35,7 @@ REQUESTS_FILE, ANSWERS_FILE = (
 MARKS_FILE = "marks.json"  # what people say of trials: records/marks.py
 SAME_TIME_S = 1e-4  # that a time may differ for being a float
 RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
+SAY_AFTER_S = 5.0  # of an end that waits for storage that is away
 # uploaded by the trials, or by who asks or marks, or W&B's own affair
 NOT_MIRRORED = ("checkpoints", "logs", "wandb", ".ray", ".lock", CLAIMS, REQUESTS_FILE, ANSWERS_FILE, MARKS_FILE)
 
@@ -44,6 +45,7 @@ class Storage:
 
     def __init__(self, uri: str):
         self.uri = uri.removeprefix("file://")
+        self.away: str | None = None  # since when, and why, object storage cannot be written while a sweep runs
         if "://" not in self.uri:
             self.root, self.remote = Path(self.uri).expanduser(), None
             return
@@ -116,11 +118,13 @@ class Storage:
         name: str,
         patience: Callable[[float], float] = lambda usual_s: usual_s,
         on_lost: Callable[[str], None] = lambda why: None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> Iterator[None]:
         """Upload what changes in a sweep's folder while the block runs, and the rest at its end.
 
         No other driver has the sweep in the block (`lease.py`): raises BalltrainError where one runs it, and calls
-        `on_lost` where one has taken over. `patience` says at the end how long storage that is away is waited for.
+        `on_lost` where one has taken over. `patience` says at the end how long storage that is away is waited for,
+        and `say` is told that it is.
         """
         if self.remote is None:
             yield
@@ -132,15 +136,29 @@ class Storage:
             self.remote.pull_journal(self.root / name / JOURNAL_FILE, f"{name}/{JOURNAL_FILE}")
 
             def push() -> None:
-                lease.check()
-                uploads.push()
+                try:
+                    lease.check()
+                    uploads.push()
+                except StorageError as error:
+                    self.away = self.away or f"{error} (since {time.strftime('%H:%M:%S')})"
+                    raise
+                self.away = None
+
+            kept = f"what is missing there is kept in {self.root / name}, and --resume sends it"
+
+            def waits(error: BalltrainError) -> None:
+                tried = f"this is tried again for {RETRY_FOR_S / 60:.0f} min, Ctrl-C ends it at once"
+                say(f"the sweep has ended, but {error}; {tried}: {kept}")
 
             try:
                 with every(MIRROR_EVERY_S, push, ignoring=(BalltrainError,)):
                     yield
             finally:
                 if lease.lost is None:
-                    retrying(push, patience(RETRY_FOR_S))
+                    try:
+                        retrying(push, patience(RETRY_FOR_S), waits)
+                    except StorageError as error:
+                        raise SweepStopped(f"the sweep has ended, but {error}; {kept}") from error
 
 
 @contextlib.contextmanager
@@ -341,14 +359,25 @@ class Uploads:
         self._sent[path] = version
 
 
-def retrying(action: Callable[[], None], for_s: float = RETRY_FOR_S) -> None:
-    """Try until it works, or has failed for so many seconds; raises the last BalltrainError then."""
-    deadline, pause = time.monotonic() + for_s, 0.5
+def retrying(
+    action: Callable[[], None],
+    for_s: float = RETRY_FOR_S,
+    on_wait: Callable[[BalltrainError], None] = lambda error: None,
+) -> None:
+    """Try until it works, or has failed for so many seconds; raises the last BalltrainError then.
+
+    `on_wait` is told once, where it has failed for some seconds.
+    """
+    began, pause, said = time.monotonic(), 0.5, False
     while True:
         try:
             return action()
-        except BalltrainError:
-            if time.monotonic() > deadline:
+        except BalltrainError as error:
+            waited = time.monotonic() - began
+            if waited > for_s:
                 raise
+            if waited > SAY_AFTER_S and not said:
+                on_wait(error)
+                said = True
             time.sleep(pause)
             pause = min(2 * pause, 15.0)

@@ -27,6 +27,7 @@ class Progress:
     quiet: bool = False
     _said: set[str] = field(default_factory=set)
     _place: Output = field(default_factory=Output)  # in a notebook
+    _is_viewed: bool = False
 
     def phase(self, phase: str) -> None:
         """What takes its time before the first trial; in a log only what is waited for, once."""
@@ -64,14 +65,23 @@ class Progress:
 
     def waiting(self, text: str) -> None:
         """Said where no live view shows it."""
-        if self.quiet or self.view is None or not (in_notebook() or sys.stderr.isatty()):
+        if not self._is_viewed or not (in_notebook() or sys.stderr.isatty()):
             print(text, file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def _viewed(self, controller: Any, placement: Any) -> Iterator[None]:
+        with self.view(controller, placement) if self.view else contextlib.nullcontext():
+            self._is_viewed = self.view is not None
+            try:
+                yield
+            finally:
+                self._is_viewed = False
 
     @property
     def hooks(self) -> dict[str, Any]:
         """As the functions take it that run a sweep or a training."""
         return {
-            "on_start": None if self.quiet else self.view,
+            "on_start": None if self.quiet else self._viewed,
             "on_phase": self.phase,
             "on_interrupt": self.interrupted,
         }

@@ -11,7 +11,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from balltrain.execution.placement import Placement
 from balltrain.execution.ray_session import RaySession
 from balltrain.execution.requested import follow
 from balltrain.execution.trial import END, ROW, TrialContext, run_attempt
-from balltrain.execution.watchdog import Watchdog, Whereabouts
+from balltrain.execution.watchdog import NO_WATCH, Watch, Watchdog, Whereabouts
 from balltrain.records.columns import Decision
 from balltrain.records.requests import Answer, Requests, StopRequest
 from balltrain.search import policy
@@ -57,11 +57,11 @@ def run_on_ray(
     session: RaySession,
     interrupts: Interrupts,
     requests: Requests,
-    on_waiting: Callable[[str], None] = lambda text: None,
+    watch: Watch = NO_WATCH,
 ) -> None:
     """Run the controller's attempts until it is done, or is to end before. What ended it is in `controller.error`.
 
-    What is asked meanwhile in the sweep's storage is followed; `on_waiting` is told what the sweep waits for, where
+    What is asked meanwhile in the sweep's storage is followed; `watch` is told what the sweep waits for, where
     nothing is reported for long. Raises KeyboardInterrupt at a second Ctrl-C.
     """
     if controller.done:
@@ -73,7 +73,7 @@ def run_on_ray(
             return follow(request, controller, interrupts, run.to_kill.add)
 
     run.start()
-    watchdog = Watchdog(controller, socket.gethostname(), run.whereabouts, on_waiting)
+    watchdog = Watchdog(controller, socket.gethostname(), run.whereabouts, watch)
     # Ray is asked: that may fail in many ways, or take as long as a Ray that is gone
     watching = every(WATCH_EVERY_S, watchdog.look, ignoring=(Exception,), patience_s=0.0)
     with requests.heard(answer), watching:

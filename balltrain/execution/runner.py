@@ -24,6 +24,7 @@ from balltrain.execution.resources import Resources
 from balltrain.execution.resuming import load_sweep_data
 from balltrain.execution.sweep_folder import sweep_files
 from balltrain.execution.trial import TrialContext
+from balltrain.execution.watchdog import Watch
 from balltrain.programs.command_program import CommandRef
 from balltrain.programs.program import ProgramRef
 from balltrain.records.journal import read_journal
@@ -100,7 +101,7 @@ def run_sweep(
         on_phase("")
         with interrupts.heard():
             if storage is not None:
-                stack.enter_context(storage.mirrored(plan.name, interrupts.patience, session.leave))
+                stack.enter_context(storage.mirrored(plan.name, interrupts.patience, session.leave, on_waiting))
             journal, state = stack.enter_context(
                 sweep_files(plan, folder, dataset, placement.to_json(), resume, began)
             )
@@ -118,7 +119,8 @@ def run_sweep(
                 from balltrain.execution.ray_tune import run_on_ray
 
                 requests = Requests(storage or Storage(str(folder.parent)), folder.name)
-                run_on_ray(controller, context, placement, folder, session, interrupts, requests, on_waiting)
+                watch = Watch(on_waiting, lambda: storage.away if storage else None)
+                run_on_ray(controller, context, placement, folder, session, interrupts, requests, watch)
         finish_sweep(controller, folder, remote)
     return SweepResult(plan, folder, state, time.monotonic() - start, controller.interrupted)
 

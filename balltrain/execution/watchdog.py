@@ -28,22 +28,31 @@ class Whereabouts:
     loop_s: float = 0.0  # since Ray Tune's loop was last seen to turn
 
 
-class Watchdog:
-    """Looks at a sweep that runs, once a second or so. `controller.waiting` has what it waits for, in words.
+@dataclass(frozen=True)
+class Watch:
+    """Who is told of a sweep in which nothing goes on: when that begins, and again each time it lasts four times as
+    long. `trouble` says what is known to be wrong besides, such as storage that is away."""
 
-    `say` is told of it when that begins, and again while it lasts, each time after four times as long.
-    """
+    say: Callable[[str], None] = lambda text: None
+    trouble: Callable[[], str | None] = lambda: None
+
+
+NO_WATCH = Watch()
+
+
+class Watchdog:
+    """Looks at a sweep that runs, once a second or so. `controller.waiting` has what it waits for, in words."""
 
     def __init__(
         self,
         controller: Controller,
         here: str,
         where: Callable[[], Whereabouts],
-        say: Callable[[str], None] = lambda text: None,
+        watch: Watch = NO_WATCH,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.controller, self.here = controller, here
-        self._where, self._say, self._clock = where, say, clock
+        self._where, self._watch, self._clock = where, watch, clock
         self._seen = controller.state.usage.last
         self._since = clock()
         self._said_after = 0.0
@@ -57,13 +66,14 @@ class Watchdog:
         silent_s = now - self._since
         if silent_s < self.patience_s:
             return
-        text = f"nothing reported for {_seconds(silent_s)}: {self._what()}"
+        waits_for = "; ".join(filter(None, (self._watch.trouble(), self._what())))
+        text = f"nothing reported for {_seconds(silent_s)}: {waits_for}"
         if controller.state.usage.last != self._seen:  # Ray took its time to answer, and a row came
             return
         controller.waiting = text
         if silent_s >= AGAIN * self._said_after:
             self._said_after = silent_s
-            self._say(text)
+            self._watch.say(text)
 
     @property
     def patience_s(self) -> float:

@@ -66,6 +66,7 @@ class Followed:
     """
 
     interrupted = False
+    waiting: str | None = None  # which the journal does not tell
 
     def __init__(self, journal: Path):
         self.path = journal

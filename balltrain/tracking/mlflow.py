@@ -64,6 +64,7 @@ class MlflowMirror:
         self.uri = uri
         self._runs: dict[str, str] = {}  # trial_id to MLflow's own
         self._without_params: set[str] = set()
+        self._asked_for: set[str] = set()  # runs whose making was not answered: they may be there
         self._num_sent: dict[str, int] = {}
         self._status: dict[str, str] = {}  # as MLflow has it
 
@@ -114,7 +115,10 @@ class MlflowMirror:
             if trial.confirms is not None:
                 tags["balltrain.confirms"] = f"{trial.confirms:05d}"
             started = int((trial.started_at or 0.0) * 1000) or None
-            run = self._client.create_run(self._experiment, started, tags, run_name=trial.trial_id)
+            run = self._lost(trial) or self._client.create_run(
+                self._experiment, started, tags, run_name=trial.trial_id
+            )
+            self._asked_for.discard(trial.trial_id)
             self._runs[trial.trial_id] = run.info.run_id
             self._without_params.add(trial.trial_id)
         run_id = self._runs[trial.trial_id]
@@ -124,6 +128,14 @@ class MlflowMirror:
                 self._client.log_batch(run_id, params=params[start : start + 100])
             self._without_params.discard(trial.trial_id)
         return run_id
+
+    def _lost(self, trial: Trial) -> Any:
+        """The run that a request has made whose answer never came; None where there is none."""
+        if trial.trial_id not in self._asked_for:
+            self._asked_for.add(trial.trial_id)
+            return None
+        found = self._client.search_runs([self._experiment], f"tags.`{TRIAL_TAG}` = '{trial.trial_id}'")
+        return next(iter(found), None)
 
     def _set_status(self, run_id: str, trial: Trial) -> None:
         self._client.set_tag(run_id, c.STATUS, trial.status.value)

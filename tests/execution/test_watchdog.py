@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from balltrain.execution.watchdog import Watchdog, Whereabouts
+from balltrain.execution.watchdog import Watch, Watchdog, Whereabouts
 
 
 class Watched:
@@ -12,8 +12,9 @@ class Watched:
 
     def __init__(self, simulation, where):
         self.sim, self.now, self.said = simulation, 0.0, []
-        self.where = where
-        self.dog = Watchdog(simulation.controller, "here", lambda: self.where, self.said.append, lambda: self.now)
+        self.where, self.trouble = where, None
+        watch = Watch(self.said.append, lambda: self.trouble)
+        self.dog = Watchdog(simulation.controller, "here", lambda: self.where, watch, lambda: self.now)
 
     def wait(self, seconds):
         for _ in range(seconds):
@@ -92,6 +93,16 @@ def test_a_loop_that_stands_still_and_a_proposal_that_takes_long_are_said(watche
     found.sim.controller.next_attempt()
     found.wait(62)
     assert ": Ray Tune does not go on since " in found.waiting
+
+
+def test_storage_that_is_away_is_named_first(watched):
+    found = watched()
+    found.sim.controller.next_attempt()
+    found.trouble = "cannot write to s3://bucket: no route (since 12:00:00)"
+    found.wait(61)
+    assert found.waiting.startswith(
+        "nothing reported for 60 s: cannot write to s3://bucket: no route (since 12:00:00); trial 00000 is in epoch 1"
+    )
 
 
 def test_of_many_trials_three_are_named(make_toy_plan, simulate):

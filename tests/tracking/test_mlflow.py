@@ -1,19 +1,23 @@
 """MLflow: a real server on this machine, and a database; and servers that are none."""
 
+import random
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from proxy import Proxy
 
 from balltrain.cli import main
 from balltrain.errors import BalltrainError, UsageError
 from balltrain.tracking import mirrors as mirrors_module
 from balltrain.tracking.mirrors import Mirrors, mirrored
-from balltrain.tracking.mlflow import check_mlflow
+from balltrain.tracking.mlflow import MlflowMirror, check_mlflow
 
 
 def free_port():
@@ -51,14 +55,14 @@ def follow(sim, uri, **run):
         sim.run(**run)
 
 
-def runs_of(uri):
+def runs_of(uri, name="toy-sweep"):
     client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name("toy-sweep")
+    experiment = client.get_experiment_by_name(name)
     return client, {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
 
 
-def check(sim, uri):
-    client, runs = runs_of(uri)
+def check(sim, uri, name="toy-sweep"):
+    client, runs = runs_of(uri, name)
     assert set(runs) == {trial.trial_id for trial in sim.state.trials.values()}
     for trial in sim.state.trials.values():
         run = runs[trial.trial_id]
@@ -68,6 +72,29 @@ def check(sim, uri):
         assert run.data.metrics["best_objective"] == trial.objective
         assert run.data.tags["status"] == trial.status
         assert run.info.status == "FINISHED"
+
+
+def test_answers_that_are_lost_make_no_run_and_no_row_twice(written, server):
+    """The mirror's requests go through a proxy that loses the answer to one in three, which was followed."""
+    host, port = server.removeprefix("http://").split(":")
+    sim, lost = written(trials=4, epochs=2), 0
+    sim.run()
+    sim.state.sweep["name"] = "lossy"
+    with Proxy((host, int(port))) as proxy:
+        mirror = MlflowMirror(f"http://127.0.0.1:{proxy.port}")
+        proxy.loses = random.Random(0), 1 / 3
+        for step in (lambda: mirror.open(sim.state), *(partial(mirror.update, t) for t in sim.state.trials.values())):
+            while True:  # as the mirror's thread does
+                try:
+                    step()
+                    break
+                except MlflowException:
+                    lost += 1
+    assert lost > 4
+    client = MlflowClient(tracking_uri=server)
+    found = client.search_runs([client.get_experiment_by_name("lossy").experiment_id])
+    assert len(found) == 4
+    check(sim, server, "lossy")
 
 
 def test_a_server_gets_a_run_a_trial_and_a_resumed_sweep_goes_on_with_them(written, server):
