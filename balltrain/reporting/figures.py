@@ -5,6 +5,7 @@ A colour such as `@muted` is the page's, light or dark.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from balltrain.records import columns as c
 from balltrain.records.columns import Status
 from balltrain.records.results import Results
 from balltrain.reporting.scales import categories, is_choice, is_log, is_log_scale
-from balltrain.reporting.text import short
+from balltrain.reporting.ticks import labelled, linear_ticks, log_axis, log_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ def titled_axis(title: str, log_of: pd.Series | None = None) -> dict[str, Any]:
     """An axis, logarithmic where `log_of` has the values on it and they ask for one."""
     if log_of is None or not is_log(log_of):
         return {"title": {"text": escape(title)}}
-    return {"title": {"text": escape(title)}, "type": "log", **_log_ticks(log_of)}
+    return {"title": {"text": escape(title)}, **log_axis(log_of)}
 
 
 def objective_axis(results: Results, values: pd.Series, title: str | None = None) -> dict[str, Any]:
@@ -94,21 +95,23 @@ def parallel_axis(results: Results, rows: pd.DataFrame, column: str) -> dict[str
 def slice_axis(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[float], dict[str, Any]]:
     values = rows[column]
     if not is_choice(results, column):
-        log = {"type": "log", **_log_ticks(values)} if is_log_scale(results, column) else {}
-        return values.astype(float).tolist(), log
+        numbers = values.astype(float).tolist()
+        return numbers, log_axis(numbers) if is_log_scale(results, column) else {}
     places, ticks = _spread(rows, column)
     return places, {**ticks, "ticktext": [escape(text) for text in ticks["ticktext"]]}
 
 
 def numeric_scale(values: pd.Series, log: bool) -> dict[str, Any]:
-    """Numbers on an axis of their own, with ticks: `parcoords` knows no logarithmic one."""
+    """Numbers on an axis of their own, with ticks: neither `parcoords` nor bars have a logarithmic one."""
     import numpy as np
 
-    numbers = np.log10(values.astype(float)) if log else values.astype(float)
+    numbers = values.astype(float)
     low, high = float(numbers.min()), float(numbers.max())
-    places = np.linspace(low, high, 5) if high > low else np.array([low])
-    texts = [short(float(10**place if log else place), 2 if log else 3) for place in places]
-    return {"values": numbers.tolist(), "tickvals": places.tolist(), "ticktext": texts, "range": [low, high]}
+    ticks = log_ticks(low, high) if log else linear_ticks(low, high)
+    if log:
+        numbers, low, high = np.log10(numbers), math.log10(low), math.log10(high)
+    places = [math.log10(tick) if log else tick for tick in ticks]
+    return {"values": numbers.tolist(), **labelled(ticks, places), "range": [low, high]}
 
 
 def at_most(rows: pd.DataFrame, number: int) -> pd.DataFrame:
@@ -135,8 +138,3 @@ def _spread(rows: pd.DataFrame, column: str) -> tuple[list[float], dict[str, Any
 
 def _short_text(text: str) -> str:
     return text if len(text) <= 16 else text[:15] + "…"
-
-
-def _log_ticks(values: pd.Series) -> dict[str, Any]:
-    decades = float(values.max()) / float(values.min()) >= 1000
-    return {"dtick": 1 if decades else "D2", "exponentformat": "power"}

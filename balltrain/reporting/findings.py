@@ -141,8 +141,8 @@ def _budget(results: Results) -> list[str]:
     late = int((in_full[c.BEST_EPOCH] >= 0.95 * full).sum())
     if late >= 0.7 * len(in_full):
         return [
-            f"{late} of the best {len(in_full)} trials in full had their best epoch at the end: they were still "
-            f"improving after {full} epochs, so train longer."
+            f"{late} of the best {len(in_full)} full-length trials were still improving at their last epoch, {full}: "
+            "train longer."
         ]
     early = float(in_full[c.BEST_EPOCH].median())
     if early < 0.5 * full:

@@ -13,6 +13,7 @@ from balltrain.reporting.figures import at_most, numeric_scale, objective_axis, 
 from balltrain.reporting.importance import MAX_TRIALS, MIN_TRIALS, importances
 from balltrain.reporting.page import figure_html, grid, note, section
 from balltrain.reporting.scales import bounds, is_choice, is_log, is_log_scale
+from balltrain.reporting.ticks import log_axis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,8 +197,7 @@ def contours(results: Results) -> str:
     figures = [figure for figure in figures if figure]
     if not figures:
         return ""
-    what = f"log10 of {results.objective_name}" if _is_log(results) else results.objective_name
-    text = f"{what}, interpolated between trials, by Optuna. Far from any dot it says nothing."
+    text = f"{results.objective_name}, interpolated between trials, by Optuna. Far from any dot it says nothing."
     return section("Hyperparameters in pairs", note(text), grid(figures))
 
 
@@ -230,15 +230,19 @@ def _contour(results: Results, pair: tuple[str, str]) -> str:
     field, points = drawn["data"][:2]  # a third one holds infeasible trials, of which there are none
     colors = ["@0", "@back"] if results.mode == "min" else ["@back", "@0"]
     field |= {"colorscale": [[0, colors[0]], [1, colors[1]]], "reversescale": False, "line": {"width": 0}}
-    field |= {"colorbar": {"thickness": 10, "outlinewidth": 0}, "hoverinfo": "skip"}
+    bar = numeric_scale(rows[c.OBJECTIVE], log=True) if _is_log(results) else {}
+    ticks = {key: bar[key] for key in ("tickvals", "ticktext") if key in bar}
+    field |= {"colorbar": {"thickness": 10, "outlinewidth": 0, **ticks}, "hoverinfo": "skip"}
     dots = {"color": "@ink", "size": 5, "line": {"color": "@back", "width": 1}}
     points |= {"marker": dots, "hoverinfo": "skip"}
     axes = {}
-    for axis, name in (("xaxis", names[0]), ("yaxis", names[1])):
+    for axis, name, values in (("xaxis", names[0], xs), ("yaxis", names[1], ys)):
         axes[axis] = {key: drawn["layout"][axis][key] for key in ("type", "range") if key in drawn["layout"][axis]}
-        axes[axis] |= titled_axis(name) | {"exponentformat": "power"}
+        axes[axis] |= titled_axis(name)
         if axes[axis].get("type") == "category":
             axes[axis].pop("range", None)
+        elif axes[axis].get("type") == "log":
+            axes[axis] |= log_axis(values)
     return figure_html([field, points], {**axes, "showlegend": False}, height=340)
 
 

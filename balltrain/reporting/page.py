@@ -14,6 +14,22 @@ from balltrain.errors import BalltrainError
 from balltrain.records.results import plain
 from balltrain.reporting.text import short
 
+FOLD_FROM = 48  # characters of a list or a mapping, from which it is folded
+FOLDED_TO = 32  # of which are shown then
+WRAP_FROM = 60  # characters of a text in a table, from which it has several lines
+
+# the colours of figures by name, as `@muted`
+PALETTES = {
+    "light": {
+        **{"muted": "#a3abb5", "faint": "#dfe3e8", "ink": "#1c1f24", "back": "#ffffff"},
+        **{"0": "#0b62c4", "1": "#d9480f", "2": "#2b8a3e", "3": "#862e9c", "4": "#b08800"},
+    },
+    "dark": {
+        **{"muted": "#6b7480", "faint": "#343b44", "ink": "#e4e7eb", "back": "#14171b"},
+        **{"0": "#6cb0ff", "1": "#ff9f5a", "2": "#69db7c", "3": "#da9ff9", "4": "#ffd43b"},
+    },
+}
+
 
 def page_html(title: str, body: str) -> str:
     """The whole document, plotly.js in it."""
@@ -85,7 +101,24 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def definitions(rows: Iterable[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{folded(v)}</dd>" for k, v in rows) + "</dl>"
+
+
+def details(summary: str, *parts: str) -> str:
+    """What opens by a click, and without a script."""
+    return f"<details><summary>{escape(summary)}</summary>{''.join(parts)}</details>"
+
+
+def folded(text: str) -> str:
+    """A value; a long list or mapping shows its beginning, and opens."""
+    if len(text) < FOLD_FROM or text[0] not in "[{":
+        return escape(text)
+    return f"<details class=fold><summary>{escape(text[:FOLDED_TO])} …</summary>{escape(text)}</details>"
+
+
+def command(text: str) -> str:
+    """A command with a button that copies it; the script shows the button."""
+    return f"<div class=command><pre>{escape(text)}</pre><button type=button hidden>Copy</button></div>"
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[Any]], classes: Iterable[str] | None = None) -> str:
@@ -100,7 +133,9 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[Any]], classes: Iterable
 
 
 def _cell(value: Any) -> str:
-    return f"<td{'' if isinstance(value, str) else ' class=n'}>{escape(short(value))}</td>"
+    text = short(value)
+    kind = " class=n" if not isinstance(value, str) else " class=long" if len(text) >= WRAP_FROM else ""
+    return f"<td{kind}>{folded(text)}</td>"
 
 
 def _anchor(title: str) -> str:
@@ -134,21 +169,27 @@ a { color: var(--accent) } ul { padding-left: 20px; margin: 8px 0 } li { margin:
 .shots figure img + img { margin-top: 4px } .shots img.pixels { image-rendering: pixelated }
 .shots.large { grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)) }
 .shots.tiny { grid-template-columns: repeat(auto-fill, minmax(64px, 1fr)) } .shots + .shots { margin-top: 20px }
+summary { cursor: pointer } dl + details { margin-top: 8px }
+details > summary { color: var(--soft) } details[open] > summary { margin-bottom: 8px }
+details > dl { padding-left: 16px; font-size: 14px } .fold > summary { color: inherit; white-space: nowrap }
+.fold[open] > summary { color: var(--soft) } td .fold[open] { white-space: normal; min-width: 280px }
+.command { position: relative } .command pre { padding-right: 84px }
+.command button { position: absolute; top: 8px; right: 8px; padding: 6px 10px;
+  font: inherit; font-size: 13px; line-height: 1;
+  color: var(--front); background: var(--back); border: 1px solid var(--line); border-radius: 6px; cursor: pointer }
 .warn { border-left: 3px solid var(--bad); padding-left: 12px }
 .figure { min-width: 0 } .wide, .scroll { overflow-x: auto } .wide .figure { min-width: 640px }
 table { border-collapse: collapse; font-size: 14px; white-space: nowrap }
 th, td { padding: 4px 12px 4px 0; text-align: left; border-bottom: 1px solid var(--line) }
 th { color: var(--soft); font-weight: 500 } td.n { font-variant-numeric: tabular-nums }
 tr.failed td { color: var(--bad) } td code { white-space: pre-wrap }
+td.long { white-space: normal; min-width: 280px; overflow-wrap: anywhere }
 """
 
 # how a figure's JSON gets the page's colours: of the report, and of the page that `balltrain serve` shows
-PLOTTING = """
-const palettes = {
-  light: { muted: "#a3abb5", faint: "#dfe3e8",
-    ink: "#1c1f24", back: "#ffffff", 0: "#0b62c4", 1: "#d9480f", 2: "#2b8a3e", 3: "#862e9c", 4: "#b08800" },
-  dark: { muted: "#6b7480", faint: "#343b44",
-    ink: "#e4e7eb", back: "#14171b", 0: "#6cb0ff", 1: "#ff9f5a", 2: "#69db7c", 3: "#da9ff9", 4: "#ffd43b" } };
+PLOTTING = (
+    f"const palettes = {json.dumps(PALETTES)};"
+    + """
 function colored(value, palette) {
   if (typeof value == "string")
     return value[0] == "@" && value.slice(1) in palette ? palette[value.slice(1)] : value;
@@ -168,17 +209,53 @@ function styled(figure, isDark) {
     ...layout, xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis } } };
 }
 """
+)
 
-SCRIPT = f"""{PLOTTING}
+SCRIPT = (
+    PLOTTING
+    + """
 const dark = matchMedia("(prefers-color-scheme: dark)");
-function draw() {{
-  for (const box of document.querySelectorAll(".figure")) {{
+function draw() {
+  for (const box of document.querySelectorAll(".figure")) {
     const figure = styled(JSON.parse(box.querySelector("script").textContent), dark.matches);
     let target = box.querySelector(".plot");
-    if (!target) {{ target = document.createElement("div"); target.className = "plot"; box.append(target) }}
-    Plotly.react(target, figure.data, figure.layout, {{ responsive: true, displayModeBar: false }});
-  }}
-}}
+    const isNew = !target;
+    if (isNew) { target = document.createElement("div"); target.className = "plot"; box.append(target) }
+    Plotly.react(target, figure.data, figure.layout, { responsive: true, displayModeBar: false });
+    if (isNew) target.on("plotly_relayout", change => ticks(target, figure.layout, change));
+  }
+}
+// an axis with ticks of its own, which are those of the whole of it, has plotly's where one zooms in
+function ticks(target, layout, change) {
+  const asked = {};
+  for (const name of ["xaxis", "yaxis"]) {
+    if (!layout[name]?.tickvals || layout[name].type != "log") continue;
+    const set = (key, value) => { asked[`${name}.${key}`] = value };
+    if (`${name}.range[0]` in change) { set("tickmode", "auto"); set("tickformat", "~g") }
+    if (change[`${name}.autorange`]) set("tickmode", "array");
+  }
+  if (Object.keys(asked).length) Plotly.relayout(target, asked);
+}
+async function copy(text) {
+  try { await navigator.clipboard.writeText(text) }
+  catch { // a page that is no secure context has no clipboard, and some browsers ask first
+    const area = document.createElement("textarea");
+    area.value = text; document.body.append(area); area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (!done) throw new Error("the browser does not copy");
+  }
+}
+for (const button of document.querySelectorAll(".command button")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const shown = button.parentElement.querySelector("pre");
+    try { await copy(shown.textContent); button.textContent = "Copied" }
+    catch { getSelection().selectAllChildren(shown); button.textContent = "Press Ctrl-C" }
+    setTimeout(() => { button.textContent = "Copy" }, 2000);
+  });
+}
 draw();
 dark.addEventListener("change", draw);
 """
+)

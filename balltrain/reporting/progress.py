@@ -11,10 +11,11 @@ from balltrain.records.results import Results
 from balltrain.reporting.figures import STATUS_COLOR, line_trace, numeric_scale, objective_axis, thinned, titled_axis
 from balltrain.reporting.history import history
 from balltrain.reporting.intervals import against_published
+from balltrain.reporting.occupancy import has_pauses
 from balltrain.reporting.page import figure_html, grid, note, paragraph, section, table
 from balltrain.reporting.reference import FIGURES, caution, described, published
 from balltrain.reporting.scales import is_log
-from balltrain.reporting.text import duration, short, time_unit
+from balltrain.reporting.text import duration, short, stopped_by, time_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ def learning_curves(results: Results) -> str:
     figures, notes = [], ""
     for column in columns:
         there = rows[rows[column].notna()] if column in rows else rows[:0]
-        if there.empty:
+        if there.empty or there[c.EPOCH].nunique() < 2:  # points above each other are no curves
             continue
         data, notes = _curves(results, there, column)
         if column == results.objective_column:
@@ -50,6 +51,8 @@ def best_trial(results: Results) -> str:
     """Training and validation of the best trial: do they part? And how long its epochs take."""
     if results.best is None:
         return ""
+    if len(results.epochs[results.epochs[c.TRIAL_ID] == results.best[c.TRIAL_ID]]) < 2:  # points are no curves
+        return ""
     return trial_curves(results, results.best, f"Best trial, {results.best[c.TRIAL_ID]}")
 
 
@@ -58,18 +61,20 @@ def trial_curves(results: Results, trial: pd.Series, title: str = "Curves") -> s
     rows = results.epochs[results.epochs[c.TRIAL_ID] == trial[c.TRIAL_ID]]
     if rows.empty:
         return ""
-    losses = [(c.TRAIN_LOSS, "@1"), (c.VAL_LOSS, "@0")]
-    data = [
-        line_trace(rows[c.EPOCH], rows[name], name, color, marks=True, meta=_meta(rows, name))
-        for name, color in losses
-    ]
-    axes = {"xaxis": titled_axis("epoch"), "yaxis": titled_axis("loss", rows[[c.TRAIN_LOSS, c.VAL_LOSS]].stack())}
-    figures = [figure_html(data, axes, height=320)]
+    figures, losses = [], {c.TRAIN_LOSS: "@1", c.VAL_LOSS: "@0"}
+    losses = {name: color for name, color in losses.items() if rows[name].notna().any()}  # a function may have none
+    if losses:
+        data = [
+            line_trace(rows[c.EPOCH], rows[name], name, color, marks=True, meta=_meta(rows, name))
+            for name, color in losses.items()
+        ]
+        axes = {"xaxis": titled_axis("epoch"), "yaxis": titled_axis("loss", rows[list(losses)].stack())}
+        figures.append(figure_html(data, axes, height=320))
     metrics = _metric_curves(results, rows)
     if metrics:
-        figures.append(
-            figure_html(metrics, {"xaxis": titled_axis("epoch"), "yaxis": titled_axis("metric")}, height=320)
-        )
+        names = {trace["name"] for trace in metrics}
+        axis = titled_axis(names.pop() if len(names) == 1 else "metric")
+        figures.append(figure_html(metrics, {"xaxis": titled_axis("epoch"), "yaxis": axis}, height=320))
     seconds = line_trace(
         rows[c.EPOCH], rows[c.SECONDS], "seconds an epoch", "@0", marks=True, meta=_meta(rows, c.SECONDS)
     )
@@ -99,7 +104,9 @@ def distribution(results: Results) -> str:
             hover = {"hovertemplate": f"%{{y}} {status}<extra></extra>"}
             data.append({"type": "bar", "name": status, "marker": {"color": color}, **bars, **hover})
     ticks = {"tickvals": scale["tickvals"], "ticktext": scale["ticktext"]}
-    axes = {"xaxis": {**titled_axis(results.objective_name), **ticks}, "yaxis": titled_axis("trials")}
+    highest = np.histogram(numbers, edges)[0].max()
+    whole = {"dtick": 1} if highest < 5 else {}  # there is no half a trial
+    axes = {"xaxis": {**titled_axis(results.objective_name), **ticks}, "yaxis": {**titled_axis("trials"), **whole}}
     heads, rows = [*FIGURES], [[short(value) for value in (described(results)[name] for name in FIGURES)]]
     if (theirs := published(results)) is not None:
         heads = ["", *FIGURES]
@@ -183,15 +190,18 @@ def rungs(results: Results) -> str:
 def saving(results: Results, with_time: bool = False) -> str:
     """What early stopping saved, in words; empty where nothing was stopped."""
     full = results.sweep.get("epochs")
+    if not full or stopped_by(results.sweep) is None:
+        return ""
     ended = results.searched[results.searched[c.STATUS].isin([Status.COMPLETED, Status.STOPPED])]
     stopped = ended[ended[c.STATUS] == Status.STOPPED]
-    if not full or stopped.empty:
+    if rungs := _rung_epochs(results.sweep):
+        stopped = stopped[stopped[c.EPOCHS].isin(rungs)]  # the others were stopped by a budget
+    if stopped.empty:
         return ""
     saved = int((full - stopped[c.EPOCHS]).sum())
     part = saved / (saved + int(ended[c.EPOCHS].clip(upper=full).sum()))  # without what went on after the search
-    text = (
-        f"Stopping the worse ones early saved {part:.0%} of the epochs that training all {len(ended)} in full takes."
-    )
+    what = "Going on with the promising ones alone" if has_pauses(results) else "Stopping the worse ones early"
+    text = f"{what} saved {part:.0%} of the epochs that training all {len(ended)} in full takes."
     if with_time:
         seconds = ((full - stopped[c.EPOCHS]) * stopped[c.SECONDS] / stopped[c.EPOCHS]).sum()
         text += f" That is {saved} epochs, or {duration(float(seconds))} of trials' time at each one's own pace."
@@ -218,7 +228,7 @@ def _meta(rows: pd.DataFrame, column: str) -> dict[str, str]:
 
 
 def _title(column: str) -> str:
-    return column.removeprefix(c.METRIC_PREFIX)
+    return "seconds an epoch" if column == c.SECONDS else column.removeprefix(c.METRIC_PREFIX)
 
 
 def _curves(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[dict[str, Any]], str]:
@@ -227,17 +237,7 @@ def _curves(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[dic
     best_ids = [trial_id for trial_id in results.ranked[c.TRIAL_ID].head(NUM_HIGHLIGHTED) if trial_id in curves]
     others = [trial_id for trial_id in curves if trial_id not in set(best_ids)]
     drawn = others[:: -(-len(others) // MAX_CURVES)] if others else []
-    data = []
-    if drawn:
-        x: list[Any] = []
-        y: list[Any] = []
-        text: list[str] = []
-        for trial_id in drawn:  # one trace with gaps: a trace each takes a browser seconds
-            curve = thinned(curves[trial_id])
-            x += [*curve[c.EPOCH].tolist(), None]
-            y += [*_rounded(curve[column]), None]
-            text += [str(trial_id)] * (len(curve) + 1)
-        data.append(line_trace(x, y, "others", "@muted", width=1, opacity=0.45, text=text))
+    data = _others({trial_id: thinned(curves[trial_id]) for trial_id in drawn}, column)
     for rank, trial_id in reversed(list(enumerate(best_ids))):
         curve = thinned(curves[trial_id])
         name = f"{trial_id} (best)" if rank == 0 else trial_id
@@ -246,13 +246,40 @@ def _curves(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[dic
         meta = {"trial": trial_id, "column": column}
         y = _rounded(curve[column])
         line = line_trace(curve[c.EPOCH], y, name, f"@{rank}", width=width, text=labels, meta=meta)
-        data.append(line)
+        data.append(line if len(curve) > 1 else _as_dots(line))
     remarks = []
     if len(drawn) < len(others):
         remarks.append(f"{len(drawn)} of the {len(others)} other trials are drawn.")
     if any(len(thinned(curve)) < len(curve) for curve in curves.values()):
         remarks.append("Of long curves not every epoch is drawn.")
     return data, " ".join(remarks)
+
+
+def _others(curves: dict[Any, pd.DataFrame], column: str) -> list[dict[str, Any]]:
+    """The curves without a colour: one trace with gaps, for a trace each takes a browser seconds, and one of dots for
+    trials with one point.
+    """
+    traces = []
+    for chosen in (
+        {trial_id: curve for trial_id, curve in curves.items() if len(curve) > 1},
+        {trial_id: curve for trial_id, curve in curves.items() if len(curve) == 1},
+    ):
+        x: list[Any] = []
+        y: list[Any] = []
+        text: list[str] = []
+        for trial_id, curve in chosen.items():
+            x += [*curve[c.EPOCH].tolist(), None]
+            y += [*_rounded(curve[column]), None]
+            text += [str(trial_id)] * (len(curve) + 1)
+        traces.append(line_trace(x, y, "others", "@muted", width=1, opacity=0.45, text=text))
+    lines, dots = traces
+    return [trace for trace in (lines, _as_dots(dots)) if trace["x"]]
+
+
+def _as_dots(line: dict[str, Any]) -> dict[str, Any]:
+    """A trace of trials with one point: dots, which no legend names."""
+    marker = {"color": line["line"]["color"], "size": 5}
+    return {**line, "mode": "markers", "marker": marker, "showlegend": False}
 
 
 def _rounded(values: pd.Series) -> list[float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from balltrain.reporting.figures import line_trace, titled_axis
 from balltrain.reporting.live import sparkline
 from balltrain.reporting.page import figure_html, page_html, paragraph, write_page
+from balltrain.reporting.ticks import log_axis
 
 if TYPE_CHECKING:
     from balltrain.training.finder import FoundRate
@@ -57,7 +58,7 @@ def write_rates(found: FoundRate, title: str, folder: Path) -> Path:
     low, high = min(found.smoothed), max(found.smoothed[: max(1, len(found.smoothed) // 2)])
     margin = 0.3 * ((high - low) or 1.0)
     axes = {
-        "xaxis": {**titled_axis("learning rate"), "type": "log", "exponentformat": "power"},
+        "xaxis": {**titled_axis("learning rate"), **log_axis(found.rates)},
         "yaxis": {**titled_axis("training loss"), "range": [low - margin, high + margin]},
     }
     body = f"<header><h1>Learning rate of {title}</h1></header>" + paragraph(found.reason.capitalize() + ".")

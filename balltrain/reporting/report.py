@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balltrain.records import columns as c
-from balltrain.records.columns import Status
 from balltrain.records.results import Results
+from balltrain.reporting.best_configuration import best_config
+from balltrain.reporting.course import course
 from balltrain.reporting.failures import failures
 from balltrain.reporting.feasibility import infeasible
 from balltrain.reporting.figures import titled_axis
 from balltrain.reporting.findings import findings
 from balltrain.reporting.front import front
 from balltrain.reporting.gallery import gallery
+from balltrain.reporting.headline import headline
 from balltrain.reporting.hyperparameters import contours, importance, parallel_coordinates, planes, slices
-from balltrain.reporting.intervals import of_best
-from balltrain.reporting.occupancy import running_seconds
 from balltrain.reporting.page import (
     bullets,
     contents,
@@ -43,14 +42,13 @@ from balltrain.reporting.progress import (
     distribution,
     learning_curves,
     rungs,
-    saving,
 )
-from balltrain.reporting.text import duration, method_of, quoted, short
+from balltrain.reporting.text import short
 from balltrain.reporting.timeline import timeline
 from balltrain.reporting.verdict import verdict
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 MAX_TABLE_ROWS = 100
 
@@ -61,53 +59,13 @@ def write_report(results: Results, out: Path, data_dir: Path | None = None) -> P
     `data_dir` is where the data of the predictions is looked for.
     """
     body = "\n".join(draw(results, data_dir) if draw is gallery else draw(results) for draw in SECTIONS)
-    page = page_html(results.name, "\n".join([headline(results), contents(body), body]))
+    page = page_html(results.name, "\n".join([headline(results), said(results), contents(body), body]))
     return write_page(page, out)
 
 
-def headline(results: Results) -> str:
-    """What won, by how much, and what early stopping saved; in words."""
-    counts, best, total = results.counts, results.best, len(results.trials)
-    if best is None:
-        won = f"No trial has a {results.objective_name} yet." if total else "No trial has begun yet."
-    else:
-        won = (
-            f"Trial {best[c.TRIAL_ID]} has the best {results.objective_name}: {short(best[c.OBJECTIVE])}, "
-            f"at epoch {best[c.BEST_EPOCH]} of {best[c.EPOCHS]}{_margin(results)}. {of_best(results)}"
-        )
-    statuses = [f"{counts[status]} {status}" for status in Status if counts[status]]
-    ran = f"{total} trial{'s' * (total != 1)}" + (f": {', '.join(statuses)}." if statuses else ".")
-    ran += f" {results.num_epochs} epochs in {duration(running_seconds(results))}." if results.num_epochs else ""
-    method = method_of(results.sweep)
-    return (
-        f"<header><p class=kicker>{escape(str(results.sweep.get('task')))} · {escape(method)}</p>"
-        f"<h1>{escape(results.name)}</h1><p class=lead>{escape(won)}</p>"
-        f"<p>{escape(ran)} {escape(saving(results))}</p></header>"
-    )
-
-
-def best_config(results: Results) -> str:
-    if results.best is None:
-        return ""
-    config = results.config(results.best)
-    names = [column.removeprefix(c.CONFIG_PREFIX) for column in results.varied]
-    rows = [(name, _readable(config[name])) for name in names or config]
-    rest = "" if not names else f"<p class=note>All others: {escape(_listed(config, leaving_out=names))}</p>"
-    if results.sweep.get("program"):
-        kept = f"<p>What it has kept is in {escape(str(results.checkpoint))}.</p>"
-        return section("Best configuration", definitions(rows), rest, kept)
-    commands = f"{train_command(results)}\nballtrain evaluate {quoted(results.checkpoint)}"
-    return section(
-        "Best configuration",
-        definitions(rows),
-        rest,
-        "<p>Train it again, or evaluate its checkpoint:</p>",
-        f"<pre>{escape(commands)}</pre>",
-    )
-
-
-def findings_list(results: Results) -> str:
-    lines = findings(results)
+def said(results: Results) -> str:
+    """What the sweep says in words, below the headline."""
+    lines = [*course(results), *findings(results)]
     return section("What it says", bullets(lines)) if lines else ""
 
 
@@ -230,7 +188,6 @@ def provenance(results: Results) -> str:
 
 
 SECTIONS: tuple[Callable[[Results], str], ...] = (
-    findings_list,
     best_config,
     marked,
     confirmation,
@@ -255,68 +212,5 @@ SECTIONS: tuple[Callable[[Results], str], ...] = (
 )
 
 
-def train_command(results: Results, trial: pd.Series | None = None) -> str:
-    """`balltrain train …` for a trial, the best unless given: what varies, and what the sweep fixed.
-
-    Of a notebook's task it is Python.
-    """
-    trial = results.best if trial is None else trial
-    assert trial is not None
-    sweep, config = results.sweep, results.config(trial)
-    given = {**(sweep.get("hyperparameters") or {}), **(sweep.get("space") or {})}
-    names = dict.fromkeys([*(column.removeprefix(c.CONFIG_PREFIX) for column in results.varied), *given])
-    if sweep.get("task_code") and not sweep.get("task_file"):  # a class of a notebook's cell
-        chosen = "".join(f", {name}={config[name]!r}" for name in {"epochs": None, **names} if name in config)
-        return f"balltrain.train(TASK{chosen})  # the class of the task {sweep.get('task')}"
-    words = ["balltrain", "train", str(sweep.get("task_file") or sweep.get("task"))]
-    if epochs := config.get("epochs") or sweep.get("epochs"):
-        words += ["--epochs", str(epochs)]
-    for name in names:
-        if name in config and name != "epochs":
-            words += ["--set", f"{name}={set_text(config[name])}"]
-    for option, value in (sweep.get("data") or {}).items():
-        if option in ("source", "size", "seed") and value:
-            words += [f"--{option}", str(value)]
-    return " ".join(quoted(word) for word in words)
-
-
-def _margin(results: Results) -> str:
-    if len(results.ranked) < 3 or results.best is None:
-        return ""
-    best, median = float(results.best[c.OBJECTIVE]), float(results.ranked[c.OBJECTIVE].median())
-    text = f"; the median trial has {short(median)}"
-    if results.mode == "min" and 0 < best < median:
-        ratio = median / best
-        return text + (f", {_times(ratio)} times as much" if ratio >= 2 else f", {ratio - 1:.0%} more")
-    return text
-
-
-def _times(ratio: float) -> str:
-    """Two digits, in full: 1.4, 62, 6 200."""
-    rounded = float(f"{ratio:.2g}")
-    return f"{rounded:,.0f}".replace(",", "\u202f") if rounded >= 10 else f"{rounded:g}"
-
-
-def set_text(value: Any) -> str:
-    """As `--set` reads it, which takes for JSON all that can be: the text 18 needs its quotes."""
-    if not isinstance(value, str):
-        return json.dumps(value)
-    try:
-        json.loads(value)
-    except ValueError:
-        return json.dumps(value) if value in ("None", "True", "False") else value
-    return json.dumps(value)
-
-
 def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _readable(value: Any) -> str:
-    if value is None:
-        return "none"
-    return short(value, 6) if isinstance(value, float) else _value(value)
-
-
-def _listed(config: dict[str, Any], leaving_out: list[str]) -> str:
-    return ", ".join(f"{name} {_readable(value)}" for name, value in config.items() if name not in leaving_out)

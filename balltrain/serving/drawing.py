@@ -19,7 +19,7 @@ from typing import Any
 from balltrain.errors import BalltrainError
 from balltrain.records import columns as c
 from balltrain.records.results import Results, load_results, plain, summarise
-from balltrain.reporting import comparison, hyperparameters, progress, query, report
+from balltrain.reporting import best_configuration, comparison, hyperparameters, progress, query, report
 from balltrain.reporting.feasibility import infeasible
 from balltrain.reporting.front import front
 from balltrain.reporting.pauses import pauses
@@ -32,7 +32,7 @@ SPARK_POINTS = 40
 # `quick` takes what `slow` does not: forests and Optuna's contours
 GROUPS: dict[str, tuple[Callable[[Results], str], ...]] = {
     "quick": (
-        report.best_config,
+        best_configuration.best_config,
         report.marked,
         report.confirmation,
         front,
@@ -47,7 +47,7 @@ GROUPS: dict[str, tuple[Callable[[Results], str], ...]] = {
         report.provenance,
     ),
     "slow": (
-        report.findings_list,
+        report.said,
         hyperparameters.importance,
         hyperparameters.parallel_coordinates,
         hyperparameters.slices,
@@ -112,7 +112,7 @@ class _Desk:
             "curves": tree_of(progress.trial_curves(results, trial)),
             "config": results.config(trial),
             "best": best,
-            "command": None if results.sweep.get("program") else report.train_command(results, trial),
+            "command": None if results.sweep.get("program") else best_configuration.train_command(results, trial),
         }
 
     def summaries(self, root: str, names: list[str]) -> list[dict[str, Any]]:

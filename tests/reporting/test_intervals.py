@@ -13,8 +13,8 @@ from scipy.stats import norm, ttest_ind
 from balltrain.records.confirmation import Confirmed
 from balltrain.records.results import Results
 from balltrain.reporting.compare import compare
+from balltrain.reporting.headline import headline
 from balltrain.reporting.intervals import _welch, ahead, of_best
-from balltrain.reporting.report import headline
 from balltrain.reporting.terminal import print_results
 from balltrain.reporting.verdict import verdict
 

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import pytest
 from balltrain.cli.options import parse_pairs
 from balltrain.errors import BalltrainError
 from balltrain.records.results import Results
-from balltrain.reporting import report
-from balltrain.reporting.progress import MAX_CURVES
+from balltrain.reporting import best_configuration
+from balltrain.reporting.progress import MAX_CURVES, learning_curves
 from balltrain.reporting.report import write_report
 
 Run = Callable[..., Results]
@@ -76,6 +77,66 @@ def test_headline_says_what_won_and_what_was_saved(sweep: Run, tmp_path: Path):
     assert f"{results.counts['stopped']} stopped" in words
 
 
+def test_words_come_before_the_links_to_figures(sweep: Run, tmp_path: Path):
+    text = write_report(sweep(failing=lambda number: "nan" if number == 1 else None), tmp_path / "r.html").read_text()
+    assert (
+        0
+        < text.index("<h1>")
+        < text.index("What it says")
+        < text.index("1 of 24 trials failed")
+        < text.index("<nav>")
+    )
+
+
+def test_what_all_trials_share_opens_and_long_values_are_folded(sweep: Run, tmp_path: Path):
+    from ray import tune
+
+    layers = [{"kind": "convolution", "channels": channels} for channels in (16, 32, 64)]
+    domains = {"lr": tune.loguniform(1e-5, 1e-1), "layers": tune.choice([[16, 32], [32, 64, 128]])}
+    results = sweep(domains=domains)
+    results.__dict__["trials"] = results.trials.assign(**{"config.layers": json.dumps(layers)})
+    text = best_configuration.best_config(results)
+    opened = re.search(r"<details><summary>(\d+) other hyperparameters</summary>(.*?)</dl></details>", text)
+    assert opened
+    assert opened[2].count("<dt>") == int(opened[1]) > 5
+    assert "<dt>optimizer</dt><dd>adam</dd>" in opened[2]
+    shown, inside = re.findall(r"<details class=fold><summary>(.*?) …</summary>(.*?)</details>", text)[0]
+    assert json.dumps(layers).startswith(unescape(shown))
+    assert unescape(inside) == json.dumps(layers)
+
+
+def test_each_command_to_copy_has_its_button(sweep: Run):
+    results = sweep()
+    text = best_configuration.best_config(results)
+    commands = [unescape(found) for found in re.findall(r"<pre>([^<]*)</pre><button type=button hidden>Copy<", text)]
+    assert commands == [best_configuration.train_command(results), f"balltrain evaluate {results.checkpoint}"]
+
+
+def test_ticks_of_log_axes_are_few_round_numbers_in_full(sweep: Run, tmp_path: Path):
+    found = 0
+    for figure in page_of(sweep(), tmp_path).figures:
+        for axis in (axis for name, axis in figure["layout"].items() if name in ("xaxis", "yaxis")):
+            if axis.get("type") == "log":
+                found += 1
+                assert 2 <= len(axis["tickvals"]) <= 6
+                assert [float(text) for text in axis["ticktext"]] == axis["tickvals"]
+                assert all(len(text) <= 6 for text in axis["ticktext"])
+    assert found > 10  # curves, rungs, slices, planes, contours
+
+
+def test_the_legend_of_curves_names_no_trial_with_one_point(sweep: Run):
+    results = sweep()  # most are stopped after their first epoch
+    results.__dict__["epochs"] = results.epochs[
+        (results.epochs.epoch == 1) | ~results.epochs.trial_id.isin(results.ranked.trial_id[2:5])
+    ]
+    (figure, *_) = Page(learning_curves(results)).figures
+    named = [trace["name"] for trace in figure["data"] if trace.get("showlegend", True)]
+    assert named == ["others", *results.ranked.trial_id[1::-1].iloc[:1], f"{results.ranked.trial_id.iloc[0]} (best)"]
+    dots = [trace for trace in figure["data"] if trace["mode"] == "markers"]
+    assert {trace["name"] for trace in dots} == {"others", *results.ranked.trial_id[2:5]}
+    assert learning_curves(sweep(name="short", epochs=1, scheduler="none")) == ""
+
+
 def test_headline_claims_no_saving_where_nothing_was_stopped(sweep: Run, tmp_path: Path):
     assert "saved" not in page_of(sweep(scheduler="none", trials=4), tmp_path).words
 
@@ -83,7 +144,7 @@ def test_headline_claims_no_saving_where_nothing_was_stopped(sweep: Run, tmp_pat
 def test_train_command_reproduces_the_best_configuration(sweep: Run):
     results = sweep()
     assert results.best is not None
-    words = shlex.split(report.train_command(results))
+    words = shlex.split(best_configuration.train_command(results))
     assert words[:5] == ["balltrain", "train", "bowl", "--epochs", "12"]
     given = dict(word.split("=", 1) for before, word in itertools.pairwise(words) if before == "--set")
     config = results.config(results.best)
@@ -99,7 +160,7 @@ def test_train_command_reproduces_the_best_configuration(sweep: Run):
     "value", ["18", "None", "True", "relu", "[1, 2]", "NaN", "", "a b", 1e-5, None, [1, "2"], True]
 )
 def test_a_value_survives_the_command_line(value):
-    assert parse_pairs([f"key={report.set_text(value)}"], "--set") == {"key": value}
+    assert parse_pairs([f"key={best_configuration.set_text(value)}"], "--set") == {"key": value}
 
 
 def test_learning_curves_hold_every_epoch_of_every_trial(sweep: Run, tmp_path: Path):

@@ -24,8 +24,32 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"needs one of {', '.jo
 
 # a trace that plotly cannot draw is made invisible by it
 ASK = """<script>
+// labels of a logarithmic axis that another one of it covers, or that are smaller than it
+function crowded(plot) {
+  const found = [];
+  for (const name of ["x", "y"]) {
+    if (plot?._fullLayout?.[name + "axis"]?.type != "log") continue;
+    const labels = [...plot.querySelectorAll(`.${name}tick text`)];
+    const places = labels.map(label => label.getBoundingClientRect()).sort((a, b) => a[name] - b[name]);
+    const covers = places.some((place, i) => i && places[i - 1][name == "x" ? "right" : "bottom"] > place[name] + 1);
+    const sizes = new Set(labels.map(label => label.style.fontSize));
+    if (covers || sizes.size > 1 || labels.length < 2) found.push(labels.map(label => label.textContent).join(" "));
+  }
+  return found;
+}
+let copied = null;
+const write = navigator.clipboard?.writeText.bind(navigator.clipboard);
+if (write) navigator.clipboard.writeText = text => { copied = text; return write(text) };
+document.addEventListener("copy", () => { copied = document.activeElement.value ?? String(getSelection()) });
+const buttons = [...document.querySelectorAll(".command button")], folds = [...document.querySelectorAll("details")];
+const closed = folds.every(fold => !fold.open);
+buttons[0]?.click();
+folds[0]?.querySelector("summary").click();
 const boxes = [...document.querySelectorAll(".figure")];
-document.documentElement.dataset.answer = JSON.stringify({
+setTimeout(() => { document.documentElement.dataset.answer = JSON.stringify({
+  crowded: boxes.flatMap(box => crowded(box.querySelector(".plot"))),
+  copied, button: buttons[0]?.textContent, shown: buttons[0]?.getBoundingClientRect().width > 0,
+  folds: [closed, folds[0]?.open, folds[0]?.querySelector("dl")?.getBoundingClientRect().height > 50],
   figures: boxes.length,
   blank: boxes.flatMap((box, number) => {
     const plot = box.querySelector(".plot"), size = plot?.querySelector(".main-svg")?.getBoundingClientRect();
@@ -36,7 +60,7 @@ document.documentElement.dataset.answer = JSON.stringify({
   back: getComputedStyle(document.body).backgroundColor,
   ink: document.querySelector(".xtick text")?.style.fill,
   broken: [...document.images].filter(image => !image.naturalWidth).length,
-  images: document.images.length });
+  images: document.images.length }) }, 500);
 </script>"""
 
 
@@ -99,6 +123,7 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(page: str, tmp_path
     seen = look(page, tmp_path / "light")
     assert seen.answer["figures"] >= 20
     assert seen.answer["blank"] == []
+    assert seen.answer["crowded"] == []
     assert seen.answer["wider"] <= 0
     assert seen.console == []
     assert seen.requests == []
@@ -108,11 +133,20 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(page: str, tmp_path
 def test_on_a_phone_in_the_dark_it_is_dark_and_scrolls_down_only(page: str, tmp_path: Path):
     seen = look(page, tmp_path / "dark", width=500, dark=True)
     assert seen.answer["blank"] == []
+    assert seen.answer["crowded"] == []
     assert seen.answer["wider"] <= 0
     assert seen.console == []
     red, green, blue = map(int, re.findall(r"\d+", seen.answer["back"]))
     assert max(red, green, blue) < 60
     assert min(map(int, re.findall(r"\d+", seen.answer["ink"])[:3])) > 120
+
+
+def test_a_click_copies_the_command_and_opens_what_is_folded(page: str, tmp_path: Path):
+    """From a file, without a network."""
+    answer = look(page, tmp_path / "clicked").answer
+    assert answer["shown"]
+    assert answer["copied"].startswith("balltrain train bowl --epochs 12 --set ")
+    assert answer["folds"] == [True, True, True]
 
 
 def test_the_browser_would_tell_of_errors_and_requests(tmp_path: Path):

@@ -28,7 +28,7 @@ def figures(html: str) -> list[dict[str, Any]]:
 def test_the_report_has_curves_of_both_and_of_the_seconds(sweep: Run, measured: Task):
     results = sweep(task=measured, trials=4)
     axes = [figure["layout"]["yaxis"]["title"]["text"] for figure in figures(learning_curves(results))]
-    assert axes == ["iou", "train_iou", "val_loss", "train_loss", "seconds"]
+    assert axes == ["iou", "train_iou", "val_loss", "train_loss", "seconds an epoch"]
     _, metrics, seconds = figures(best_trial(results))
     styles = {trace["name"]: trace["line"] for trace in metrics["data"]}
     assert list(styles) == ["iou", "train_iou", "map", "train_map"]

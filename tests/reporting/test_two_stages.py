@@ -6,11 +6,12 @@ import pytest
 from rich.console import Console
 
 from balltrain.records.results import load_results
+from balltrain.reporting.best_configuration import train_command
 from balltrain.reporting.findings import findings
 from balltrain.reporting.importance import importances
 from balltrain.reporting.live import View
 from balltrain.reporting.progress import rungs, saving
-from balltrain.reporting.report import train_command, write_report
+from balltrain.reporting.report import write_report
 from balltrain.reporting.snapshot import snapshot_of, snapshot_of_results
 from balltrain.reporting.summary import results_json
 from balltrain.reporting.terminal import print_results

@@ -28,6 +28,7 @@ export class Plot {
     this.box = el("div", { class: "figure" }, this.tools, this.target);
     this.box.plot = this;
     this.axes = {};
+    this.zoomed = { x: false, y: false };
     this.isSeen = false; this.stale = true; this.pending = false; this.free = 0;
     this.set(figure);
     plots.add(this);
@@ -89,20 +90,27 @@ export class Plot {
     if (this.isParallel) parallel(this.target, figure, this.brush);
     else {
       window.Plotly.react(this.target, figure.data, figure.layout, { responsive: true, displayModeBar: false });
-      if (!this.drawn && this.isPoints) this.listen();
+      if (!this.drawn) this.listen();
     }
     this.drawn = !this.isParallel;
     this.free = performance.now() + Math.min(1000, REST * (performance.now() - began));
   }
 
   listen() {
+    this.target.on("plotly_relayout", change => {
+      for (const name of ["x", "y"]) {
+        const zoomed = `${name}axis.range[0]` in change || (this.zoomed[name] && !change[`${name}axis.autorange`]);
+        if (zoomed != this.zoomed[name]) { this.zoomed[name] = zoomed; this.ask(true); }
+      }
+    });
+    if (!this.isPoints) return;
     this.target.on("plotly_selected", event => this.brush(event ? event.points.map(point => point.text) : null));
     this.target.on("plotly_deselect", () => this.brush(null));
   }
 
   // what was drawn by the tables in the page's colours, which is kept; and what has come since
   composed() {
-    const colors = dark.matches ? "dark" : "light", key = `${colors} ${this.axes.x} ${this.axes.y}`;
+    const colors = dark.matches ? "dark" : "light", key = `${colors} ${this.axes.x} ${this.axes.y} ${this.zoomed.x} ${this.zoomed.y}`;
     if (this.base?.key != key) this.base = { key, ...styled({ data: this.figure.data, layout: this.layout() }, dark.matches) };
     const traces = this.base.data.map(trace => this.extended(trace));
     if (this.column !== undefined && this.live) traces.push(...this.running(this.figure.data, palettes[colors][2]));
@@ -115,6 +123,9 @@ export class Plot {
       const axis = layout[`${name}axis`] || {};
       axes[`${name}axis`] = this.axes[name] === undefined ? axis
         : { ...axis, type: this.axes[name] ? "log" : "linear", dtick: undefined, uirevision: String(this.axes[name]) };
+      // round ticks are those of the whole axis: plotly has others for a part of it, and for another scale
+      if (axis.tickvals && axis.type == "log" && (this.zoomed[name] || this.axes[name] !== undefined))
+        axes[`${name}axis`] = { ...axes[`${name}axis`], tickmode: "auto", tickformat: "~g" };
     }
     const drag = this.isPoints ? { dragmode: coarse.matches ? false : "select" } : {};
     return { ...layout, ...axes, ...drag, uirevision: "kept" };
