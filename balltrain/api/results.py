@@ -198,6 +198,25 @@ class Results:
             self._place.remote.push_file(written, f"{self.name}/{written.name}")
         return Report(written)
 
+    @in_python
+    def figures(self, folder: str | os.PathLike[str], format: str = "svg") -> list[Path]:
+        """Write the report's figures one by one, with fonts and sizes that print, and return their paths.
+
+        Args:
+            folder: Where they go; made where it is missing. Files of the same names are replaced.
+            format: `svg`, or `png` of 300 pixels an inch.
+
+        Raises:
+            BalltrainError: The extra `figures`, a browser or a figure is missing, or the folder cannot be written.
+            UsageError: The format is another.
+        """
+        from balltrain.errors import UsageError
+        from balltrain.reporting.figure_files import FORMATS, write_figures
+
+        if format not in FORMATS:
+            raise UsageError(f"the format of figures is {format!r}, but must be {' or '.join(FORMATS)}")
+        return write_figures(self.tables, Path(folder), format)
+
     def to_json(self) -> dict[str, Any]:
         """What `balltrain sweep --json` prints."""
         from balltrain.reporting.summary import summary_json

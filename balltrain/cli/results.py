@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -113,16 +114,38 @@ def watch(name: RunName, storage: StorageUri = None) -> None:
     print_results(found, stdout())
 
 
+class Format(StrEnum):
+    HTML = "html"
+    PNG = "png"
+    SVG = "svg"
+
+
 def report(
     name: RunName,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Folder for figures, with --format.", show_default=False)
+    ] = None,
     storage: StorageUri = None,
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="STORAGE/NAME/report.html")] = None,
+    format_: Annotated[
+        Format, typer.Option("--format", help="HTML page, or each figure as a file for a paper or a slide.")
+    ] = Format.HTML,
     data_dir: Annotated[str | None, knob_info(Data, "data_dir")] = None,
     wandb: Annotated[bool, typer.Option("--wandb", help="Make a report in W&B too.")] = False,
 ) -> None:
-    """Draw a sweep's results as one HTML file."""
+    """Draw a sweep's results as one HTML file, or its figures as files."""
     from balltrain.api.results import load
 
+    if format_ is not Format.HTML:
+        if folder is None:
+            raise UsageError(f"figures need a folder: balltrain report {name} --format {format_.value} DIR")
+        if out is not None or wandb:
+            raise UsageError(f"--out and --wandb are for the page: leave them out of --format {format_.value}")
+        for path in load(name, storage_uri(storage)).figures(folder, format_.value):
+            print(path)
+        return
+    if folder is not None:
+        raise UsageError(f"a folder such as {folder} is for figures: add --format png or svg, or use --out FILE")
     found = load(name, storage_uri(storage))
     written = found.report(out, data_dir)
     print(written)

@@ -67,9 +67,9 @@ def titled_axis(title: str, log_of: pd.Series | None = None) -> dict[str, Any]:
     return {"title": {"text": escape(title)}, **log_axis(log_of)}
 
 
-def objective_axis(results: Results, values: pd.Series, title: str | None = None) -> dict[str, Any]:
+def objective_axis(results: Results, values: pd.Series) -> dict[str, Any]:
     """A loss falls by factors; an accuracy does not."""
-    return titled_axis(results.objective_name if title is None else title, values if results.mode == "min" else None)
+    return titled_axis(results.objective_name, values if results.mode == "min" else None)
 
 
 def parallel_axis(results: Results, rows: pd.DataFrame, column: str) -> dict[str, Any] | None:
@@ -79,9 +79,9 @@ def parallel_axis(results: Results, rows: pd.DataFrame, column: str) -> dict[str
         return None
     if is_choice(results, column):
         places, ticks = _spread(rows, column)
-        return {"label": label, "values": places, **ticks}
+        return {"label": label, "values": places, **_to_the_ends(ticks)}
     numbers = values.astype(float)
-    scale = numeric_scale(numbers.dropna(), is_log_scale(results, column))
+    scale = parallel_scale(numbers.dropna(), is_log_scale(results, column))
     if numbers.isna().any():
         low, high = min(scale["range"]), max(scale["range"])
         below = low - 0.15 * ((high - low) or 1.0)
@@ -103,15 +103,24 @@ def slice_axis(results: Results, rows: pd.DataFrame, column: str) -> tuple[list[
 
 def numeric_scale(values: pd.Series, log: bool) -> dict[str, Any]:
     """Numbers on an axis of their own, with ticks: neither `parcoords` nor bars have a logarithmic one."""
-    import numpy as np
-
-    numbers = values.astype(float)
-    low, high = float(numbers.min()), float(numbers.max())
+    numbers = [float(value) for value in values]
+    low, high = min(numbers), max(numbers)
     ticks = log_ticks(low, high) if log else linear_ticks(low, high)
-    if log:
-        numbers, low, high = np.log10(numbers), math.log10(low), math.log10(high)
-    places = [math.log10(tick) if log else tick for tick in ticks]
-    return {"values": numbers.tolist(), **labelled(ticks, places), "range": [low, high]}
+    found = [math.log10(number) if log else number for number in (*numbers, *ticks, low, high)]
+    places = found[len(numbers) : -2]
+    return {"values": found[: len(numbers)], **labelled(ticks, places), "range": found[-2:]}
+
+
+def parallel_scale(values: pd.Series, log: bool) -> dict[str, Any]:
+    """The same for `parcoords`, which draws an axis from its first tick to its last."""
+    return _to_the_ends(numeric_scale(values, log))
+
+
+def _to_the_ends(scale: dict[str, Any]) -> dict[str, Any]:
+    low, high = scale["range"]
+    ticks = zip(scale["tickvals"], scale["ticktext"], strict=True)
+    shown = {low: "", high: "", **{place: text for place, text in ticks if low <= place <= high}}
+    return {**scale, "tickvals": [*shown], "ticktext": [*shown.values()]}
 
 
 def at_most(rows: pd.DataFrame, number: int) -> pd.DataFrame:

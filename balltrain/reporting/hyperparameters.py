@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from balltrain.records import columns as c
 from balltrain.records.results import Results, plain
-from balltrain.reporting.figures import at_most, numeric_scale, objective_axis, parallel_axis, slice_axis, titled_axis
+from balltrain.reporting.figures import (
+    at_most,
+    numeric_scale,
+    objective_axis,
+    parallel_axis,
+    parallel_scale,
+    slice_axis,
+    titled_axis,
+)
 from balltrain.reporting.importance import MAX_TRIALS, MIN_TRIALS, importances
 from balltrain.reporting.page import figure_html, grid, note, section
 from balltrain.reporting.scales import bounds, is_choice, is_log, is_log_scale
@@ -83,7 +91,7 @@ def parallel_coordinates(results: Results) -> str:
     rows = at_most(results.compared, MAX_CURVES)
     dimensions = [parallel_axis(results, rows, column) for column in by_importance(results)]
     dimensions = [dimension for dimension in dimensions if dimension]
-    objective = numeric_scale(rows[c.OBJECTIVE], results.mode == "min" and is_log(rows[c.OBJECTIVE]))
+    objective = parallel_scale(rows[c.OBJECTIVE], results.mode == "min" and is_log(rows[c.OBJECTIVE]))
     dimensions.append({"label": escape(results.objective_name), **objective})
     ranks = [1 - rank / (len(rows) - 1) for rank in range(len(rows))]  # 1 is the best, and drawn on top
     line = {
@@ -126,7 +134,7 @@ def slices(results: Results) -> str:
         }
         axes = {
             "xaxis": {**titled_axis(column.removeprefix(c.CONFIG_PREFIX)), **axis},
-            "yaxis": objective_axis(results, rows[c.OBJECTIVE], title=""),
+            "yaxis": objective_axis(results, rows[c.OBJECTIVE]),
             "showlegend": False,
         }
         figures.append(figure_html([_points(there, x, there[c.OBJECTIVE].tolist(), marker)], axes, height=240))
@@ -230,8 +238,8 @@ def _contour(results: Results, pair: tuple[str, str]) -> str:
     field, points = drawn["data"][:2]  # a third one holds infeasible trials, of which there are none
     colors = ["@0", "@back"] if results.mode == "min" else ["@back", "@0"]
     field |= {"colorscale": [[0, colors[0]], [1, colors[1]]], "reversescale": False, "line": {"width": 0}}
-    bar = numeric_scale(rows[c.OBJECTIVE], log=True) if _is_log(results) else {}
-    ticks = {key: bar[key] for key in ("tickvals", "ticktext") if key in bar}
+    bar = numeric_scale(rows[c.OBJECTIVE], _is_log(results))
+    ticks = {key: bar[key] for key in ("tickvals", "ticktext")}
     field |= {"colorbar": {"thickness": 10, "outlinewidth": 0, **ticks}, "hoverinfo": "skip"}
     dots = {"color": "@ink", "size": 5, "line": {"color": "@back", "width": 1}}
     points |= {"marker": dots, "hoverinfo": "skip"}

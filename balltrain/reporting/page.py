@@ -74,7 +74,7 @@ def figure_html(data: list[dict[str, Any]], layout: dict[str, Any], height: int)
 
 
 def section(title: str, *parts: str) -> str:
-    return f'<section id="{_anchor(title)}"><h2>{escape(title)}</h2>{"".join(parts)}</section>'
+    return f'<section id="{anchor(title)}"><h2>{escape(title)}</h2>{"".join(parts)}</section>'
 
 
 def contents(body: str) -> str:
@@ -82,6 +82,12 @@ def contents(body: str) -> str:
     titles = re.findall(r'<section id="([^"]*)"><h2>(.*?)</h2>', body)
     links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in titles)
     return f"<nav>{links}</nav>" if len(titles) > 2 else ""
+
+
+def figures_in(body: str) -> list[dict[str, Any]]:
+    """The figures of a part of a page, as `figure_html` was given them."""
+    found = re.findall(r'<script type="application/json">(.*?)</script>', body, re.DOTALL)
+    return [json.loads(text) for text in found]
 
 
 def grid(figures: Iterable[str], kind: str = "") -> str:
@@ -138,7 +144,8 @@ def _cell(value: Any) -> str:
     return f"<td{kind}>{folded(text)}</td>"
 
 
-def _anchor(title: str) -> str:
+def anchor(title: str) -> str:
+    """A title as the part of an address, or of a file's name."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 

@@ -41,7 +41,9 @@ export class Plot {
     this.box.style.minHeight = `${figure.layout.height}px`;
     this.isParallel = figure.data[0]?.type == "parcoords";
     this.column = figure.layout.meta?.column;
-    this.isPoints = this.brush && figure.data.some(trace => trace.mode == "markers" && Array.isArray(trace.text));
+    // of learning curves a trial with one epoch is a point, too
+    this.isPoints = this.brush && this.column === undefined
+      && figure.data.some(trace => trace.mode == "markers" && Array.isArray(trace.text));
     this.tools.replaceChildren(...this.buttons());
     this.ask(true);
   }
