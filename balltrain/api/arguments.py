@@ -28,7 +28,7 @@ class Data:
 
     source: str | os.PathLike[str] | None = knob(
         None,
-        "Real data in the task's public format, a file or folder.",
+        "File or folder with real data in the task's public format.",
         Panel.DATA,
         says="built-in, or downloaded",
         metavar="PATH",
@@ -36,7 +36,7 @@ class Data:
     size: int | None = knob(None, "Take the first N items, or generate N.", Panel.DATA, says="all, or the task's")
     data: Mapping[str, Any] = knob(
         {},
-        "An option of the task's data, such as categories=person,car for coco. Repeatable.",
+        "Option of the task's data, such as categories=person,car for coco. Repeatable.",
         Panel.DATA,
         metavar="KEY=VALUE",
         repeated=True,
@@ -67,7 +67,9 @@ class Data:
 class Run:
     """What a sweep is called, and where it is kept."""
 
-    name: str | None = knob(None, "Name of the sweep, a folder's.", Panel.RUN, says="TASK-TIME", metavar="NAME")
+    name: str | None = knob(
+        None, "Name of the sweep, and of its folder.", Panel.RUN, says="TASK-TIME", metavar="NAME"
+    )
     storage: str | os.PathLike[str] | None = knob(
         None,
         "Folder or URI (s3://bucket/prefix) of the sweeps.",
@@ -76,7 +78,7 @@ class Run:
         metavar="URI",
         envvar="BALLTRAIN_STORAGE",
     )
-    resume: bool = knob(False, "Go on where it was interrupted or killed.", Panel.RUN)
+    resume: bool = knob(False, "Go on with a sweep that was interrupted or killed.", Panel.RUN)
 
     def checked_name(self, what: str) -> str:
         """The name, or one of the task and the time. Raises UsageError where it cannot be a folder's."""

@@ -21,9 +21,16 @@ Split = Annotated[
 ]
 With = Annotated[
     list[Path] | None,
-    typer.Option("--with", metavar="CHECKPOINT", help="Checkpoint that decides too. Repeatable.", show_default=False),
+    typer.Option(
+        "--with",
+        metavar="CHECKPOINT",
+        help="Another checkpoint, to decide together with the first. Repeatable.",
+        show_default=False,
+    ),
 ]
-VoteOf = Annotated[str, typer.Option(help="Way that several decide: mean (of their probabilities) or majority.")]
+VoteOf = Annotated[
+    str, typer.Option(help="Way that several checkpoints decide: mean (of their probabilities) or majority.")
+]
 State = Annotated[
     str,
     typer.Option(help="Epoch whose weights are taken: best (by the objective) or smallest-loss, for catdogs."),
@@ -40,10 +47,10 @@ def evaluate(
     ],
     split: Split = None,
     results: Annotated[
-        Path | None, typer.Option(help="File of COCO results, scored in place of the model's: for coco.")
+        Path | None, typer.Option(help="File of COCO results to score in place of the model's predictions, for coco.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="With --results: tell whether its form is right. No labels are needed.")
+        bool, typer.Option("--check", help="Check the form of the --results file. No labels are needed.")
     ] = False,
     with_: With = None,
     vote: VoteOf = "mean",
@@ -53,7 +60,7 @@ def evaluate(
 ) -> None:
     """Compute the figures of a checkpoint, or of several together.
 
-    They are those of a split of its training data, or of another --source.
+    The data is a split of what the model was trained on, or another --source.
     """
     from balltrain.api.model import Model
     from balltrain.reporting.evaluation import evaluation_json, print_evaluation, print_form

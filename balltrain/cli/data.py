@@ -41,7 +41,7 @@ def build(
 ) -> None:
     """Decode, generate or download a task's data into the cache.
 
-    Training does it too, but downloads nothing.
+    Training builds missing data too, but downloads nothing.
     """
     from balltrain.data.cache import load_data
     from balltrain.tasks import task_ref

@@ -17,14 +17,14 @@ def logs(
         str | None, typer.Argument(help="Trial's number or id.", show_default="the last lines of all")
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Wait for what comes, until the sweep has ended.")
+        bool, typer.Option("--follow", "-f", help="Wait for new lines until the sweep has ended.")
     ] = False,
     lines: Annotated[
         int | None, typer.Option(help="Last lines to show.", min=0, show_default="all of one trial, 10 of each")
     ] = None,
     storage: StorageUri = None,
 ) -> None:
-    """Show what trials have printed; also while they run, and of those that failed."""
+    """Show what trials have printed, also trials that run or have failed."""
     from balltrain.api.arguments import storage_uri
     from balltrain.api.results import load_tables
     from balltrain.reporting.output import Outputs, show, trial_named

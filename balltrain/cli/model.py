@@ -25,7 +25,7 @@ def model(
 ) -> None:
     """Show a model's layers: output shapes, parameters, bytes and MFLOP.
 
-    Where the model depends on the data, as that of coco does, it is that of --source.
+    A model that depends on its data, such as coco's, is shown for the data of --source.
     """
     from balltrain.reporting.terminal.network import print_network
     from balltrain.tasks import task_ref

@@ -26,7 +26,7 @@ Seed = Annotated[int, typer.Option(help="Seed of the data and its splits.", min=
 Restarts = Annotated[
     int | None,
     typer.Option(
-        help="Initialisations to try for a few batches; the best is trained.",
+        help="Number of initialisations to try for a few batches. The best one is trained.",
         show_default="that of --set, else 1",
         metavar="R",
         rich_help_panel=Panel.MODEL,
@@ -51,10 +51,14 @@ class Alias:
 
 ALIASES = (
     Alias(
-        "categories", str, "Categories that coco learns, as --data categories says.", "all of the source", "NAME,…"
+        "categories",
+        str,
+        "Categories that coco learns; short for --data categories=person,car.",
+        "all of the source",
+        "NAME,…",
     ),
-    Alias("image_size", int, "Pixels of the longer side of coco's images, as --data image_size says.", "320"),
-    Alias("skip_bad", bool, "Leave out pictures that cannot be read: for catdogs and coco.", "they stop it"),
+    Alias("image_size", int, "Pixels of the longer side of coco's images; short for --data image_size=N.", "320"),
+    Alias("skip_bad", bool, "Leave out pictures that cannot be read: for catdogs and coco.", "they are an error"),
 )
 
 

@@ -49,7 +49,7 @@ def show(
         list[str] | None,
         typer.Argument(
             metavar="NAME",
-            help="Sweeps' names: several are compared, without one all are listed.",
+            help="Names of sweeps. Several are compared; without a name all sweeps are listed.",
             autocompletion=run_names,
         ),
     ] = None,
@@ -59,7 +59,7 @@ def show(
     sort: Annotated[
         str | None, typer.Option(help="Order, as SQL: 'seconds desc'.", show_default="the best first")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="File for all rows, failures too.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="CSV file for all rows, also of failed trials.")] = None,
     json_: Json = False,
 ) -> None:
     """Show a sweep's best trials, compare several sweeps, or list them; also while they run."""
@@ -94,7 +94,7 @@ def export(
     ],
     storage: StorageUri = None,
 ) -> None:
-    """Write a sweep as an Optuna study of its name; a study of an earlier export is replaced."""
+    """Write a sweep as an Optuna study of the same name, and replace the study of an earlier export."""
     from balltrain.api.results import load_tables
     from balltrain.reporting.optuna_study import export_study
 
@@ -123,7 +123,7 @@ class Format(StrEnum):
 def report(
     name: RunName,
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Folder for figures, with --format.", show_default=False)
+        Path | None, typer.Argument(metavar="DIR", help="Folder for figures, with --format.", show_default=False)
     ] = None,
     storage: StorageUri = None,
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="STORAGE/NAME/report.html")] = None,

@@ -53,7 +53,7 @@ def sweep(
     figures: Annotated[
         str | None,
         typer.Option(
-            help="Where a command's figures come from: a file, a pattern, report, json or lines.",
+            help="Source of a command's figures: a file, a pattern, report, json or lines.",
             rich_help_panel=Panel.SEARCH,
             show_default="found",
         ),

@@ -32,12 +32,16 @@ def train(
     ],
     epochs: Annotated[
         int | None,
-        typer.Option(help="Most epochs to train.", show_default="the task's best known", rich_help_panel=Panel.MODEL),
+        typer.Option(
+            help="Maximum number of epochs.", show_default="the task's best known", rich_help_panel=Panel.MODEL
+        ),
     ] = None,
     folds: Annotated[
         int | None,
         typer.Option(
-            help="Folds of a cross-validation, each a training.", show_default="none", rich_help_panel=Panel.MODEL
+            help="Number of folds of a cross-validation; each fold is a training.",
+            show_default="none",
+            rich_help_panel=Panel.MODEL,
         ),
     ] = None,
     restarts: Restarts = None,
@@ -50,7 +54,7 @@ def train(
         bool,
         typer.Option(
             "--find-lr",
-            help="Suggest a learning rate: it rises over an epoch, until the loss diverges.",
+            help="Suggest a learning rate, by raising it over an epoch until the loss diverges.",
             rich_help_panel=Panel.MODEL,
         ),
     ] = False,

@@ -33,17 +33,17 @@ class Limits:
 
     time_budget: str | float | None = knob(
         None,
-        "Time that the sweep takes in all, such as 90m or 1h30m.",
+        "Time that the whole sweep may take, such as 90m or 1h30m.",
         Panel.BUDGET,
         says="none",
         metavar="DURATION",
         record="budget.seconds",
     )
     gpu_hours: float | None = knob(
-        None, "Hours of one GPU that trials may hold in all.", Panel.BUDGET, says="none", record="budget.gpu_hours"
+        None, "GPU-hours that all trials may use together.", Panel.BUDGET, says="none", record="budget.gpu_hours"
     )
     cpu_hours: float | None = knob(
-        None, "Hours of one CPU that trials may hold in all.", Panel.BUDGET, says="none", record="budget.cpu_hours"
+        None, "CPU-hours that all trials may use together.", Panel.BUDGET, says="none", record="budget.cpu_hours"
     )
     until: float | None = knob(
         None,
@@ -54,7 +54,7 @@ class Limits:
     )
     stop_when_flat: int | None = knob(
         None,
-        "Trials without a better best after which the search ends.",
+        "Number of trials in a row without a new best, after which the search ends.",
         Panel.BUDGET,
         says="none",
         metavar="TRIALS",

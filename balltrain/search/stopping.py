@@ -40,7 +40,7 @@ class Asha:
     )
     reduction_factor: float = knob(
         3,
-        "ASHA keeps one in so many at a rung.",
+        "Number of trials at a rung of which ASHA keeps one.",
         Panel.STOPPING,
         record="scheduler.reduction_factor",
         mixes="another reduction factor",

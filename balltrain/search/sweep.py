@@ -39,7 +39,7 @@ class Budget:
     )
     epochs: int | None = knob(
         None,
-        "Most epochs that a trial trains.",
+        "Maximum number of epochs of a trial.",
         Panel.SEARCH,
         says="the task's",
         mixes="another number of epochs",
@@ -56,17 +56,20 @@ class SecondStage:
 
     continue_best: int = knob(
         0,
-        "Number of the search's best trials that go on to --epochs; the search keeps its own.",
+        "Number of best trials that go on to --epochs after the search, which keeps the sweep's own epochs.",
         Panel.AFTER,
         earlier=0,
     )
     continue_epochs: int | None = knob(
-        None, "Epoch that they go on to; --epochs is then the search's.", Panel.AFTER, says="none"
+        None,
+        "Last epoch of the trials that go on. With it, --epochs is the limit of the search's trials.",
+        Panel.AFTER,
+        says="none",
     )
 
     continue_patience: int | None = knob(
         None,
-        "Epochs without a better objective after which they end.",
+        "Number of epochs without a better objective, after which a trial that goes on ends.",
         Panel.AFTER,
         says="the patience of the search",
     )
@@ -81,10 +84,10 @@ class SecondStage:
 class Confirmation:
     """The best configurations are trained again with new seeds; the winner has the best mean."""
 
-    confirm: int = knob(
-        0, "Number of the best configurations that are trained again, with new seeds.", Panel.AFTER, earlier=0
+    confirm: int = knob(0, "Number of best configurations to train again with new seeds.", Panel.AFTER, earlier=0)
+    repeats: int = knob(
+        5, "Number of new seeds for each configuration that --confirm trains.", Panel.AFTER, earlier=5
     )
-    repeats: int = knob(5, "Seeds for each of these configurations.", Panel.AFTER, earlier=5)
 
     def __post_init__(self) -> None:
         require_at_least(self.confirm, 0, "the number of configurations to confirm")
@@ -142,7 +145,7 @@ class Sweep(Budget, Limits, Several, Sobol, Asha, SecondStage, Confirmation):
     _: KW_ONLY
     hyperparameters: Mapping[str, Any] = knob(
         {},
-        "A hyperparameter's value, in every trial. Repeatable.",
+        "Value of a hyperparameter in every trial. Repeatable.",
         Panel.MODEL,
         flag="set",
         metavar="KEY=VALUE",
@@ -159,7 +162,7 @@ class Sweep(Budget, Limits, Several, Sobol, Asha, SecondStage, Confirmation):
     )
     mode: str | None = knob(
         None,
-        "Whether the smallest objective is the best, or the largest: min or max.",
+        "Direction of the objective: min if the smallest is the best, or max.",
         Panel.SEARCH,
         says="the task's, else min",
         mixes="another mode",
@@ -217,13 +220,13 @@ class Sweep(Budget, Limits, Several, Sobol, Asha, SecondStage, Confirmation):
     )
     folds: int | None = knob(
         None,
-        "Train each configuration once a fold of a cross-validation; the search compares means.",
+        "Number of folds of a cross-validation. Each configuration is trained on each, and means are compared.",
         Panel.SEARCH,
         says="none",
         mixes="another number of folds",
     )
     reference: Published | None = None  # of the sweep file, which no option replaces
-    keep_checkpoints: int = knob(5, "Checkpoints to keep, those of the best trials that have ended.", Panel.AFTER)
+    keep_checkpoints: int = knob(5, "Number of checkpoints to keep, of the best trials that have ended.", Panel.AFTER)
 
     def __post_init__(self) -> None:
         for entry in knobs_of(self):  # numbers of numpy go into JSON as Python's

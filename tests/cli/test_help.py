@@ -8,6 +8,8 @@ from balltrain.cli import COMMANDS
 from balltrain.knobs import Panel
 
 ALL = (*COMMANDS, "", "data build", "data export", "results export")
+# a help text begins with a noun or a verb
+NO_BEGINNING = ("A", "An", "The", "Where", "Whether", "They", "It", "Of", "With", "Most", "Decides", "Also")
 OPENS = ("Options", "Arguments", "Commands")
 
 
@@ -46,6 +48,7 @@ def test_help_is_made_of_short_sentences(commands, name):
     texts = [command.help, *(param.help for param in options(command))]
     for text in texts:
         assert text[0].isupper(), text
+        assert text.split()[0] not in NO_BEGINNING, text
         assert text.rstrip().endswith((".", "'.")), text
         for sentence in re.split(r"[.;:] ", text):
             assert len(sentence.split()) <= 25, sentence
