@@ -93,7 +93,7 @@ def found_sweep(
     if space is None:
         if isinstance(what, Command) or (isinstance(what, str) and is_function(what)):
             whose = f"the command {what.name}" if isinstance(what, Command) else f"the function {what}"
-            raise UsageError(f"what is searched of {whose}? Add a space: --space space.toml")
+            raise UsageError(f"{whose} needs a space to search: add --space space.toml")
         kind = "function" if is_function(what) else "task"
         raise UsageError(
             f'a {kind} needs a space to search: balltrain.sweep({kind}, {{"lr": tune.loguniform(1e-4, 1e-1)}})'
@@ -174,9 +174,9 @@ def _overridden(sweep: Sweep, options: dict[str, Any], resumed: Storage | None, 
     for option in ("continue_epochs", "continue_patience"):
         if option in options and not found.continue_best:
             flag = f"--{option.replace('_', '-')}"
-            raise UsageError(f"{flag} needs --continue-best K: how many of the best go on")
+            raise UsageError(f"{flag} needs --continue-best K, the number of best trials that go on")
     if "repeats" in options and not found.confirm:
-        raise UsageError("--repeats needs --confirm K: how many of the best are trained again")
+        raise UsageError("--repeats needs --confirm K, the number of best configurations to train again")
     return found
 
 

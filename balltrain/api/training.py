@@ -111,8 +111,7 @@ def _task_of(task: Any) -> TaskRef:
             program = not isinstance(find_sweep(os.fspath(task))[1], TaskRef)
     if program:
         raise UsageError(
-            "a function or a command is trained by a sweep alone, one trial of it for one model: "
-            "balltrain sweep … --trials 1"
+            "a function or a command is trained by a sweep; one trial is one training: balltrain sweep … --trials 1"
         )
     return ref_of(task)
 

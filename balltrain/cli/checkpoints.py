@@ -70,14 +70,14 @@ def evaluate(
     vote_of(vote)
     if check:
         if results is None or with_:
-            raise UsageError("--check is of a file of results: give --results FILE, and leave out --with")
+            raise UsageError("--check needs a file of results: give --results FILE, and leave out --with")
         form = check_results(results, checkpoint, split, Data(**data).request(0).source)
         print_json(form) if json_ else print_form(form)
         return
     if results is None:
         found = Model(checkpoint, with_ or (), vote, state).evaluate(split, **data)
     elif with_:
-        raise UsageError("--results are scored by themselves: leave out --with")
+        raise UsageError("--results scores a file without any model: leave out --with")
     else:
         check_split(split)
         other = Data(**data)

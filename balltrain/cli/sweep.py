@@ -111,9 +111,11 @@ def _what(task_or_file: str | None, command: str | None, figures: str | None) ->
     from balltrain.programs.commands import Command
 
     if command is None and task_or_file is None:
-        raise UsageError("what is to be swept? Give a sweep's name, a Python file, or --command 'python train.py'")
+        raise UsageError(
+            "nothing to sweep is given: give a sweep's name, a Python file, or --command 'python train.py'"
+        )
     if command is not None and task_or_file is not None:
-        raise UsageError(f"--command is swept in place of a task: leave out {task_or_file}, or --command")
+        raise UsageError(f"--command takes the place of a task: leave out {task_or_file}, or --command")
     if figures is not None and command is None:
-        raise UsageError("--figures is of --command; in a sweep file it is Command(…, figures=…)")
+        raise UsageError("--figures belongs to --command: add that, or write Command(…, figures=…) in a sweep file")
     return task_or_file or "" if command is None else Command(command, figures)

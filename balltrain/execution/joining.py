@@ -74,7 +74,7 @@ def check_reachable(address: str) -> None:
         raise UsageError(f"--address {address}: start the sweep on the cluster, or give its GCS address host:6379")
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise UsageError(f"--address {address!r} is not host:port, such as 10.0.0.1:6379, nor auto")
+        raise UsageError(f"--address is {address!r}, but must be host:port, such as 10.0.0.1:6379, or auto")
     try:
         socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
     except OSError as error:

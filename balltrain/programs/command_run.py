@@ -140,7 +140,7 @@ def run_command(
     if not state.rows:
         last = heard.last_lines
         said = f"; its last lines: {_joined(last)}" if last else "; it printed nothing"
-        raise BalltrainError(f"the command ended well, but {sources.missing()}{said}")
+        raise BalltrainError(f"the command ended with exit code 0, but {sources.missing()}{said}")
 
 
 def _begin(trial: CommandTrial) -> None:
@@ -273,7 +273,7 @@ class _Listener(threading.Thread):
                 for row in heard.new(output, ended=ended and not self._stopping, quiet=ended):
                     self._found.put(row)
         except Killed:
-            self._found.put(UserCodeError("the command was killed, with what watches over it"))
+            self._found.put(UserCodeError("the command and its supervisor were killed"))
         except BaseException as error:
             self._found.put(error)
         finally:

@@ -83,12 +83,12 @@ def function_ref(function: FunctionType, objective: str | None, mode: str | None
     typed = not Path(inspect.unwrap(function).__code__.co_filename).is_file()  # at a prompt, or in a notebook's cell
     if named and Path(named).is_file() and not typed:
         if getattr(module, name, None) is not function:
-            raise UsageError(f"{name} is not what {named} has by that name: give the function itself, by its name")
+            raise UsageError(f"{named} has another {name}: give the function that has this name there")
         if _is_installed(Path(named)):
             return FunctionRef(name, *found, module=function.__module__)
         return function_in_file(Path(named), name, *found)
     if function.__module__ != MAIN:
-        raise BalltrainError(f"the text of the function {name} cannot be had: put it into a Python file")
+        raise BalltrainError(f"the source of the function {name} cannot be read: put it into a Python file")
     if function.__closure__ or function is not inspect.unwrap(function):
         raise UsageError(f"{name} has a decorator, which does not travel from a cell: put both into a Python file")
     text = text_of(function)
@@ -123,8 +123,8 @@ def _checked_name(function: Any) -> str:
         raise UsageError(f"{function!r} is no function: define one, `def train(trial): …`")
     name = function.__name__
     if name == "<lambda>" or "<locals>" in function.__qualname__:
-        what = "a lambda" if name == "<lambda>" else f"{name}, defined inside another function,"
-        raise UsageError(f"{what} is found by no other process: define a function at the top of a file or a cell")
+        what = "a lambda" if name == "<lambda>" else f"{name}, which is defined inside another function"
+        raise UsageError(f"other processes do not find {what}: define a function at the top of a file or a cell")
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise UsageError(f"{name} is a coroutine or a generator: make it a plain function that trains")
     with told_as_users():

@@ -67,7 +67,7 @@ class OptunaSearcher(_Told):
         nested = next((d for d in space.dimensions if d.condition), None)
         if nested is not None and not self.knows_nested:
             raise UsageError(
-                f"{self.name} knows no nested spaces, and {nested.label} counts for one option of "
+                f"{self.name} searches no nested spaces, but {nested.label} counts for one option of "
                 f"{nested.condition[-1][0]} only: use optuna-tpe, hyperopt or freeze-thaw"
             )
         self._distributions = {d.label: _distribution(d) for d in space.dimensions}
@@ -147,11 +147,13 @@ class OptunaCmaes(_Told):
         choice = next((d for d in space.dimensions if d.kind == "choice"), None)
         if choice is not None:
             raise UsageError(
-                f"optuna-cmaes knows numbers alone, and {choice.label} is a choice: use optuna-tpe, hyperopt or "
+                f"optuna-cmaes searches only numbers, but {choice.label} is a choice: use optuna-tpe, hyperopt or "
                 "freeze-thaw"
             )
         if len(space.dimensions) < 2:
-            raise UsageError(f"optuna-cmaes needs 2 dimensions, and the space has {len(space.dimensions)}")
+            raise UsageError(
+                f"optuna-cmaes needs 2 dimensions, but the space has {len(space.dimensions)}: use another searcher"
+            )
 
     def suggest(self, number: int) -> Point:
         from cmaes import CMA

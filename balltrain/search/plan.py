@@ -223,7 +223,7 @@ def make_plan(
     plan.build_stopping()
     if space.grids and plan.sweep.searcher != GRID:
         raise UsageError(
-            f"{space.grids[0]}: tune.grid_search is gone through by the searcher {GRID} alone, and this one is "
+            f"{space.grids[0]}: tune.grid_search needs the searcher {GRID}, but this one is "
             f"{plan.sweep.searcher}: add --searcher {GRID}, or use tune.choice"
         )
     if plan.sweep.searcher not in (FREEZE_THAW, "hyperopt", "random"):
@@ -254,7 +254,7 @@ def _take(program: Program, sweep: Sweep, space: Space, request: DataRequest) ->
     if request.to_dict() != DataRequest(seed=request.seed).to_dict():
         raise UsageError(f"{program.name} reads its data by itself: leave out source, size and data")
     if sweep.epochs is None:
-        raise UsageError(f"how many epochs does a trial of {program.name} train at most? add epochs=N (--epochs N)")
+        raise UsageError(f"a trial of {program.name} needs a maximum number of epochs: add epochs=N (--epochs N)")
     values: dict[str, list[Any]] = {name: [value] for name, value in sweep.hyperparameters.items()}
     middle = space.from_unit_cube([0.5] * len(space.dimensions))
     points = [space.decode(point) for point in (middle, *space.corners())]
@@ -287,7 +287,7 @@ def _resolved(sweep: Sweep, task: Trainable, space: Space) -> Sweep:
     if not sweep.continue_best:
         continue_epochs = continue_patience = None
     elif sweep.continue_epochs is None:
-        raise UsageError("the best go on to which epoch? add --epochs N, or Sweep(continue_epochs=N)")
+        raise UsageError("the best trials need an epoch to go on to: add --epochs N, or Sweep(continue_epochs=N)")
     elif sweep.continue_epochs <= epochs:
         raise UsageError(
             f"the best go on to epoch {sweep.continue_epochs}, but all trials of the search train to epoch {epochs} "

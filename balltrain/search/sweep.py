@@ -242,7 +242,7 @@ class Sweep(Budget, Limits, Several, Sobol, Asha, SecondStage, Confirmation):
         SCHEDULERS.check(self.scheduler)
         if self.searcher != "sobol" and Sobol() != Sobol(**_values(Sobol, self)):
             raise UsageError(
-                f"start, scrambling and numbers are of the searcher sobol, and this one is {self.searcher}"
+                f"start, scrambling and numbers of Sobol points need the searcher sobol, not {self.searcher}"
             )
         if self.sobol_start > MAX_SOBOL_POINTS - self.most_trials:
             raise UsageError(f"the Sobol points begin at {self.sobol_start}, but {sobol_range(self.most_trials)}")
@@ -261,8 +261,8 @@ class Sweep(Budget, Limits, Several, Sobol, Asha, SecondStage, Confirmation):
             )
         if self.searcher == FREEZE_THAW and Asha() != Asha(**_values(Asha, self)):
             raise UsageError(
-                f"grace period and reduction factor are of ASHA, and {FREEZE_THAW} pauses trials itself: leave them "
-                "out, or use --searcher hyperopt"
+                f"grace period and reduction factor belong to ASHA, but {FREEZE_THAW} pauses trials itself: leave "
+                "them out, or use --searcher hyperopt"
             )
 
     @property
@@ -300,14 +300,16 @@ class Sweep(Budget, Limits, Several, Sobol, Asha, SecondStage, Confirmation):
     def _check_folds(self) -> None:
         if self.until is not None:
             raise UsageError(
-                "folds compare by their mean, but until ends the search at one trial: leave out one of them"
+                "folds are compared by their mean, but until ends the search at one trial: leave out one of them"
             )
         if self.searcher == FREEZE_THAW:
             raise UsageError(
-                f"folds compare by their mean, but the trials of {FREEZE_THAW} by their curves: use another searcher"
+                f"folds are compared by their mean, but {FREEZE_THAW} compares curves of trials: use another searcher"
             )
         if self.scheduler != "none":
-            raise UsageError("folds compare by their mean, which needs all of them in full: use the scheduler none")
+            raise UsageError(
+                "folds are compared by their mean, for which all must train in full: use the scheduler none"
+            )
         if self.confirm:
             raise UsageError("folds give each configuration an interval already: leave out confirm, or the folds")
         if self.continue_best:

@@ -75,7 +75,7 @@ class _Parts:
         elif (statement := _import_of(name, value)) is not None:
             self._imports[statement] = None
         else:
-            self._refuse(name, f"an object ({type(value).__name__}) whose text cannot be had")
+            self._refuse(name, f"an object ({type(value).__name__}) whose source cannot be read")
 
     def _add_definition(self, name: str, value: Any) -> None:
         own = value.__qualname__
@@ -87,7 +87,7 @@ class _Parts:
             return
         text = _definition(name, value)
         if text is None:
-            self._refuse(name, "whose text cannot be had")
+            self._refuse(name, "whose source cannot be read")
         at_once, later = _names(text)
         self._use(at_once, text)
         self._statements.append(text + "\n")

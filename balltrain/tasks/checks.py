@@ -126,7 +126,9 @@ def _check_names(found: object, what: str) -> None:
 def _check_metrics(task: Task, what: str) -> None:
     for name in task.metric_names:
         if name.lower() == "loss":
-            raise UsageError(f"{what}: loss is not for metric_names, as it becomes the column val_loss: leave it out")
+            raise UsageError(
+                f"{what}: metric_names has loss, which becomes the column val_loss by itself: leave it out"
+            )
         if name.lower() in ROW_COLUMNS:
             hint = "return it as loss" if name == "val_loss" else "rename it"
             raise UsageError(f"{what}: the metric {name} has the name of a column of each row: {hint}")

@@ -40,7 +40,7 @@ def ref_of(task: str | os.PathLike[str] | Task | type[Task]) -> TaskRef:
     if file is not None:
         return TaskRef.of_file(cls.name, file, read_source(file))
     if cls.__module__ != MAIN:
-        raise BalltrainError(f"the source of the task {cls.__name__} cannot be had: put it into a Python file")
+        raise BalltrainError(f"the source of the task {cls.__name__} cannot be read: put it into a Python file")
     if not isinstance(task, type) and vars(task):
         raise UsageError(
             f"the {cls.__name__} object has values of its own ({', '.join(vars(task))}), unknown to trials: "

@@ -73,7 +73,7 @@ def load_members(folders: list[Path], device: torch.device, state: str = "best")
     for member in others:
         if (member.task.name, member.ref.code_id) != (first.task.name, first.ref.code_id):
             names = f"{member.folder} is of {member.task.name}, {first.folder} of {first.task.name}"
-            raise UsageError(f"{names}: checkpoints that decide together are of one task")
+            raise UsageError(f"{names}: checkpoints that decide together must be of one task")
     return members
 
 
@@ -93,7 +93,7 @@ def open_split(
     free = {} if other is None else {name: value for name, value in other.options.items() if name in FREE_OPTIONS}
     if other is not None and len(free) < len(other.options):
         given = ", ".join(f"--data {name}" for name in other.options if name not in free)
-        raise UsageError(f"{given}: a checkpoint's data has those that it was trained with; leave it out")
+        raise UsageError(f"{given}: a checkpoint keeps the data's options that it was trained with; leave it out")
     is_its_own = True
     if other is None or other.source is None:
         dataset = trained_on(loaded, data_dir)

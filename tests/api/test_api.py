@@ -166,7 +166,7 @@ REFUSED = [
     ({"source": "nowhere"}, "source nowhere: there is no such file or folder"),
     ({"resume": True}, 'resume=True needs the sweep\'s name: name="NAME" (balltrain results lists them)'),
     ({"name": "a/b"}, "name 'a/b' cannot be a folder's name"),
-    ({"repeats": 3}, "repeats needs confirm=K: how many of the best are trained again"),
+    ({"repeats": 3}, "repeats needs confirm=K, the number of best configurations to train again"),
     ({"wandb_checkpoint": True, "wandb": "off"}, 'wandb_checkpoint=True needs W&B, which wandb="off" turns off'),
     ({"wandb": "of"}, "unknown wandb mode 'of': choose one of"),
 ]

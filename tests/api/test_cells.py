@@ -92,8 +92,8 @@ def test_annotations_stay_texts_where_a_cell_said_so(cells, kernel):
 @pytest.mark.parametrize(
     ("cell", "use", "refused"),
     [
-        ("MEAN = np.array([1.0])", "MEAN", "uses MEAN, an object (ndarray) whose text cannot be had"),
-        ("exec('def hidden(): pass')", "hidden", "uses hidden, whose text cannot be had"),
+        ("MEAN = np.array([1.0])", "MEAN", "uses MEAN, an object (ndarray) whose source cannot be read"),
+        ("exec('def hidden(): pass')", "hidden", "uses hidden, whose source cannot be read"),
         (
             "def make():\n    def f(): pass\n    return f\nmade = make()",
             "made",

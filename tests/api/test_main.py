@@ -47,7 +47,7 @@ def test_the_task_of_a_file_that_is_standard_input_trains(tmp_path):
 def test_the_task_of_a_pipe_is_refused_in_one_line(tmp_path):
     done = python(tmp_path, "-", input=TASK + TRAIN)
     refusal = (
-        "balltrain.errors.BalltrainError: the task Sum is a class whose text cannot be had: put it into a Python"
+        "balltrain.errors.BalltrainError: the task Sum is a class whose source cannot be read: put it into a Python"
     )
     assert done.stderr.splitlines()[-1].startswith(refusal)
 

@@ -313,7 +313,7 @@ def test_its_hyperparameters_are_those_of_space_and_sweep(file):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"epochs": None}, "how many epochs does a trial of train train at most"),
+        ({"epochs": None}, "a trial of train needs a maximum number of epochs"),
         ({"size": 100}, "reads its data by itself"),
         ({"start": [{"lr": 7.0}]}, "lr"),
         ({"objective": None}, "needs an objective"),
@@ -501,12 +501,10 @@ def test_a_function_is_trained_by_a_sweep_alone(tmp_path):
         "sweep = balltrain.Sweep(train, {'lr': tune.uniform(0, 1)}, objective='loss', epochs=1)\n"
     )
     for what in (str(tmp_path / "job.py"), f"{tmp_path}/job.py:train", train):
-        with pytest.raises(UsageError, match="trained by a sweep alone"):
+        with pytest.raises(UsageError, match="trained by a sweep; one trial is one training"):
             balltrain.train(what)
 
 
 def test_one_that_is_named_without_a_space_is_told_of_the_option(file):
-    with pytest.raises(
-        UsageError, match=r"what is searched of the function .*own_job\.py:train\? Add a space: --space"
-    ):
+    with pytest.raises(UsageError, match=r"the function .*own_job\.py:train needs a space to search: add --space"):
         prepare(f"{file}:train", None, {"objective": "loss", "epochs": 4})

@@ -92,7 +92,7 @@ def test_it_is_never_scrambled_and_says_so_where_both_are_asked_for():
             {"searcher": "sobol", "sobol_numbers": "joe-kuo"},
             "unknown Sobol numbers 'joe-kuo': choose one of scipy, br",
         ),
-        ({"sobol_numbers": "bratley-fox"}, "numbers are of the searcher sobol, and this one is hyperopt"),
+        ({"sobol_numbers": "bratley-fox"}, "numbers of Sobol points need the searcher sobol, not hyperopt"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options, message):

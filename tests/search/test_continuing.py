@@ -283,7 +283,7 @@ def test_what_would_not_compare_is_not_resumed(make_toy_plan, simulate):
     ("options", "message"),
     [
         ({"continue_best": -1}, "trials to continue is -1"),
-        ({"continue_best": 1}, "to which epoch"),
+        ({"continue_best": 1}, "need an epoch to go on to"),
         ({"continue_best": 1, "continue_epochs": 9, "continue_patience": 0}, "patience of those that go on is 0"),
         ({"continue_best": 1, "continue_epochs": 4}, "go on to epoch 4, but all trials .* to epoch 4 already"),
         ({"continue_best": 1, "continue_epochs": 9, "folds": 3, "scheduler": "none"}, "folds .* cannot be continued"),

@@ -63,7 +63,7 @@ def test_what_is_no_duration_is_refused_with_examples(given):
         ({"stop_when_flat": 0}, "without a better best is 0, but must be at least 1"),
         ({"until": math.nan}, "good enough is nan"),
         ({"until": "0.9"}, "'0.9', but must be a number"),
-        ({"until": 0.9, "folds": 3, "scheduler": "none"}, "folds compare by their mean"),
+        ({"until": 0.9, "folds": 3, "scheduler": "none"}, "folds are compared by their mean"),
     ],
 )
 def test_nonsense_is_refused(options, says):

@@ -83,8 +83,8 @@ def test_start_is_typed_as_pairs(cli):
         ({"searcher": "freeze-thaw", "grace": 2}, "freeze-thaw pauses trials itself"),
         ({"searcher": "freeze-thaw", "reduction_factor": 4}, "freeze-thaw pauses trials itself"),
         ({"searcher": "freeze-thaw", "scheduler": "asha"}, "leave out --scheduler asha"),
-        ({"searcher": "freeze-thaw", "sobol_start": 4}, "are of the searcher sobol"),
-        ({"searcher": "freeze-thaw", "folds": 3, "scheduler": "none"}, "folds compare by their mean"),
+        ({"searcher": "freeze-thaw", "sobol_start": 4}, "need the searcher sobol"),
+        ({"searcher": "freeze-thaw", "folds": 3, "scheduler": "none"}, "folds are compared by their mean"),
         ({"searcher": "sobol", "start": [{"lr": 1e-3}]}, "sobol goes through points of its own"),
         ({"searcher": "grid", "start": [{"lr": 1e-3}]}, "grid goes through points of its own"),
         ({"searcher": "grid"}, r"lr is continuous.*tune.grid_search"),
@@ -113,7 +113,7 @@ def test_who_asks_for_asha_gets_it_of_a_freeze_thaw_sweep():
 def test_nested_spaces_are_refused_by_who_does_not_know_them(make_toy_plan, tmp_path):
     from balltrain.search.searchers import build_searcher
 
-    with pytest.raises(UsageError, match=r"optuna-gp knows no nested spaces, and kind/1/z counts for one option"):
+    with pytest.raises(UsageError, match=r"optuna-gp searches no nested spaces, but kind/1/z counts for one option"):
         build_searcher("optuna-gp", SPACE, "min", 0)
 
 

@@ -74,7 +74,7 @@ HP = "class H(Hyperparameters):\n    "
     *[({"attributes": f"metric_names = ('accuracy', '{name}')"}, f"the metric {name} has the name of a column")
       for name in ("seconds", "lr", "epoch", "train_loss", "objective", "num_params", "Seconds")],
     ({"attributes": "metric_names = ('val_loss',)"}, "the metric val_loss has the name .*: return it as loss"),
-    ({"attributes": "metric_names = ('loss',)"}, "loss is not for metric_names, as it becomes the column val_loss"),
+    ({"attributes": "metric_names = ('loss',)"}, "metric_names has loss, which becomes the column val_loss"),
     ({"attributes": "metric_names = ('accuracy')"}, r"metric_names = 'accuracy', .* write \(\"accuracy\",\)"),
     ({"attributes": "metric_names = ('a', 'a')"}, "the metrics: a is there twice: rename one"),
     ({"attributes": "inputs = ('images')"}, r"inputs = 'images', but must be a tuple of names: write"),

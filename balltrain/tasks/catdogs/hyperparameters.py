@@ -177,6 +177,6 @@ def check_recorded(config: Mapping[str, Any]) -> None:
     """
     if config.get("model", "resnet") != "resnet" and "vgg_channels" in config:
         raise BalltrainError(
-            f"the model {config['model']} was another network, made up before the original's layers were known, when "
-            "this was trained: train it anew"
+            f"this was trained with an earlier network of the name {config['model']}, made up before the original's "
+            "layers were known: train it anew"
         )

@@ -44,7 +44,9 @@ class Block(BaseModel):
         if not isinstance(given, dict):
             return given
         if "channels" in given:
-            raise ValueError("channels are those of networks that are no more: a block has out, and mid before it")
+            raise ValueError(
+                "channels belong to networks that this version no longer has: give a block out, and mid before it"
+            )
         return {"mid": given["out"], **given} if "out" in given else given
 
 
@@ -136,7 +138,7 @@ class Cifar10Hyperparameters(ClassifierHyperparameters):
         if min(self.widths) < 1:
             raise ValueError("a width should be greater than or equal to 1")
         if self.blocks and self.model == "fast":
-            raise ValueError("blocks are those of the models a to gap: set model too, to gap or any other of them")
+            raise ValueError("blocks belong to the models a to gap: set model to one of these too")
         if not self.blocks and self.model != "fast":
             raise ValueError(f"blocks are empty: give {self.model} at least one, or leave them out for its own")
         side = SIDE
@@ -158,8 +160,8 @@ def check_recorded(config: Mapping[str, Any]) -> None:
     blocks = config.get("blocks") or [{}]
     if config.get("model") in PLAIN and any("out" not in block for block in blocks):
         raise BalltrainError(
-            f"the model {config['model']} was another network, made up before the original's layers were known, when "
-            "this was trained: train it anew"
+            f"this was trained with an earlier network of the name {config['model']}, made up before the original's "
+            "layers were known: train it anew"
         )
 
 

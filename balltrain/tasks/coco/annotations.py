@@ -326,8 +326,8 @@ def _images(path: Path, entries: list[dict[str, Any]], source: Path) -> dict[int
         images[number] = _image(path, number, entry, place)
     if images and num_missing == len(images):
         raise BalltrainError(
-            f"{path}: of its images none is there, not even {names[0]}; the folder of its images is missing; it "
-            f"should be {path.parent.parent / split_name(path)}, or they should lie beside the file"
+            f"{path}: none of its images is there, such as {names[0]}; put their folder at "
+            f"{path.parent.parent / split_name(path)}, or the images beside the file"
         )
     return images
 

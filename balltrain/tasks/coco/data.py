@@ -193,7 +193,7 @@ def _first(parts: list[list[ImageEntry]], size: int | None, source: str) -> list
     if size > total:
         raise BalltrainError(f"{source} holds {total} images, but --size is {size}")
     if size < len(parts):
-        raise BalltrainError(f"--size is {size}, but there are {len(parts)} splits, of which each needs an image")
+        raise BalltrainError(f"--size is {size}, but each of the {len(parts)} splits needs an image")
     counts = [min(len(part), max(1, size * len(part) // total)) for part in parts]
     while sum(counts) != size:  # what rounding left over goes to, or comes from, the largest file with room
         step = 1 if sum(counts) < size else -1

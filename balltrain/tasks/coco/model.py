@@ -92,7 +92,9 @@ class CocoHyperparameters(Hyperparameters):
     @model_validator(mode="after")
     def _norm_fits_the_weights(self) -> CocoHyperparameters:
         if self.norm == "frozen" and self.weights is None:
-            raise ValueError("norm frozen without weights would be none at all: set weights, or norm batch or group")
+            raise ValueError(
+                "norm frozen without weights would normalise nothing: set weights, or set norm to batch or group"
+            )
         if self.norm == "group" and self.weights is not None:
             raise ValueError("weights of a torchvision ResNet need its batch norm: set norm batch or frozen")
         if self.norm == "group" and self.channels % num_groups(self.channels):

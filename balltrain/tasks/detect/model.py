@@ -156,7 +156,9 @@ class DetectHyperparameters(Hyperparameters):
     @model_validator(mode="after")
     def _learns_what_its_model_can(self) -> DetectHyperparameters:
         if self.learn != "both" and self.model != "reference":
-            raise ValueError(f"learn {self.learn} is of another model than {self.model}: add --set model=reference")
+            raise ValueError(
+                f"learn {self.learn} needs the model reference, not {self.model}: add --set model=reference"
+            )
         if self.learn == "boxes" and self.boxes == "present":
             raise ValueError("learn boxes deduces the colours from nine boxes: leave out boxes present")
         return self

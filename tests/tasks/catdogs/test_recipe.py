@@ -15,7 +15,7 @@ from balltrain.training.checkpoint import load_checkpoint
 from balltrain.training.schedules import build_optimizer
 
 FIXTURES = Path(__file__).parent / "fixtures"
-MADE_UP = "the model classifier5 was another network, made up before the original's layers were known"
+MADE_UP = "this was trained with an earlier network of the name classifier5, made up before the original's"
 
 
 def hyperparameters(**values):
@@ -79,7 +79,7 @@ def test_a_journal_of_a_made_up_network_is_refused_in_one_line(cli, tmp_path):
     command = ("train", "catdogs", "--source", trainset, "--set", "model=classifier5", "--epochs", "1", "--resume")
     code, out, err = cli(*command, "--out", tmp_path / "run", "--data-dir", tmp_path / "data", "--wandb", "off")
     assert (code, out) == (1, "")
-    assert err == (f"error: cannot resume run: {MADE_UP}, when this was trained: train it anew\n")
+    assert err == (f"error: cannot resume run: {MADE_UP} layers were known: train it anew\n")
     assert (tmp_path / "run" / "journal.jsonl").read_text() == before
 
 

@@ -172,7 +172,7 @@ def test_what_is_set_wins_over_the_recipe():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"blocks": [{"out": 4}]}, "set model too"),
+        ({"blocks": [{"out": 4}]}, "set model to one of these too"),
         ({"model": "a", "blocks": []}, "blocks are empty: give a at least one, or leave them out for its own"),
         (
             {"model": "a", "blocks": [{"out": 4}] * 6},
@@ -195,7 +195,7 @@ def test_what_is_set_wins_over_the_recipe():
         ({"model": "a", "blocks": [{"in": 1, "out": 4}]}, "block 1 takes in = 1 channels, but gets 3"),
         ({"model": "a", "blocks": [{"out": 4}, {"in": 5, "out": 4}]}, "block 2 takes in = 5 channels, but gets 4"),
         ({"model": "a", "blocks": [{"mid": 4}, {"in": 5, "out": 4}]}, "blocks.0.out .* Field required"),
-        ({"model": "a", "blocks": [{"channels": 4}]}, "channels are those of networks that are no more"),
+        ({"model": "a", "blocks": [{"channels": 4}]}, "channels belong to networks that this version no longer has"),
         ({"model": "a", "blocks": "20, 40"}, "should be a valid tuple"),
         ({"model": "a", "blocks": [20, 40]}, "blocks.0 .* should be a valid dictionary"),
         ({"model": "h"}, 'model = "h"'),
@@ -276,8 +276,8 @@ def test_checkpoints_of_the_made_up_networks_are_refused(tmp_path, config):
         load_checkpoint(write_checkpoint(tmp_path / "old", config, {"model": config["model"]}))
     said = str(caught.value)
     assert (
-        f"config.json is of a task that is not here, or has changed: the model {config['model']} was another network"
-        in said
+        "config.json is of a task that is not here, or has changed: this was trained with an earlier network of the "
+        f"name {config['model']}" in said
     )
     assert said.endswith("train it anew")
     assert "\n" not in said
@@ -299,7 +299,7 @@ def test_sweeps_of_the_made_up_networks_are_not_resumed(tmp_path, capsys):
         main([*map(str, command), "--data-dir", str(tmp_path / "d"), "--wandb", "off"])
     said = capsys.readouterr().err.strip()
     assert exit_.value.code == 1
-    assert said.startswith("error: cannot resume old: the model a was another network")
+    assert said.startswith("error: cannot resume old: this was trained with an earlier network of the name a")
     assert "\n" not in said
     assert (old / "journal.jsonl").read_bytes() == MADE_UP.read_bytes()
 

@@ -195,7 +195,7 @@ def test_weights_of_another_width_are_refused(weights, tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"norm": "frozen"}, "norm frozen without weights would be none at all"),
+        ({"norm": "frozen"}, "norm frozen without weights would normalise nothing"),
         ({"norm": "group", "weights": "w.pth"}, "weights of a torchvision ResNet need its batch norm"),
         ({"norm": "group", "channels": 100}, "norm group needs channels in 12 equal groups: try a power of 2"),
         ({"depth": 20}, "depth = 20: "),

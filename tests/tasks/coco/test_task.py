@@ -152,7 +152,7 @@ def test_results_of_some_categories_are_scored(cli, source, tmp_path):
 def test_a_checkpoint_has_its_own_categories(cli, trained):
     code, error = cli("evaluate", trained, "--categories", "red")
     assert code == 2
-    assert "--categories: a checkpoint's data has those that it was trained with" in error
+    assert "--categories: a checkpoint keeps the data's options that it was trained with" in error
 
 
 def test_data_of_other_categories_is_refused(cli, trained, awkward, tmp_path):
@@ -277,7 +277,7 @@ def test_weights_are_loaded_before_training_alone(source, tmp_path):
         (("data", "export", "forecast", "x", "--format", "coco"), "forecast has no --format 'coco': leave it out"),
         (("data", "export", "detect", "x", "--format", "voc"), "detect has no --format 'voc': choose coco"),
         (("evaluate", "detect", "--results", "x.json"), "detect has no format of results"),
-        (("evaluate", "x", "--results", "x.json", "--with", "y"), "--results are scored by themselves"),
+        (("evaluate", "x", "--results", "x.json", "--with", "y"), "--results scores a file without any model"),
         # before any data is read
         (("train", "coco", "--source", ".", "--set", "weights=none.pth"), "none.pth: there is no such file"),
     ],

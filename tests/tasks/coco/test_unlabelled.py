@@ -156,7 +156,7 @@ def test_the_form_alone_is_checked_without_a_source_and_what_is_odd_is_noted(cli
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("coco", "--check"), 2, "--check is of a file of results: give --results FILE"),
+        (("coco", "--check"), 2, "--check needs a file of results: give --results FILE"),
         (("coco", "--check", "--results", "r.json", "--with", "x"), 2, "leave out --with"),
         (("coco", "--check", "--results", "r.json", "--source", "none"), 1, "--source none: there is no such file"),
         (("coco", "--check", "--results", "none.json"), 1, "none.json: cannot be read"),

@@ -63,7 +63,7 @@ def test_of_boxes_alone_the_colors_are_deduced(batch):
     [
         (
             {"model": "heatmap", "learn": "colors"},
-            "learn colors is of another model than heatmap: add --set model=reference",
+            "learn colors needs the model reference, not heatmap: add --set model=reference",
         ),
         ({"learn": "boxes", "boxes": "present"}, "deduces the colours from nine boxes: leave out boxes present"),
         ({"order_scale": -1}, "greater than or equal to 0"),
