@@ -74,7 +74,7 @@ MUTANTS = (
         "rungs begin anew at a resume",
         Controller,
         "_replay",
-        'self._stopping.goes_on(trial.trial_id, row[c.EPOCH], heard)',
+        "self._stopping.goes_on(trial.trial_id, row[c.EPOCH], heard)",
     ),
     Mutant(
         "rungs hear of the second stage", Controller, "_replay", "trial.rows[: trial.continued_after]", "trial.rows"
