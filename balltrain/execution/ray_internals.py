@@ -23,6 +23,7 @@ PRIVATE = {
     "prints warnings, or ends the process",
     "ray.core.generated.gcs_service_pb2_grpc:NodeInfoGcsServiceStub": "sends that question",
     "ray._private.utils:set_sigterm_handler": "`ray.init` takes SIGTERM for itself, by a handler that loses some",
+    "ray._private.worker:print_to_stdstream": "prints the log of a raylet that died, past all loggers",
     "ray._private.worker:_global_node": "tells whether the processes live that `ray.init` has started",
     "ray._private.state:state": "tells on which node the process of an actor is, without asking the actor",
     "ray._private.auto_init_hook:enable_auto_connect": "keeps a call that comes after `ray.shutdown` from "
@@ -103,6 +104,19 @@ def node_of(actor: Any) -> str | None:
 
     found: dict[str, Any] = state.actor_table(actor._actor_id.hex())  # type: ignore[no-untyped-call]  # Ray's own
     return found.get("Address", {}).get("NodeID")
+
+
+@contextlib.contextmanager
+def errors_not_printed() -> Iterator[None]:
+    """In this block Ray prints none of the errors that it sends to drivers: forty lines where a raylet is killed."""
+    from ray._private import worker
+
+    before = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda data, ignore_prefix: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from balltrain.execution.joining import CONNECT_TIMEOUT_S, join, make_token
 from balltrain.execution.machine import allow_open_files, make_ray_folder
 from balltrain.execution.nodes import nodes_expected, nodes_there
 from balltrain.execution.placement import Node, NotEnoughGpus, Placement, local_resources
-from balltrain.execution.reaper import reaped
+from balltrain.execution.reaper import Reaping, reaped
 from balltrain.execution.resources import Resources
 
 LOOK_EVERY_S = 0.5  # whether Ray is still there
@@ -40,6 +40,8 @@ RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # titles of Ray's processes leave their environment to be read: by it `reaper` knows them
+    "SPT_NOENV": "1",
     # what nobody reads, and is waited for at the end where nobody takes it: 5 s
     "RAY_task_events_shutdown_flush_timeout_ms": "300",
 }
@@ -113,19 +115,23 @@ def ray_session(resources: Resources, interrupts: Interrupts) -> Iterator[RaySes
     Environment and logging are put back at the end. Raises BalltrainError where Ray cannot be started or joined, or
     this process is on another one.
     """
-    own = contextlib.nullcontext() if ray_is_up() or resources.joins else reaped()
-    with own, _environment_put_back():
+    own = contextlib.nullcontext(Reaping()) if ray_is_up() or resources.joins else reaped()
+    with own as reaping, _environment_put_back():
         session = _guest(resources) if ray_is_up() else _connected(resources, interrupts)
-        try:
-            with every(LOOK_EVERY_S, session.look):
-                yield session
-        finally:
-            # from a dead one too, which Ray would end this process for
-            if not session.is_guest or session.gone:
-                import ray
+        with ray_internals.errors_not_printed() if session.is_own else contextlib.nullcontext():
+            try:
+                with every(LOOK_EVERY_S, session.look):
+                    yield session
+            finally:
+                reaping.in_order = (
+                    session.gone is None
+                )  # agents of a dead GCS or raylet would look for it for a minute
+                # from a dead one too, which Ray would end this process for
+                if not session.is_guest or session.gone:
+                    import ray
 
-                with interrupts.deferred():
-                    ray.shutdown()
+                    with interrupts.deferred():
+                        ray.shutdown()
 
 
 def placement_of(resources: Resources) -> tuple[Placement, Sequence[Node]]:

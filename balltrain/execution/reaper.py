@@ -12,18 +12,21 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "BALLTRAIN_RAY"  # environment variable that all processes of a sweep's own Ray inherit
-IN_ORDER = b"ended"
+IN_ORDER, AT_ONCE = b"ended", b"at once"
 GRACE_S = 2.0  # that Ray's processes have to end by themselves
 
 # runs in an interpreter without site-packages, which starts in 20 ms
 _REAPER = f"""
 import os, signal, sys, time
-if sys.stdin.buffer.read() == {IN_ORDER!r}:
+said = sys.stdin.buffer.read()
+if said == {IN_ORDER!r}:
     sys.exit()
-time.sleep({GRACE_S})
+if said != {AT_ONCE!r}:
+    time.sleep({GRACE_S})
 for _ in range(5):
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -42,11 +45,19 @@ for _ in range(5):
 """
 
 
+@dataclass
+class Reaping:
+    """`in_order` is set to False where what was started may go on, although this process was not killed."""
+
+    in_order: bool = True
+
+
 @contextlib.contextmanager
-def reaped() -> Iterator[None]:
+def reaped() -> Iterator[Reaping]:
     """In the block, processes that this one starts are marked, and are ended when this one is killed."""
+    reaping = Reaping()
     if not Path("/proc/self/environ").exists():
-        yield
+        yield reaping
         return
     before, mark = os.environ.get(MARK), uuid.uuid4().hex
     reaper = subprocess.Popen(
@@ -58,10 +69,10 @@ def reaped() -> Iterator[None]:
     )
     os.environ[MARK] = mark
     try:
-        yield
+        yield reaping
     finally:
         os.environ.pop(MARK)
         if before is not None:
             os.environ[MARK] = before
         with contextlib.suppress(OSError):
-            reaper.communicate(IN_ORDER, timeout=5)
+            reaper.communicate(IN_ORDER if reaping.in_order else AT_ONCE, timeout=5)

@@ -198,6 +198,55 @@ def noting_toy(folder):
     return folder / "noting_toy.py"
 
 
+JOB = """
+import socket
+import time
+from pathlib import Path
+
+
+def train(trial):
+    for epoch in trial.epochs():
+        time.sleep(0.2)
+        with open("WORK/ran-function", "a") as file:
+            file.write(f"{socket.gethostname()} {Path(__file__).parent}\\n")
+        trial.report(loss=trial.config["lr"])
+"""
+COMMAND = """#!/bin/sh
+. ./figures.sh
+for epoch in $(seq $2); do
+    sleep 0.2
+    echo "$(hostname) $PWD" >> WORK/ran-command
+    say $1
+done
+"""
+
+
+def check_that_programs_travel(hosts):
+    """Programs in a /tmp that is the head's own."""
+    files = {
+        "job.py": JOB,
+        "train.sh": COMMAND,
+        "figures.sh": 'say() { echo "loss: $1"; }\n',
+        "space.toml": "lr = {log = [1e-3, 1.0]}\n",
+    }
+    (hosts.work / "job").mkdir()
+    for name, text in files.items():
+        (hosts.work / "job" / name).write_text(text.replace("WORK", str(hosts.work)))
+    (hosts.work / "job" / "train.sh").chmod(0o755)
+    hosts.run("head", f"mv {hosts.work}/job /tmp/job")
+    options = f"--space space.toml --objective loss --address {hosts.addresses['head']}:6379 --wandb off --json"
+    options += " --trials 6 --epochs 10 --scheduler none"
+    for kind, what in {"function": "job.py:train", "command": "--command './train.sh {lr} {epochs}'"}.items():
+        script = f". ~/balltrain.env; cd /tmp/job && balltrain sweep {what} {options} --name {kind}"
+        assert '"completed": 6' in hosts.run("head", script).stdout
+        ran = Counter(tuple(line.split()) for line in (hosts.work / f"ran-{kind}").read_text().splitlines())
+        assert ran.total() == 60
+        assert {host for host, _ in ran} == {"head", "first", "second"}
+        if kind == "command":
+            copies = {folder for host, folder in ran if host != "head"}
+            assert all(folder.startswith("/tmp/home/.cache/balltrain/commands/") for folder in copies), copies
+
+
 def wait_until(condition, seconds, what):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -243,6 +292,9 @@ def test_a_sweep_survives_hosts_cut_off_killed_and_joined(hosts):
     job = f". ~/balltrain.env; {submit_job} bash -c 'cd {hosts.work}/repository && {job}'"
     assert '"completed": 2' in hosts.run("head", job).stdout
     step("a job is submitted through the dashboard, and done")
+
+    check_that_programs_travel(hosts)
+    step("a function and a command whose folder the head alone has train on all hosts")
 
     options = f"--trials {TRIALS} --epochs {EPOCHS} --scheduler none --name chaos --wandb off --json"
     with open(hosts.work / "submit.log", "w") as log:

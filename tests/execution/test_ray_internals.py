@@ -166,6 +166,17 @@ def own_token():
     return _token()
 
 
+def test_errors_that_ray_sends_are_not_printed(capfd):
+    from ray._private import worker
+
+    data = {"is_err": True, "lines": ["Raylet is terminated"], "pid": "raylet", "ip": None, "job": None}
+    with ray_internals.errors_not_printed():
+        worker.print_to_stdstream(data, ignore_prefix=False)
+    assert capfd.readouterr().err == ""
+    worker.print_to_stdstream(data, ignore_prefix=False)
+    assert "Raylet is terminated" in capfd.readouterr().err
+
+
 def test_nothing_starts_a_ray_by_itself():
     before = ray_internals.start_automatically(False)
     try:

@@ -12,7 +12,7 @@ import pytest
 STARTS = """
 import os, subprocess, sys, time
 from balltrain.execution.reaper import reaped
-with reaped():
+with reaped() as reaping:
     # a session of its own, as Ray's workers have
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     print(child.pid, flush=True)
@@ -54,3 +54,10 @@ def test_what_ends_in_order_is_left_alone():
     time.sleep(0.5)
     assert runs(child)
     os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs Linux")
+def test_what_is_left_of_a_ray_that_died_is_ended_at_once():
+    process, child = start("reaping.in_order = False")
+    assert process.wait(timeout=20) == 0
+    assert not runs(child)
