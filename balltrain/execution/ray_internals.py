@@ -102,8 +102,9 @@ def node_of(actor: Any) -> str | None:
     """The id of the node that an actor's process is on; asks Ray, and not the actor, which may be busy."""
     from ray._private.state import state
 
-    found: dict[str, Any] = state.actor_table(actor._actor_id.hex())  # type: ignore[no-untyped-call]  # Ray's own
-    return found.get("Address", {}).get("NodeID")
+    found: dict[str, Any] = state.actor_table(actor._actor_id.hex())
+    where: dict[str, str] = found.get("Address", {})
+    return where.get("NodeID")
 
 
 @contextlib.contextmanager
