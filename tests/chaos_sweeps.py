@@ -90,28 +90,8 @@ class ChaosSweep:
 
     def start(self, *more):
         """The command in a session of its own; it resumes what has a journal."""
-        command = [
-            sys.executable,
-            "-m",
-            "balltrain.cli",
-            "sweep",
-            *self.arguments,
-            "--name",
-            "chaos",
-            "--wandb",
-            "off",
-        ]
-        command += [
-            "--wandb",
-            "off",
-            "--storage",
-            self.storage,
-            "--trials",
-            str(self.trials),
-            "--epochs",
-            str(self.epochs),
-            "--json",
-        ]
+        command = [sys.executable, "-m", "balltrain.cli", "sweep", *self.arguments, "--name=chaos", "--wandb=off"]
+        command += [f"--storage={self.storage}", f"--trials={self.trials}", f"--epochs={self.epochs}", "--json"]
         return subprocess.Popen(
             [*command, *more, *(["--resume"] if self.journal.exists() else [])],
             cwd=self.folder,
@@ -226,9 +206,9 @@ def kill_part_of_ray(name):
         os.kill(next(pid for pid, line in sweep.processes().items() if f"/{name} " in line), signal.SIGKILL)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 1, err
-        assert err.strip() == f"error: Ray has ended: its {name} is gone; the sweep has stopped and can be resumed", (
-            err
-        )
+        *how, error = err.strip().splitlines()
+        assert len(how) == 1 and how[0].startswith("to go on: balltrain sweep "), err
+        assert error == f"error: Ray has ended: its {name} is gone; the sweep has stopped and can be resumed"
         sweep.check_nothing_runs()
 
     return kill

@@ -101,7 +101,7 @@ def test_a_full_disk_ends_the_sweep_with_a_reason_and_it_resumes(tmp_path, kind)
         _, err = process.communicate(timeout=120)
         assert process.returncode == 1
         assert "No space left" in err
-        assert len(err.strip().splitlines()) == 1
+        assert len(err.strip().splitlines()) == 2, err  # and the command that goes on
         sweep.check_nothing_lost()
         subprocess.run(["mount", "-o", "remount,size=100m", str(sweep.sweep_folder)], check=True)
         sweep.finish()
