@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,15 +49,19 @@ class Prepared:
     notices: Notices
     data_dir: Path | None
     resume: bool
+    began: float  # seconds since 1970
 
 
-def prepare(what: Sweepable, space: SpaceLike | None, options: dict[str, Any]) -> Prepared:
-    """Resolve and check everything that needs neither data nor Ray.
+def prepare(
+    what: Sweepable, space: SpaceLike | None, options: dict[str, Any], began: float | None = None
+) -> Prepared:
+    """Resolve and check everything that needs neither data nor Ray. A time budget counts from when it `began`.
 
     Raises UsageError or BalltrainError, which quote the value and the rule.
     """
     from balltrain.search.plan import make_plan
 
+    began = began or time.time()
     refuse_within_file("sweep")
     options = {name: value for name, value in options.items() if value is not None}
     run, data, tracking = taken(Run, options), taken(Data, options), taken(Tracking, options)
@@ -77,7 +82,7 @@ def prepare(what: Sweepable, space: SpaceLike | None, options: dict[str, Any]) -
     if found.from_:
         plan = dataclasses.replace(plan, known=_known(plan, place, run.resume))
     mirrors, notices = tracking.mirrors(_pictures), tracking.notices()
-    return Prepared(plan, place, resources, mirrors, notices, data.folder, run.resume)
+    return Prepared(plan, place, resources, mirrors, notices, data.folder, run.resume, began)
 
 
 def found_sweep(

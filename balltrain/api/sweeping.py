@@ -106,6 +106,7 @@ def run(prepared: Prepared, progress: Progress) -> Results:
             resume=prepared.resume,
             storage=place,
             on_waiting=progress.waiting,
+            began=prepared.began,
             **progress.hooks,
         )
         tell(ran.interrupted)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from balltrain.cli.options import ALIASES
 from balltrain.cli.secrets import without_secrets
@@ -14,6 +15,7 @@ class Invocation:
     """The arguments of this run of `balltrain`, the object of typer's context."""
 
     arguments: list[str]
+    began: float = field(default_factory=time.time)  # seconds since 1970: a time budget counts from here
 
     def has(self, option: str) -> bool:
         return any(argument.split("=")[0] == option for argument in self.arguments)

@@ -82,7 +82,7 @@ def sweep(
     from balltrain.api.sweeping import foresee, run
     from balltrain.reporting.terminal import print_forecast
 
-    prepared = prepare(_what(task_or_file, command, figures), space, with_restarts(options, restarts))
+    prepared = prepare(_what(task_or_file, command, figures), space, with_restarts(options, restarts), ctx.obj.began)
     if prepared.plan.advice:
         print(prepared.plan.advice, file=sys.stderr)
     to_go_on = ctx.obj.to_go_on("--name", prepared.plan.name)

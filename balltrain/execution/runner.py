@@ -61,6 +61,7 @@ def run_sweep(
     mirrors: Mirrors = NO_MIRRORS,
     resume: bool,
     storage: Storage | None = None,
+    began: float | None = None,
     on_start: Callable[[Controller, Placement], contextlib.AbstractContextManager[Any]] | None = None,
     on_phase: Callable[[str], None] = lambda phase: None,
     on_interrupt: Callable[[], None] = lambda: None,
@@ -72,12 +73,14 @@ def run_sweep(
     address; else on one of its own. The first Ctrl-C ends trials after their epoch, a second raises
     KeyboardInterrupt; SIGTERM and SIGHUP end the sweep within seconds.
 
+    A time budget counts from when it `began`, in seconds since 1970; from now unless given.
+
     `on_start` makes the live view, `on_phase` is told what is being prepared, `on_interrupt` of the first Ctrl-C,
     `on_waiting` of what the sweep waits for, where nothing is reported for longer than its epochs take.
     Raises BalltrainError where the sweep cannot run: its name exists (unless `resume`), the cluster is too small or
     out of reach, the data cannot be had, or too many trials failed; what has been recorded stays and can be resumed.
     """
-    start, began = time.monotonic(), time.time()
+    start, began = time.monotonic(), began or time.time()
     remote = storage.uri_of(plan.name) if storage else None
     with interruptible(on_interrupt) as interrupts, contextlib.ExitStack() as stack:
         if is_local(resources) and resources.gpu_type is None:
