@@ -96,6 +96,11 @@ def run(prepared: Prepared, progress: Progress) -> Results:
 
     plan, place = prepared.plan, prepared.place
     folder = place.open(plan.name)
+
+    def waiting(text: str) -> None:
+        prepared.notices.waiting(text)
+        progress.waiting(text)
+
     with progress.cleared(), prepared.notices.about(folder, plan.name, progress.how_to_go_on) as tell:
         ran = run_sweep(
             plan,
@@ -105,7 +110,7 @@ def run(prepared: Prepared, progress: Progress) -> Results:
             mirrors=prepared.mirrors,
             resume=prepared.resume,
             storage=place,
-            on_waiting=progress.waiting,
+            on_waiting=waiting,
             began=prepared.began,
             **progress.hooks,
         )

@@ -57,6 +57,7 @@ class Notices:
     hooks: tuple[Hook, ...] = ()
     template: Callable[[Mapping[str, str]], tuple[str, str]] | None = None
     stalled_s: float | None = None
+    waits_for: str = ""  # as the sweep last knew
     _on_their_way: list[tuple[Hook, subprocess.Popen[bytes]]] = field(default_factory=list)
     _complained: set[Hook] = field(default_factory=set)
 
@@ -93,6 +94,10 @@ class Notices:
             if event != Event.FAILED or watch.is_worth_telling(sys.exc_info()[1]):
                 self.tell(event, name, _summary(folder, event, error, to_go_on), error=error)
             self.finish()
+
+    def waiting(self, text: str) -> None:
+        """What the sweep waits for: «nothing reported for 60 s: trial 00003 is in epoch 4 since 12:01:02»."""
+        self.waits_for = text.partition(": ")[2]
 
     def tell(self, event: Event, name: str, facts: Mapping[str, Any], *, error: str = "") -> None:
         """Hand it over, and return at once. `facts` has its `text`."""
@@ -172,7 +177,8 @@ class _Watch:
         if stalled_s is not None and since > stalled_s and not self._is_stalled:
             self._is_stalled = True
             minutes = f"{since / 60:.0f} min" if since >= 120 else f"{since:.0f} s"
-            self.notices.tell(Event.STALLED, self.name, {"text": f": no epoch has ended for {minutes}"})
+            waits_for = f"; {self.notices.waits_for}" if self.notices.waits_for else ""
+            self.notices.tell(Event.STALLED, self.name, {"text": f": no epoch has ended for {minutes}{waits_for}"})
 
     def is_worth_telling(self, error: BaseException | None) -> bool:
         """Whether a failure may come unseen: not where a command was typed wrong, or fails before one's eyes."""
@@ -189,6 +195,7 @@ class _Watch:
             return
         if is_new:
             self._progressed_at, self._is_stalled = time.monotonic(), False
+            self.notices.waiting("")
         until, objective = (self._sweep.get("budget") or {}).get("until"), line["row"]["objective"]
         if until is None or objective is None or self._is_reached:
             return

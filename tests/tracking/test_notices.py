@@ -146,8 +146,10 @@ def test_no_progress_is_told_once_and_again_after_some(server, tmp_path, monkeyp
     journal = Journal(tmp_path)
     header = {"type": "sweep", "version": 6, "sweep": {"name": "s", "mode": "min"}, "time": 1000.0}
     row = {"type": "report", "number": 0, "row": {"epoch": 1, "objective": 0.5}}
-    for seconds, line in ((10, header), (1799, None), (2, None), (900, None), (5, row), (1799, None), (2, None)):
+    for seconds, line in ((10, header), (1799, None), (2, None), (900, None), (5, row), (900, None), (1000, None)):
         now[0] += seconds
+        if seconds == 900:
+            notices.waiting("nothing reported for 30 min: trial 00000 is in epoch 1 since 12:00:00")
         if line is not None:
             journal.append({**line, "time": now[0]})
         watch.look()
@@ -156,7 +158,8 @@ def test_no_progress_is_told_once_and_again_after_some(server, tmp_path, monkeyp
     monkeypatch.setattr(module, "WAIT_S", 20.0)
     notices.finish()
     texts = sorted(told["text"] for told in bodies(server))
-    assert texts == ["s does not progress: no epoch has ended for 30 min"] * 2
+    stalled = "s does not progress: no epoch has ended for 3"
+    assert texts == [f"{stalled}0 min", f"{stalled}2 min; trial 00000 is in epoch 1 since 12:00:00"]
 
 
 def test_a_template_makes_what_another_server_takes(server, sweep):
