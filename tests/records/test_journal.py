@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydantic import BaseModel
 
 from balltrain import durable
 from balltrain.errors import BalltrainError, StorageError
@@ -231,6 +233,29 @@ def test_a_journal_of_version_4_is_still_read_and_goes_on(tmp_path):
         file.write(b'{"type":"thaw","number":1}\n' + encoded({"type": "thaw", "number": 2}))
     with pytest.raises(BalltrainError, match="line 33 is damaged"):
         list(read_journal(tmp_path))
+
+
+@pytest.mark.parametrize("torn", [b'{"type":"rep', b"\0\0\n"], ids=["cut off", "a hole"])
+def test_of_version_4_too_a_torn_last_line_is_dropped_and_the_one_before_kept(tmp_path, torn):
+    shutil.copy(Path(__file__).parent / "fixtures" / "journal-v4.jsonl", tmp_path / FILE)
+    lines = list(read_journal(tmp_path))
+    with open(tmp_path / FILE, "ab") as file:
+        file.write(torn)
+    journal = Journal(tmp_path)
+    journal.append({"type": "limit", "reason": "enough"})
+    journal.close()
+    assert list(read_journal(tmp_path)) == [*lines, {"type": "limit", "reason": "enough"}]
+
+
+def test_what_json_does_not_know_is_written_as_plain_values(folder):
+    class Color(BaseModel):
+        hue: float = 0.5
+
+    journal = Journal(folder)
+    config = {"number": np.float32(0.5), "path": Path("a/b"), "model": Color()}
+    journal.append({"type": "trial", "config": config})
+    journal.close()
+    assert list(read_journal(folder))[-1]["config"] == {"number": 0.5, "path": "a/b", "model": {"hue": 0.5}}
 
 
 def test_lines_are_plain_text_whatever_words_are_enumerations(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from balltrain.errors import StorageError
 from balltrain.records import requests as module
-from balltrain.records.requests import Answer, Requests, StopRequest
+from balltrain.records.requests import NUM_ANSWERS, Answer, Requests, StopRequest
 from balltrain.storage import Storage, Uploads
 
 
@@ -115,3 +115,14 @@ def counted(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(WSGIRequestHandler, "run_wsgi", run)
         yield found
+
+
+def test_answers_to_others_stay_as_many_as_are_kept(tmp_path):
+    requests = Requests(Storage(str(tmp_path)), "s")
+    (tmp_path / "s").mkdir()
+    asked = [StopRequest(trial=number, who="ada@here") for number in range(NUM_ANSWERS + 2)]
+    for request in asked:
+        requests.answer(request, Answer(True, f"{request.trial}"))
+    found = [requests.answer_to(request) for request in asked]
+    assert found[:2] == [None, None]
+    assert [answer.says for answer in found[2:]] == [str(number) for number in range(2, NUM_ANSWERS + 2)]

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from balltrain.records.columns import EPOCHS_FILE, JSON_MARK, TRIALS_FILE
+from balltrain.records.columns import EPOCHS_FILE, JSON_MARK, TRIALS_FILE, training_column
 from balltrain.records.journal import Journal, read_journal
 from balltrain.records.state import SweepState
 from balltrain.records.tables import FollowingTables, epochs_schema, trial_rows, trials_schema, write_tables
@@ -145,3 +145,20 @@ def test_tables_follow_again_after_what_could_not_be_read(make_toy_plan, simulat
     following.write()
     journal.close()
     assert len(pq.read_table(tmp_path / TRIALS_FILE)) == 2
+
+
+def test_what_the_first_epoch_shows_and_the_times_are_the_journals(make_toy_plan, simulate, tmp_path):
+    sim = simulate(make_toy_plan(trials=1, epochs=2, grace=1))
+    attempt = sim.controller.next_attempt()
+    first = {**sim.row(attempt, 1), "num_params": 49, "digest": "d", "first_loss": 0.25}
+    sim.controller.report(0, first)
+    sim.controller.report(0, {**sim.row(attempt, 2), "num_params": None})
+    (row,) = trial_rows(sim.state, sim.controller.plan.task, tmp_path)
+    assert (row["num_params"], row["digest"], row["first_loss"]) == (49, "d", 0.25)
+    trial = sim.state.trials[0]
+    assert (row["started_at"], row["ended_at"]) == (trial.started_at * 10**6, trial.ended_at * 10**6)
+
+
+def test_a_column_has_its_figure_of_the_training_batches():
+    found = [training_column(name) for name in ("val_loss", "train_loss", "metric.accuracy")]
+    assert found == ["train_loss", None, "metric.train_accuracy"]

@@ -13,6 +13,7 @@ from balltrain import durable
 from balltrain.records import journal
 from balltrain.records.state import SweepState
 from balltrain.search import policy
+from balltrain.search.after_search import AfterSearch
 from balltrain.search.controller import Controller
 from balltrain.search.spending import Spending
 
@@ -44,6 +45,7 @@ class Mutant:
             setattr(self.owner, self.name, before)
 
 
+ROW = 'self._write({"type": Kind.REPORT, "number": number, "row": {**clean, c.DECISION: decision}, **reason})'
 TWO_LINES = """self._write({"type": Kind.REPORT, "number": number, "row": {**clean, c.DECISION: "continue"}})
     if decision != "continue":
         self._write({"type": Kind.END, "number": number, "status": decision.status})"""
@@ -67,7 +69,7 @@ MUTANTS = (
         "the decision is not in the row's line",
         Controller,
         "report",
-        'self._write({"type": Kind.REPORT, "number": number, "row": {**clean, c.DECISION: decision}})',
+        ROW,
         TWO_LINES,
     ),
     Mutant(
@@ -111,12 +113,12 @@ MUTANTS = (
     Mutant(
         "a lost node counts", policy.Cause, "is_nobodys_fault", "(Cause.STORAGE, Cause.NODE_LOST)", "(Cause.STORAGE,)"
     ),
-    Mutant("trials start after the sweep was told to end", Controller, "next_attempt", "self._closing or ", ""),
+    Mutant("trials start after the sweep was told to end", Controller, "_next", "self._closing or ", ""),
     Mutant("trials go on after the sweep was told to end", Controller, "_decide", "if self._closing:", "if False:"),
     Mutant("a trial runs twice", Controller, "next_attempt", "self.live.add(trial.number)"),
     Mutant("checkpoints to go on from are deleted", SweepState, "_keep_or_drop", "count = max(count, to_continue)"),
     Mutant("one too many goes on", SweepState, "to_continue", "count - chosen", "count - chosen + 1"),
-    Mutant("all repeats have one seed", Controller, "_confirm", "_seed(self.plan.sweep.seed, times, 1)", "7"),
+    Mutant("all repeats have one seed", AfterSearch, "repeat_of", "seed_of(self.plan.sweep.seed, times, 1)", "7"),
     Mutant("a search that ended begins again", Spending, "_flat", "return self._most_flat", "return self._num_flat"),
     Mutant(
         "the last epoch does not end a trial",

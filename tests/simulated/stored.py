@@ -56,7 +56,7 @@ class StoredWorld(World):
         self.machine = self.process = 0
         self.ended: set[int] = set()  # processes
         self.ticks: list[Tick] = []
-        self.away_until = self.broken_at = self.lost_at = -1e9
+        self.away_until = self.broken_at = self.lost_at = self.died_at = self.began_at = -1e9
         self.answers_lost = 0
         self.lost: list[str] = []
         self.asleep: Asleep | None = None
@@ -181,14 +181,14 @@ class StoredWorld(World):
     def _start(self) -> None:
         self.ended.add(self.process)
         self.process += 1
-        self.ticks = []
+        self.began_at, self.ticks = self.now, []
         super()._start()
         if self.driver is None:
             self.now += lease.DEAD_AFTER_S + 1.0  # until its user tries again
             self.away_until, self.answers_lost = -1e9, 0
 
     def _died(self) -> None:
-        now = self.now
+        self.died_at = now = self.now
         super()._died()
         self.now = now
 
@@ -225,8 +225,9 @@ class StoredWorld(World):
             shutil.rmtree(self.folder, ignore_errors=True)
         self.machine += 1
         late = self.promises.lines[there.count(b"\n") :]
-        ago = self.now - late[0]["time"] if late else 0.0
-        if self.asleep is None and ago > UPLOADED_WITHIN_S and self.now - self.broken_at > lease.DEAD_AFTER_S:
+        # the first that could have been uploaded, by the driver that has just died
+        ago = self.died_at - max(late[0]["time"], self.began_at) if late else 0.0
+        if self.asleep is None and ago > UPLOADED_WITHIN_S and self.died_at - self.broken_at > lease.DEAD_AFTER_S:
             raise Wrong(f"a line of {ago:.0f} s ago was not uploaded")
         self.promises.forget_from(there)
         # a checkpoint may be deleted before the line is uploaded by which its trial ended: it is trained again
