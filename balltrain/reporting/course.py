@@ -102,9 +102,6 @@ def _after_search(results: Results) -> list[str]:
             f"The search's best {num_went_on} went on after it, up to epoch {last}. What is said of hyperparameters "
             "counts the search's epochs alone."
         )
-    entries, winner = results.confirmed
-    if entries and winner is None:
-        told.append("Not all of the best configurations have been trained again yet, so that none has won.")
     return told
 
 

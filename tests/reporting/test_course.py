@@ -81,9 +81,17 @@ def test_means_decide_where_there_are_folds(sweep: Run):
     results = sweep(scheduler="none")
     folds = replace(results, sweep={**results.sweep, "folds": 2})
     pairs = results.trials.objective.groupby(results.trials.number // 2).mean()
-    first = f"{2 * pairs.idxmin():05d}, {2 * pairs.idxmin() + 1:05d}"
-    assert won(folds).startswith(f"The best mean is val_loss {pairs.min():.4g} ± ")
-    assert f"over 2 folds, of the trials {first}. Trial " in won(folds)
+    assert f", on one fold. The best configuration's mean over 2 folds is {pairs.min():.4g} ± " in won(folds)
+    assert "median trial" not in won(folds)
+
+
+def test_new_seeds_decide_and_are_named(sweep: Run):
+    results = sweep(confirm=2)
+    assert results.best is not None
+    _, winner = results.confirmed
+    assert "Over 3 new seeds its mean is " in won(results)
+    if results.best.trial_id != winner.trial_id:
+        assert f"which trains the configuration of trial {winner.trial_id} again" in won(results)
 
 
 def test_freeze_thaw_and_no_stopping_are_named_for_what_they_do(simulate, sweep: Run, tmp_path):
