@@ -38,10 +38,11 @@ RUNNING, ROWS_A_SECOND = 4, 10
 TABLES_EVERY_S = 20.0
 # marks when each row of a trial that runs is first part of a frame
 WATCH = """
-window.seen = {};
+window.seen = {}; window.draws = 0;
 const plot = document.querySelector('[data-section=learning_curves] .plot');
 new MutationObserver(() => requestAnimationFrame(() => {
   const now = Date.now();
+  window.draws += 1;
   for (const trace of plot.data) trace.x.forEach((x, i) => {
     const trial = trace.text?.[i] ?? trace.meta?.trial;
     if (x !== null && trial) window.seen[`${trial}:${x}`] ??= now;
@@ -136,10 +137,14 @@ def pss_mb(pid: int) -> float:
     return total / 2**20
 
 
-def tab_mb(pid: int) -> float:
-    """Of the process that has the page: the largest of its kind."""
+def tab_process(pid: int) -> psutil.Process:
+    """That of the browser's which has the page: the largest of its kind."""
     found = [p for p in psutil.Process(pid).children(recursive=True) if "--type=renderer" in p.cmdline()]
-    return max((p.memory_full_info().uss for p in found), default=0) / 2**20
+    return max(found, key=lambda process: process.memory_info().rss)
+
+
+def tab_mb(pid: int) -> float:
+    return tab_process(pid).memory_full_info().uss / 2**20
 
 
 def core_seconds(process: psutil.Process) -> tuple[float, float]:
@@ -188,6 +193,8 @@ def measure(sweep: Sweep, server: subprocess.Popen, seconds: float) -> None:
         rows: dict[str, float] = {}
         tab.ask(WATCH + "0")
         tab.ask("document.querySelector('[data-section=learning_curves]').scrollIntoView()")
+        renderer = tab_process(pid)
+        drawn_s = sum(renderer.cpu_times()[:2])
         before, started = core_seconds(process), time.monotonic()
         writer = threading.Thread(target=run_for, args=(sweep, seconds, rows))
         writer.start()
@@ -198,7 +205,8 @@ def measure(sweep: Sweep, server: subprocess.Popen, seconds: float) -> None:
             server_mb.append(process.memory_info().rss / 2**20)
         time.sleep(2)
         wall, after = time.monotonic() - started, core_seconds(process)
-        seen = tab.ask("window.seen")
+        drawn_s = sum(renderer.cpu_times()[:2]) - drawn_s
+        seen, draws = tab.ask("window.seen"), tab.ask("window.draws")
         whole_mb = pss_mb(pid)
         heap = tab.call("Runtime.getHeapUsage")["usedSize"] / 2**20
         assert tab.console == [], tab.console
@@ -210,6 +218,8 @@ def measure(sweep: Sweep, server: subprocess.Popen, seconds: float) -> None:
     )
     print(f"browser: the page's process {memory[0]:.0f} MB at first, at most {max(memory):.0f} MB in {seconds:.0f} s")
     print(f"    an empty page's {empty_mb:.0f} MB, its heap {heap:.0f} MB, all processes {whole_mb:.0f} MB")
+    each_s = drawn_s / max(1, draws)
+    print(f"    {draws} frames with new rows, {each_s:.3f} s of a core each, {drawn_s / wall:.0%} in all")
     own, drawing = ((b - a) / wall for a, b in zip(before, after, strict=True))
     print(f"server: at most {max(server_mb):.0f} MB, {own:.1%} of a core; what draws for it {drawing:.1%}")
 

@@ -148,6 +148,7 @@ ELSEWHERE = {
     "data/download.py: unlink": "one that arrived wrong",
     "execution/interrupts.py: open": "the null device",
     "records/tables.py: write_table": "into memory",
+    "storage.py: unlink": "a request that has its answer",
     "data/cache.py: unlink": "an array of a folder that has no name yet",
 }
 WRITING = {"rename", "renames", "write_text", "write_bytes", "unlink", "rmdir", "mkdir", "makedirs", "fsync",

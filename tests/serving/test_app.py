@@ -58,7 +58,7 @@ def test_every_section_of_the_report_has_its_place_on_the_page():
 
     elsewhere = {"best_trial", "gallery", "trials_table"}  # a trial's own page, and the live table
     drawn = {draw.__name__ for group in GROUPS.values() for draw in group}
-    assert drawn == {draw.__name__ for draw in SECTIONS} - elsewhere
+    assert drawn == {"said", *(draw.__name__ for draw in SECTIONS)} - elsewhere
     placed = re.search(r"const ORDER = \[(.*?)\]", (STATIC / "sweep.js").read_text(), re.DOTALL)[1]
     assert drawn == set(re.findall(r'"(\w+)"', placed))
 

@@ -5,7 +5,7 @@ import { Plot, rowsCame } from "./figures.js";
 import { ask, listen, post, sweepPath, trialLink } from "./net.js";
 import { Table } from "./table.js";
 
-const ORDER = ["findings_list", "best_config", "marked", "confirmation", "front", "learning_curves", "#trials", "parallel_coordinates", "importance",
+const ORDER = ["said", "best_config", "marked", "confirmation", "front", "learning_curves", "#trials", "parallel_coordinates", "importance",
   "best_so_far", "slices", "planes", "contours", "distribution", "rungs", "infeasible", "pauses", "timeline", "failures_table", "provenance"];
 const GROUPS = ["quick", "slow"];
 const MARKS = { running: "▶", completed: "✓", stopped: "■", failed: "✕", interrupted: "…", paused: "❙❙", infeasible: "∅" };
