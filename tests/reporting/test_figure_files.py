@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import CHROMIUM, NAMES
 
 from balltrain.errors import BalltrainError
 from balltrain.reporting.figure_files import for_print, named_figures, write_figures
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-needs_browser = pytest.mark.skipif(
-    not any(shutil.which(name) for name in NAMES), reason=f"needs one of {', '.join(NAMES)} on the PATH"
-)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=f"needs one of {', '.join(NAMES)} on the PATH")
 
 
 @pytest.fixture
