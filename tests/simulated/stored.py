@@ -77,7 +77,7 @@ class StoredWorld(World):
             monotonic=lambda: self.now,
             sleep=self._sleep,
             time_ns=lambda: int(self.now * 1e9),
-            strftime=time.strftime,
+            strftime=lambda form, *at: time.strftime(form, *(at or [time.gmtime(self.now)])),
             gmtime=lambda: time.gmtime(self.now),
         )
         with contextlib.ExitStack() as stack:
@@ -174,7 +174,7 @@ class StoredWorld(World):
 
     def _storage(self) -> Storage:
         found = Storage.__new__(Storage)
-        found.uri, found.root = "simulated://bucket", self.folder.parent
+        found.uri, found.root, found.away = "simulated://bucket", self.folder.parent, None
         found.remote = SimulatedRemote(self.objects)
         return found
 
@@ -281,5 +281,5 @@ class StoredWorld(World):
     def _who(self) -> dict[str, Any]:
         return {"user": "u", "host": "h", "machine": self.machine, "pid": self.process, "since": "then"}
 
-    def _has_ended_here(self, who: dict[str, Any]) -> bool:
+    def _has_ended_here(self, who: dict[str, Any], claim: str) -> bool:
         return who.get("machine") == self.machine and who.get("pid") in self.ended
