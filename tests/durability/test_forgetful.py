@@ -48,11 +48,15 @@ def test_what_was_not_synced_may_be_forgotten_and_what_was_stays(tmp_path):
     assert forgotten == {"name", "content"}
 
 
-def sweep(storage, tmp_path, *more):
-    command = [sys.executable, "-m", "balltrain.cli", "sweep", str(tmp_path / "k.py"), "--name=k", "--wandb=off"]
-    command += [f"--storage={storage}", f"--data-dir={tmp_path / 'data'}", "--trials=6", "--epochs=6", "--json"]
+def start(kind, storage, tmp_path, *more):
+    """A sweep of six trials, or one training, without Ray; 36 epochs in all."""
+    command = [sys.executable, "-m", "balltrain.cli", kind, str(tmp_path / "k.py"), "--wandb=off", "--json"]
+    if kind == "sweep":
+        command += ["--name=k", f"--storage={storage}", "--trials=6", "--epochs=6", "--scheduler=none"]
+    else:
+        command += [f"--out={storage / 'k'}", "--epochs=36"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*command, "--scheduler=none", *more], **pipes, start_new_session=True)
+    return subprocess.Popen([*command, f"--data-dir={tmp_path / 'data'}", *more], **pipes, start_new_session=True)
 
 
 def promised(storage):
@@ -63,14 +67,14 @@ def promised(storage):
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("seed", range(2))
-def test_a_real_sweep_whose_power_is_cut_loses_nothing(tmp_path, seed, capsys):
+@pytest.mark.parametrize(("kind", "seed"), [("train", 0), ("train", 1), ("sweep", 0), ("sweep", 1)])
+def test_a_real_run_whose_power_is_cut_loses_nothing(tmp_path, kind, seed, capsys):
     slow = Path(TOY_FILE).read_text().replace('return {"y"', 'import time; time.sleep(0.1)\n        return {"y"')
     (tmp_path / "k.py").write_text(slow)
     draw, folder, mount, cuts, more = random.Random(seed), tmp_path / "disk0", tmp_path / "mount", 0, ()
     while True:
         with Forgetful(folder, mount) as disk:
-            process = sweep(mount, tmp_path, *more)
+            process = start(kind, mount, tmp_path, *more)
             if cuts == 3:
                 out, err = process.communicate(timeout=300)
                 assert process.returncode == 0, err
@@ -91,11 +95,12 @@ def test_a_real_sweep_whose_power_is_cut_loses_nothing(tmp_path, seed, capsys):
         after = journal.read_bytes() if journal.exists() else b""
         assert after.startswith(b"".join(before)), "a line that was promised is not there"
         more = ("--resume",) if journal.exists() and any(True for _ in read_journal(folder / "k")) else ()
-    assert json.loads(out)["trials"] == 6
-    left = tmp_path / f"disk{cuts}" / "k"
+    assert json.loads(out)
+    left, trials = tmp_path / f"disk{cuts}" / "k", 6 if kind == "sweep" else 1
     state = SweepState.replay(read_journal(left))
-    assert all([row["epoch"] for row in trial.rows] == list(range(1, 7)) for trial in state.trials.values())
+    rows = [[row["epoch"] for row in trial.rows] for trial in state.trials.values()]
+    assert rows == [list(range(1, 36 // trials + 1))] * trials
     assert len(pd.read_parquet(left / "epochs.parquet")) == 36
     assert (left / "best" / "model.safetensors").exists()
     with capsys.disabled():
-        print(f"{cuts} cuts, {sum(trial.attempts for trial in state.trials.values())} attempts at 6 trials")
+        print(f"{cuts} cuts, {sum(trial.attempts for trial in state.trials.values())} attempts at {trials} trials")
