@@ -108,7 +108,7 @@ def start(tmp_path, bucket, *more, trials=8, epochs=6):
     return subprocess.Popen([*command, "--scheduler=none", *more], **pipes, start_new_session=True)
 
 
-def wait_for(what, process, seconds=120):
+def wait_for(what, process, seconds=400):
     deadline = time.monotonic() + seconds
     while not what():
         assert process.poll() is None, process.communicate()
