@@ -39,15 +39,20 @@ TABLES_EVERY_S = 20.0
 # marks when each row of a trial that runs is first part of a frame
 WATCH = """
 window.seen = {}; window.draws = 0;
-const plot = document.querySelector('[data-section=learning_curves] .plot');
+const box = document.querySelector('[data-section=learning_curves] .figure'), plot = box.querySelector('.plot');
+const see = (trial, epoch, now) => { window.seen[`${trial}:${epoch}`] ??= now; };
 new MutationObserver(() => requestAnimationFrame(() => {
   const now = Date.now();
   window.draws += 1;
   for (const trace of plot.data) trace.x.forEach((x, i) => {
     const trial = trace.text?.[i] ?? trace.meta?.trial;
-    if (x !== null && trial) window.seen[`${trial}:${x}`] ??= now;
+    if (x !== null && trial) see(trial, x, now);
   });
-})).observe(plot, { subtree: true, childList: true, attributes: true });
+  for (const line of box.querySelectorAll('.over polyline')) {
+    const { trial, last } = line.dataset;
+    for (let epoch = Number(last); epoch && !(`${trial}:${epoch}` in window.seen); epoch--) see(trial, epoch, now);
+  }
+})).observe(box, { subtree: true, childList: true, attributes: true });
 """
 CURVES = "document.querySelector('[data-section=learning_curves] .main-svg')"
 FIRST_VIEW = f"document.querySelector('#trials tr[data-id]') && {CURVES}"

@@ -1,6 +1,6 @@
 // Figures of the report, drawn when they are seen, with rows that have come since; the zoom stays.
 
-import { el } from "./dom.js";
+import { el, svg } from "./dom.js";
 import { parallel } from "./parallel.js";
 import { palettes, styled } from "./plotting.js";
 
@@ -25,7 +25,10 @@ export class Plot {
     this.live = live; this.brush = brush;
     this.target = el("div", { class: "plot" });
     this.tools = el("div", { class: "tools" });
-    this.box = el("div", { class: "figure" }, this.tools, this.target);
+    this.area = svg("svg", { overflow: "hidden" });
+    this.over = svg("svg", { class: "over", "aria-hidden": "true" }, this.area);
+    this.box = el("div", { class: "figure" }, this.tools, el("div", { class: "stage" }, this.target, this.over));
+    this.upTo = new Map(); // the last epoch of each trial that plotly has drawn
     this.box.plot = this;
     this.axes = {};
     this.zoomed = { x: false, y: false };
@@ -98,6 +101,51 @@ export class Plot {
     this.free = performance.now() + Math.min(1000, REST * (performance.now() - began));
   }
 
+  // rows have come: lines over the figure, as plotly would draw all of it again; unless they leave its axes
+  came() {
+    if (!this.drawn || !this.isSeen) { this.ask(true); return; }
+    if (this.coming) return;
+    this.coming = requestAnimationFrame(() => { this.coming = null; if (this.drawOver()) this.ask(true); });
+  }
+
+  // whether a point lies outside of axes that follow the data
+  drawOver() {
+    const axes = this.target._fullLayout, lines = [];
+    if (!this.live || !axes?.xaxis?.d2p) return this.live !== null;
+    const { xaxis, yaxis } = axes;
+    let leaves = false;
+    for (const [trial, curve] of this.live) {
+      const from = curve.epoch.indexOf(this.upTo.get(trial)), last = curve.epoch.length - 1;
+      if (last <= from) continue;
+      for (const [column, color] of this.linesOf(trial)) {
+        const values = curve[column];
+        if (!values) continue;
+        const points = [];
+        for (let i = Math.max(0, from); i <= last; i++) {
+          if (values[i] === null) continue;
+          const x = xaxis.d2p(curve.epoch[i]), y = yaxis.d2p(values[i]);
+          if (!Number.isFinite(x + y)) continue;
+          leaves ||= (xaxis.autorange && (x < 0 || x > xaxis._length)) || (yaxis.autorange && (y < 0 || y > yaxis._length));
+          points.push(`${x.toFixed(1)},${y.toFixed(1)}`);
+        }
+        const line = svg("polyline", { points: points.join(" "), "data-trial": trial, "data-last": curve.epoch[last] });
+        line.style.stroke = color;
+        lines.push(line);
+      }
+    }
+    for (const [name, value] of [["x", xaxis._offset], ["y", yaxis._offset], ["width", xaxis._length], ["height", yaxis._length]])
+      this.area.setAttribute(name, value);
+    this.area.replaceChildren(...lines);
+    return leaves;
+  }
+
+  // columns of a trial that this figure has, each with its colour
+  linesOf(trial) {
+    const own = this.base.data.filter(trace => trace.meta?.trial == trial).map(trace => [trace.meta.column, trace.line.color]);
+    if (own.length || this.column === undefined) return own;
+    return [[this.column, palettes[dark.matches ? "dark" : "light"][2]]];
+  }
+
   listen() {
     this.target.on("plotly_relayout", change => {
       for (const name of ["x", "y"]) {
@@ -164,5 +212,5 @@ export function closeAll() {
 }
 
 export function rowsCame(trials) {
-  for (const plot of plots) if (plot.live && trials.some(trial => plot.concerns(trial))) plot.ask(true);
+  for (const plot of plots) if (plot.live && trials.some(trial => plot.concerns(trial))) plot.came();
 }
