@@ -203,7 +203,9 @@ def check(state, folder, plan, random):
             assert again.confirmed == results.confirmed
 
     live = {t.number for t in trials if t.status == Status.RUNNING and t.same_as is None}
-    running = SimpleNamespace(state=state, live=live, waiting=None, concurrency=state.sweep["placement"]["concurrency"])
+    running = SimpleNamespace(
+        state=state, live=live, waiting=None, concurrency=state.sweep["placement"]["concurrency"]
+    )
     running.interrupted = False
     assert snapshot_of(running) == snapshot_of_results(results)
     assert num_planned(state.sweep) == plan.num_trials
