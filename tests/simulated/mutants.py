@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from balltrain import durable
-from balltrain.records import journal
 from balltrain.records.state import SweepState
 from balltrain.search import policy
 from balltrain.search.after_search import AfterSearch
 from balltrain.search.controller import Controller
-from balltrain.search.spending import Spending
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,8 @@ TWO_LINES = """self._write({"type": Kind.REPORT, "number": number, "row": {**cle
 
 MUTANTS = (
     Mutant("a line is not synced", durable.AppendedFile, "append", "disk.sync(self._file)"),
-    Mutant("the journal's name is not synced", durable.AppendedFile, "__init__", "disk.sync_folder(path.parent)"),
     Mutant("a torn line is not cut off", durable.AppendedFile, "__init__", "disk.truncate(self._file, size)"),
     Mutant("the last line is not written once more", durable.AppendedFile, "__init__", "if last:", "if False:"),
-    Mutant("what could not be synced is written on", durable.AppendedFile, "append", "self.close()"),
-    Mutant("a torn line counts", journal, "_sound_part", "return start, before", "return end, last"),
     Mutant(
         "a line is applied before it is written",
         Controller,
@@ -81,7 +76,6 @@ MUTANTS = (
     Mutant(
         "rungs hear of the second stage", Controller, "_replay", "trial.rows[: trial.continued_after]", "trial.rows"
     ),
-    Mutant("the searcher is told nothing at a resume", Controller, "_replay", "self._tell_of_ended()", learns=True),
     Mutant(
         "freeze-thaw is told nothing at a resume",
         Controller,
@@ -89,7 +83,13 @@ MUTANTS = (
         'self._freeze_thaw.observe(trial, row[c.EPOCH], None if failed else row["objective"])',
         learns=True,
     ),
-    Mutant("configurations are forgotten at a resume", Controller, "_replay", "self._first_with.setdefault", "dict"),
+    Mutant(
+        "configurations are forgotten at a resume",
+        Controller,
+        "_replay",
+        "self._first_with.setdefault",
+        "(lambda *_: None)",
+    ),
     Mutant("unfinished trials are forgotten at a resume", Controller, "_replay", "self._waiting.extend", "list"),
     Mutant(
         "what comes late is heard",
@@ -108,18 +108,14 @@ MUTANTS = (
     Mutant(
         "attempts that were interrupted count", SweepState, "_report", "(Decision.INTERRUPT, Decision.PAUSE)", "()"
     ),
-    Mutant("a trial is tried again for ever", policy, "is_retried", "attempts_that_count <= MAX_RETRIES", "True"),
-    Mutant("a trial is tried once more", policy, "is_retried", "<= MAX_RETRIES", "<= MAX_RETRIES + 1"),
     Mutant(
         "a lost node counts", policy.Cause, "is_nobodys_fault", "(Cause.STORAGE, Cause.NODE_LOST)", "(Cause.STORAGE,)"
     ),
     Mutant("trials start after the sweep was told to end", Controller, "_next", "self._closing or ", ""),
     Mutant("trials go on after the sweep was told to end", Controller, "_decide", "if self._closing:", "if False:"),
     Mutant("a trial runs twice", Controller, "next_attempt", "self.live.add(trial.number)"),
-    Mutant("checkpoints to go on from are deleted", SweepState, "_keep_or_drop", "count = max(count, to_continue)"),
     Mutant("one too many goes on", SweepState, "to_continue", "count - chosen", "count - chosen + 1"),
     Mutant("all repeats have one seed", AfterSearch, "repeat_of", "seed_of(self.plan.sweep.seed, times, 1)", "7"),
-    Mutant("a search that ended begins again", Spending, "_flat", "return self._most_flat", "return self._num_flat"),
     Mutant(
         "the last epoch does not end a trial",
         Controller,
@@ -127,5 +123,4 @@ MUTANTS = (
         ">= self.state.epochs_of(trial)",
         "> self.state.epochs_of(trial)",
     ),
-    Mutant("trials of the same configuration wait for ever", SweepState, "_end", "self._share(trial, same)"),
 )
