@@ -34,6 +34,7 @@ REQUESTS_FILE, ANSWERS_FILE = (
 )  # records/requests.py; read and written at their place
 MARKS_FILE = "marks.json"  # what people say of trials: records/marks.py
 SAME_TIME_S = 1e-4  # that a time may differ for being a float
+WHOLE_S = 1.5  # storage tells times in whole seconds: so long after one, nothing more is written in it
 RETRY_FOR_S = 600.0  # storage that is away for less loses no trial
 SAY_AFTER_S = 5.0  # of an end that waits for storage that is away
 # uploaded by the trials, or by who asks or marks, or W&B's own affair
@@ -182,6 +183,7 @@ class Remote:
             reason = " ".join(str(error).split())
             raise UsageError(f"--storage {uri}: {reason}; use a folder, s3://bucket/prefix or gs://…") from None
         self._base = base.rstrip("/")
+        self._seen: dict[str, tuple[float, float]] = {}  # when a file was written, and since when that is known here
 
     def child(self, name: str) -> str:
         """The URI of what lies under this one; options after `?` stay at the end."""
@@ -246,13 +248,20 @@ class Remote:
             _keep(local, content)
 
     def pull_changed(self, local: Path, relative: str) -> None:
-        """Fetch one file, where it is there and was written since it was fetched; it then has the time of that."""
+        """Fetch one file, where it is there and was written since it was fetched.
+
+        It has the time of that once it is sure that no later one has the same.
+        """
         written = self.modified_at(relative)
         if written is None or (local.exists() and abs(local.stat().st_mtime - written) < SAME_TIME_S):
             return
+        if self._seen.get(relative, (None, 0.0))[0] != written:
+            self._seen[relative] = written, time.monotonic()
+        is_last = time.monotonic() - self._seen[relative][1] > WHOLE_S
         self.pull_file(local, relative)
-        with contextlib.suppress(FileNotFoundError):  # deleted in this moment
-            os.utime(local, (written, written))
+        if is_last:
+            with contextlib.suppress(FileNotFoundError):  # deleted in this moment
+                os.utime(local, (written, written))
 
     def read_after(self, relative: str, offset: int) -> bytes | None:
         """What a file that grows has after so many bytes; None where it is shorter, or not there."""

@@ -104,6 +104,23 @@ def test_the_end_of_a_sweep_is_told_after_its_last_tables(bucket, monkeypatch):
     assert list(there) == ["s/trials.parquet", "s/sweep.json"]
 
 
+def test_of_two_versions_of_one_second_the_later_is_fetched(bucket, tmp_path, monkeypatch):
+    """Storage tells times in whole seconds."""
+    monkeypatch.setattr(Remote, "modified_at", lambda self, relative: 1_000_000_000.0)
+    remote, local = Remote(bucket), tmp_path / "sweep.json"
+    now = 0.0
+    monkeypatch.setattr("balltrain.storage.time.monotonic", lambda: now)
+    remote.push(b"runs", "a/sweep.json")
+    remote.pull_changed(local, "a/sweep.json")
+    remote.push(b"has ended", "a/sweep.json")
+    now = 2.0
+    remote.pull_changed(local, "a/sweep.json")
+    assert local.read_bytes() == b"has ended"
+    remote.push(b"nothing comes so late with this time", "a/sweep.json")
+    remote.pull_changed(local, "a/sweep.json")
+    assert local.read_bytes() == b"has ended"
+
+
 def test_a_bucket_that_is_not_there_is_refused_before_anything_runs(bucket):
     storage = Storage("s3://no-such-bucket-here/sweeps")
     with pytest.raises(BalltrainError, match="cannot write to s3://no-such-bucket-here"), storage.mirrored("s"):
