@@ -19,7 +19,7 @@ from balltrain.tasks.checks import ROW_COLUMNS
 from balltrain.training.rows import EpochRow
 
 OWN_COLUMNS = ("lr", "train_loss", "val_loss")  # of a row, for figures of these names
-RESERVED = sorted(ROW_COLUMNS - {*OWN_COLUMNS, "num_params"})
+RESERVED = sorted(ROW_COLUMNS - {*OWN_COLUMNS, "num_params", "latency_seconds"})
 CONFIG = "config.json"  # of a trial's folder, as of a task's checkpoint
 
 
@@ -140,10 +140,12 @@ def row_of(
         there = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(numbers)) or 'no figures'}"
         raise ReportError(f"{what} has no figure {objective}, which is the objective: {there}")
     own: dict[str, Any] = {name: numbers.pop(name, None) for name in OWN_COLUMNS}
-    num_params = numbers.pop("num_params", None)
+    num_params, latency = numbers.pop("num_params", None), numbers.pop("latency_seconds", None)
     value = own[objective] if objective in own else numbers.get(objective)
     row: dict[str, Any] = {"epoch": epoch, "seconds": seconds, **own, "metrics": numbers, "objective": value}
     row["num_params"] = None if num_params is None or not math.isfinite(num_params) else int(num_params)
+    if latency is not None:
+        row["latency_seconds"] = latency
     return row  # type: ignore[return-value]  # of a program, some are None
 
 

@@ -25,13 +25,14 @@ LOSSES = ("val_loss", "train_loss")  # objectives that every task has
 # columns of a row of an epoch, in reports and in the tables: a metric of the same name would be taken for it
 ROW_COLUMNS = frozenset({
     "sweep", "trial_id", "epoch", "seconds", "lr", "train_loss", "val_loss", "metrics", "objective",
-    "num_params", "digest", "first_loss", "start", "node", "decision", "reported_at"
+    "num_params", "latency_seconds", "digest", "first_loss", "start", "node", "decision", "reported_at"
 })  # fmt: skip
 # columns of a row of a trial; the hyperparameters that every task has stand beside theirs
 TRIAL_COLUMNS = frozenset({
     "sweep", "task", "trial_id", "number", "status", "objective", "best_epoch", "epochs", "seconds",
-    "started_at", "ended_at", "error", "checkpoint", "node", "seed", "num_params", "data_fingerprint", "fold",
-    "digest", "first_loss", "start", "continued_after", "same_as", "confirms"
+    "started_at", "ended_at", "error", "checkpoint", "node", "seed", "num_params", "latency_seconds",
+    "data_fingerprint", "fold", "digest", "first_loss", "start", "continued_after", "same_as", "confirms",
+    "stopped_by"
 }) - frozenset(Hyperparameters.model_fields)  # fmt: skip
 
 

@@ -324,7 +324,7 @@ USAGE = [
     (("sweep", "detect", "--continue-epochs", "9"), ["needs --continue-best K"]),
     (("sweep", "detect", "--continue-patience", "9"), ["needs --continue-best K"]),
     (("sweep", TOY_FILE, "--continue-best", "1", "--epochs", "4"), ["go on to epoch 4", "to epoch 4 already"]),
-    (("sweep", "detect", "--sobol-start", "1"), ["of the searcher sobol", "this one is hyperopt"]),
+    (("sweep", "detect", "--sobol-start", "1"), ["need the searcher sobol, not hyperopt"]),
     (("sweep", "detect", "--searcher", "sobol", "--sobol-start", "-1"), ["begin at -1", "from 0 to"]),
     (("train", "nope"), ["unknown task 'nope'", "detect"]),
     (("data", "build", "nope"), ["unknown task 'nope'"]),

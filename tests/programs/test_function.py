@@ -228,7 +228,10 @@ def test_what_no_other_process_finds_is_refused():
     def inner(trial):
         pass
 
-    for function, says in ((lambda trial: None, "a lambda"), (inner, "inner, defined inside another function")):
+    for function, says in (
+        (lambda trial: None, "a lambda"),
+        (inner, "inner, which is defined inside another function"),
+    ):
         with pytest.raises(UsageError, match=says):
             function_ref(function, "loss", None)
     with pytest.raises(UsageError, match="is no function"):

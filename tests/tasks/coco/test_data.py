@@ -194,7 +194,9 @@ def test_a_folder_that_is_none_of_coco_s_is_told_what_is_missing(awkward, tmp_pa
     with pytest.raises(BalltrainError, match=r"has no annotations/instances_\*.json"):
         load(tmp_path / "empty", tmp_path)
     (awkward.root / "val2017").rename(awkward.root / "elsewhere")
-    with pytest.raises(BalltrainError, match=r"the folder of its images is missing; it should be .*val2017"):
+    with pytest.raises(
+        BalltrainError, match=r"none of its images is there, such as .*; put their folder at .*val2017"
+    ):
         load(awkward.root, tmp_path)
 
 
