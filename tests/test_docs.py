@@ -36,6 +36,7 @@ def test_the_own_task_trains(moons):
     assert summary["best"]["objective"] > 0.9
 
 
+@pytest.mark.slow
 def test_the_own_task_sweeps(moons):
     summary = run(moons.parent, "sweep", "moons.py", "--trials", "12", "--name", "moons")
     assert (summary["trials"], summary["failed"]) == (12, 0)

@@ -52,6 +52,7 @@ def test_the_task_of_a_pipe_is_refused_in_one_line(tmp_path):
     assert done.stderr.splitlines()[-1].startswith(refusal)
 
 
+@pytest.mark.slow
 def test_the_task_of_a_script_is_swept(tmp_path):
     (tmp_path / "script.py").write_text(TASK + guarded(SWEEP))
     done = python(tmp_path, "script.py")

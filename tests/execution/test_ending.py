@@ -60,6 +60,7 @@ def check_nothing_lost_or_run_twice(tmp_path):
     assert not epochs.duplicated(["trial_id", "epoch"]).any()
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_resumed_loses_nothing(tmp_path):
     process = start_cli(tmp_path)
     wait_for_reports(tmp_path, 25)
